@@ -1,0 +1,59 @@
+# `make` lists what there is. A new tier of tests is one word in TIERS and one target below.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Where rustup puts cargo; a shell that was opened before does not know yet.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+LOG := target/test.log
+
+# In this order; each runs even where one before it failed.
+TIERS := test-format test-lint test-licences test-rust
+
+.PHONY: help setup build test $(TIERS) demo bench install clean
+
+help: ## Lists the targets
+	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "%-20s %s\n", $$1, $$2 }' Makefile
+
+setup: ## Installs what the tests need and this machine lacks
+	@scripts/setup.sh
+
+build: ## Builds the library as it is shipped
+	cargo build --locked --release
+
+test: setup ## Runs every test; the last line says how many passed, failed and were skipped
+	@mkdir -p $(dir $(LOG)) && : > $(LOG)
+	@for tier in $(TIERS); do \
+	    { echo "== $$tier"; $(MAKE) $$tier 2>&1 || echo "== $$tier failed"; } | tee -a $(LOG); \
+	done
+	@scripts/tally.sh $(LOG)
+
+test-format: ## Compares the layout of the code with rustfmt's
+	cargo fmt --check
+
+test-lint: ## Runs clippy; a warning is an error
+	cargo clippy --locked --all-targets -- -D warnings
+
+test-licences: ## Compares licences and sources of all dependencies with deny.toml
+	@if command -v cargo-deny > /dev/null; then \
+	    cargo deny --locked check bans licenses sources; \
+	else \
+	    echo "cargo-deny is not installed: not run"; \
+	fi
+
+# Shown output is what brings the SKIPPED lines of passing tests into the log.
+test-rust: ## Runs the tests of the core
+	cargo test --locked --no-fail-fast -- --show-output
+
+demo bench install: ## Runs scripts/demo.sh, bench.sh or install.sh
+	@if [ -x scripts/$@.sh ]; then \
+	    scripts/$@.sh; \
+	else \
+	    echo "make $@: there is no scripts/$@.sh yet" >&2; exit 1; \
+	fi
+
+clean: ## Removes what was built
+	cargo clean

@@ -1,0 +1,117 @@
+//! The only room that touches files, the clock and the random source.
+//!
+//! A [`Disk`] is one directory: the directory of one store. Everything above it speaks in names inside that
+//! directory, so that a store on a real file system ([`RealDisk`]) and one on a disk that loses, tears and
+//! reorders what was not synced ([`model`]) run the same code.
+//!
+//! Promises: a call that returns `Ok` did all of what was asked (short reads and writes are resumed, `EINTR`
+//! is never seen); a failed [`File::sync`] is reported once and never retried here.
+
+mod fork;
+pub mod model;
+mod real;
+
+use std::io;
+use std::sync::Arc;
+
+pub use fork::Birth;
+pub use real::RealDisk;
+
+/// A directory that holds one store.
+///
+/// Names are plain file names. A name exists durably only after [`Disk::sync_dir`].
+pub trait Disk: Send + Sync + 'static {
+    /// What error texts call this directory.
+    fn describe(&self) -> String;
+
+    /// The names in the directory, in no order. `NotFound` when the directory does not exist.
+    fn list(&self) -> io::Result<Vec<String>>;
+
+    /// Creates the directory itself (mode 0700) and makes its own name durable; fine when it exists.
+    fn create_dir(&self) -> io::Result<()>;
+
+    /// Creates a file for reading and writing; `AlreadyExists` when the name is taken.
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>>;
+
+    /// Opens an existing file; `writable` asks for writing, too.
+    fn open(&self, name: &str, writable: bool) -> io::Result<Arc<dyn File>>;
+
+    /// Renames a file over whatever `to` was.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes a file.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Makes every creation, rename and removal so far durable.
+    fn sync_dir(&self) -> io::Result<()>;
+
+    /// Takes the directory for writing: the kernel's lock of the open file description on the file `lock`,
+    /// which is created when missing. Refused with [`LockError::Held`] while anybody else, this process
+    /// included, has it.
+    fn lock(&self) -> Result<Box<dyn Lock>, LockError>;
+
+    /// The second word of the lock page (*done*) as a looker may read it, without the lock; `None` where
+    /// there is no lock file yet.
+    fn peek_done(&self) -> io::Result<Option<u64>>;
+
+    /// Milliseconds since 1970-01-01 UTC.
+    fn now_ms(&self) -> u64;
+
+    /// Fills `bytes` from the operating system's random source.
+    fn random(&self, bytes: &mut [u8]) -> io::Result<()>;
+}
+
+/// An open file. All calls are positioned and may come from any thread.
+#[allow(clippy::len_without_is_empty)] // The length of a file is asked of the system, and asking may fail.
+pub trait File: Send + Sync {
+    /// Reads at `offset` until `bytes` is full or the file ends; returns what was read.
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Writes all of `bytes` at `offset`.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Gives the file `length` bytes whose blocks exist: a full disk is an error here and not later.
+    fn allocate(&self, length: u64) -> io::Result<()>;
+
+    /// Makes the data written so far durable (fdatasync). Once it failed, nothing written before is sure any
+    /// more, and calling it again proves nothing.
+    fn sync(&self) -> io::Result<()>;
+
+    /// The length in bytes.
+    fn len(&self) -> io::Result<u64>;
+}
+
+/// The lock of a directory, held until dropped, and the two words that live beside it.
+///
+/// The words are stored in a mapped page of the lock file that is never synced: they share the fate of the
+/// page cache. A killed process leaves them as they were; a power cut leaves some earlier value of both.
+pub trait Lock: Send + Sync {
+    /// Journal offset up to which a sync was tried.
+    fn attempted(&self) -> u64;
+    /// Journal offset up to which a sync succeeded.
+    fn done(&self) -> u64;
+    /// Stores *attempted*; never lowers it below what recovery found.
+    fn set_attempted(&self, offset: u64);
+    /// Stores *done*.
+    fn set_done(&self, offset: u64);
+}
+
+/// Why [`Disk::lock`] refused.
+#[derive(Debug)]
+pub enum LockError {
+    /// Somebody has it; pid and host as the owner wrote them (0 and "" when unreadable).
+    Held {
+        /// Process id of the owner.
+        pid: u32,
+        /// Host name of the owner.
+        host: String,
+    },
+    /// The file system refused.
+    Io(io::Error),
+}
+
+impl From<io::Error> for LockError {
+    fn from(error: io::Error) -> Self {
+        LockError::Io(error)
+    }
+}

@@ -1,0 +1,159 @@
+//! The body of a message frame: what is the same in every store the message reaches.
+//!
+//! ```text
+//! offset  size  body of a message
+//!      0     2  kind         the application's request id, 0 = none
+//!      2     1  priority     0 to 9
+//!      3     1  present      bit 0 expires, bit 1 deliver at, bit 2 producer
+//!      4     2  key length   K
+//!      6     2  headers      H, bytes of all headers
+//!      8        in this order, where present:
+//!            8    expires      milliseconds since 1970 UTC
+//!            8    deliver at   milliseconds since 1970 UTC
+//!          9+P    producer     its sequence (8), length P (1), id (P)
+//!            K  key
+//!            H  headers      each: name length (1), value length (2), name, value
+//!               payload      the rest
+//! ```
+
+use super::format::u64_at;
+
+/// The fixed part.
+const FIXED: usize = 8;
+const EXPIRES: u8 = 1;
+const DELIVER_AT: u8 = 2;
+const PRODUCER: u8 = 4;
+/// The fixed part with everything that may follow it before the key.
+const FRONT_MAX: usize = FIXED + 8 + 8 + 9 + 255;
+
+/// The fields before the key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Front<'a> {
+    /// The application's request id.
+    pub kind: u16,
+    /// 0 to 9.
+    pub priority: u8,
+    /// 0 = never.
+    pub expires_ms: u64,
+    /// 0 = at once.
+    pub deliver_at_ms: u64,
+    /// Id, "" = none, and sequence.
+    pub producer: &'a [u8],
+    /// From 1.
+    pub producer_sequence: u64,
+}
+
+/// The encoded fields before the key.
+#[derive(Clone, Copy)]
+pub struct Encoded {
+    bytes: [u8; FRONT_MAX],
+    length: usize,
+}
+
+impl Encoded {
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        self.bytes[self.length..self.length + bytes.len()].copy_from_slice(bytes);
+        self.length += bytes.len();
+    }
+}
+
+impl Front<'_> {
+    /// Encodes the front of a body; the caller checked the lengths against the limits.
+    pub fn encode(&self, key: usize, headers: usize) -> Encoded {
+        let mut front = Encoded { bytes: [0; FRONT_MAX], length: 0 };
+        let length = |n: usize| u16::try_from(n).unwrap_or(u16::MAX).to_le_bytes();
+        front.put(&self.kind.to_le_bytes());
+        let present = if self.expires_ms > 0 { EXPIRES } else { 0 }
+            | if self.deliver_at_ms > 0 { DELIVER_AT } else { 0 }
+            | if self.producer.is_empty() { 0 } else { PRODUCER };
+        front.put(&[self.priority, present]);
+        front.put(&length(key));
+        front.put(&length(headers));
+        if self.expires_ms > 0 {
+            front.put(&self.expires_ms.to_le_bytes());
+        }
+        if self.deliver_at_ms > 0 {
+            front.put(&self.deliver_at_ms.to_le_bytes());
+        }
+        if !self.producer.is_empty() {
+            front.put(&self.producer_sequence.to_le_bytes());
+            front.put(&[u8::try_from(self.producer.len()).unwrap_or(u8::MAX)]);
+            front.put(self.producer);
+        }
+        front
+    }
+}
+
+/// A body, taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Body<'a> {
+    /// The fields before the key.
+    pub front: Front<'a>,
+    /// The key, empty = none.
+    pub key: &'a [u8],
+    /// The encoded headers.
+    pub headers: &'a [u8],
+    /// The payload.
+    pub payload: &'a [u8],
+}
+
+impl<'a> Body<'a> {
+    /// Takes a body apart whose sum held; `None` when its lengths do not fit.
+    pub fn decode(body: &'a [u8]) -> Option<Body<'a>> {
+        let (fixed, mut rest) = body.split_at_checked(FIXED)?;
+        let present = fixed[3];
+        let mut front = Front {
+            kind: u16::from_le_bytes([fixed[0], fixed[1]]),
+            priority: fixed[2],
+            ..Front::default()
+        };
+        if present & EXPIRES != 0 {
+            front.expires_ms = u64_at(take(&mut rest, 8)?, 0);
+        }
+        if present & DELIVER_AT != 0 {
+            front.deliver_at_ms = u64_at(take(&mut rest, 8)?, 0);
+        }
+        if present & PRODUCER != 0 {
+            front.producer_sequence = u64_at(take(&mut rest, 8)?, 0);
+            let length = take(&mut rest, 1)?[0];
+            front.producer = take(&mut rest, usize::from(length))?;
+        }
+        let key = take(&mut rest, usize::from(u16::from_le_bytes([fixed[4], fixed[5]])))?;
+        let headers = take(&mut rest, usize::from(u16::from_le_bytes([fixed[6], fixed[7]])))?;
+        Some(Body { front, key, headers, payload: rest })
+    }
+}
+
+fn take<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+    let (taken, left) = rest.split_at_checked(length)?;
+    *rest = left;
+    Some(taken)
+}
+
+/// When a message expires, from its body alone; 0 = never.
+pub fn expires_of(body: &[u8]) -> u64 {
+    if body.len() >= FIXED + 8 && body[3] & EXPIRES != 0 { u64_at(body, FIXED) } else { 0 }
+}
+
+/// Adds a header to the encoded headers.
+pub fn put_header(headers: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    headers.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
+    headers.extend_from_slice(&u16::try_from(value.len()).unwrap_or(u16::MAX).to_le_bytes());
+    headers.extend_from_slice(name);
+    headers.extend_from_slice(value);
+}
+
+/// The encoded headers, one by one; ends at the first that does not fit.
+pub fn headers(mut encoded: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    std::iter::from_fn(move || {
+        let head = take(&mut encoded, 3)?;
+        let value = usize::from(u16::from_le_bytes([head[1], head[2]]));
+        let name = take(&mut encoded, usize::from(head[0]))?;
+        Some((name, take(&mut encoded, value)?))
+    })
+}

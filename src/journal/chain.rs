@@ -1,0 +1,92 @@
+//! The hash chain over everything a store shares with others.
+//!
+//! Two stores with the same chain value at a position hold the same transactions up to it. One link is
+//! XXH3-64 over the previous link (8 bytes), the epoch (4), the transaction's sequence (8) and, per record,
+//! its type (1), the XXH3-64 of its queue's name (8, zero without a queue) and the sum of its body (4). Local
+//! frames, numbers given by one store, places in a file and ciphertext are not in it.
+//!
+//! It is folded by whoever hands bytes to the file, in journal order, outside the lock of the tail.
+
+use super::format::{HEAD, LAST, Type, frame_bytes, u32_at, u64_at};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+/// The running chain and what it needs to know of queues and epochs.
+pub struct Chain {
+    value: u64,
+    epoch: u32,
+    names: Vec<u64>,
+    open: Option<Box<Xxh3>>,
+}
+
+impl Chain {
+    pub fn new(value: u64, epoch: u32) -> Chain {
+        Chain { value, epoch, names: Vec::new(), open: None }
+    }
+
+    /// The link after the last whole transaction folded.
+    pub fn value(&self) -> u64 {
+        self.value
+    }
+
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// Teaches the chain the name of a queue that was created before its first fold.
+    pub fn name_queue(&mut self, queue: u32, name: &[u8]) {
+        let at = queue as usize;
+        if self.names.len() <= at {
+            self.names.resize(at + 1, 0);
+        }
+        self.names[at] = xxh3_64(name);
+    }
+
+    /// Folds frames that were made here, so their sums need no second look.
+    pub fn fold(&mut self, mut frames: &[u8]) {
+        while frames.len() >= HEAD {
+            let length = u32_at(frames, 0) as usize;
+            self.fold_frame(&frames[..HEAD + length]);
+            frames = frames.get(frame_bytes(length)..).unwrap_or(&[]);
+        }
+    }
+
+    /// Folds one frame: header and body.
+    pub fn fold_frame(&mut self, frame: &[u8]) {
+        let (kind, flags) = (frame[4], frame[5]);
+        if kind >= 64 {
+            return;
+        }
+        let (queue, body) = (u32_at(frame, 32), &frame[HEAD..]);
+        if kind == Type::History as u8 {
+            self.epoch = body.first_chunk().map_or(self.epoch, |four| u32::from_le_bytes(*four));
+        }
+        if kind == Type::Queue as u8
+            && let [1, name @ ..] = body
+        {
+            self.name_queue(queue, name);
+        }
+        let (value, epoch) = (self.value, self.epoch);
+        let hasher = self.open.get_or_insert_with(|| {
+            let mut hasher = Box::new(Xxh3::new());
+            hasher.update(&value.to_le_bytes());
+            hasher.update(&epoch.to_le_bytes());
+            hasher.update(&u64_at(frame, 8).to_le_bytes());
+            hasher
+        });
+        let name = self.names.get(queue as usize).copied().unwrap_or(0);
+        let mut record = [0; 13];
+        record[0] = kind;
+        record[1..9].copy_from_slice(&name.to_le_bytes());
+        record[9..13].copy_from_slice(&frame[40..44]);
+        hasher.update(&record);
+        if flags & LAST != 0 {
+            self.value = hasher.digest();
+            self.open = None;
+        }
+    }
+
+    /// Forgets a transaction that was begun and is not whole.
+    pub fn drop_open(&mut self) {
+        self.open = None;
+    }
+}

@@ -1,0 +1,452 @@
+//! Group commit: many callers, one sync.
+//!
+//! Whoever needs durability leads: the leader hands everything appended so far to the files, syncs every file
+//! touched since the last sync, in order, and wakes its group; who arrives meanwhile forms the next group and
+//! leads it. In a crowd the leader first lets the just-released callers come back (it yields at most a quarter
+//! of a sync and 100 microseconds); alone it syncs at once. There is no timer and no sync thread.
+//!
+//! Promises: when [`Journal::commit`] returns `Ok`, every byte before that transaction's end survives a power
+//! cut. A write or a sync that fails poisons the journal: the kernel may have dropped the pages, and a second
+//! sync would lie. What was handed to a file by then is of unknown outcome, what was not is lost.
+//!
+//! *attempted* is stored in the lock page before each sync, *done* after its success; the watermark frame that
+//! says the same on disk is written behind the group, unsynced, once the group was woken.
+
+use super::chain::Chain;
+use super::slot::Role;
+use super::tail::{Appended, Part, Tail};
+use super::{Journal, Segment};
+use crate::error::{Code, Error, Result};
+use crate::sync::{AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering};
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A closure that waits for durability.
+type Waiter = Box<dyn FnOnce(Result<()>) + Send>;
+
+/// Who hands bytes to the files; held while they are written, so that they go out in order.
+pub struct Writer {
+    pub chain: Chain,
+    buffer: Vec<u8>,
+}
+
+impl Writer {
+    pub fn new(chain: Chain) -> Writer {
+        Writer { chain, buffer: Vec::new() }
+    }
+}
+
+/// What a group commit covers.
+struct Taken {
+    end: u64,
+    sequence: u64,
+    group: u64,
+    touched: Vec<Arc<Segment>>,
+    unmarked: Option<Arc<Segment>>,
+}
+
+/// Where the durable horizon stands, and who waits for it.
+pub struct Gate {
+    state: Mutex<State>,
+    groups: [Condvar; 2],
+    moved: Condvar,
+    durable: AtomicU64,
+    receivers: AtomicUsize,
+    arrived: AtomicUsize,
+    waiting: AtomicUsize,
+    syncs: AtomicU64,
+}
+
+struct State {
+    durable: u64,
+    sequence: u64,
+    leading: bool,
+    poisoned: Option<Error>,
+    written_group: u64,
+    last_group: usize,
+    sync_time: Duration,
+    waiters: BTreeMap<(u64, u64), (u64, Waiter)>,
+    next_waiter: u64,
+}
+
+impl Gate {
+    pub fn new(durable: u64, sequence: u64) -> Gate {
+        Gate {
+            state: Mutex::new(State {
+                durable,
+                sequence,
+                leading: false,
+                poisoned: None,
+                written_group: 0,
+                last_group: 0,
+                sync_time: Duration::from_micros(200),
+                waiters: BTreeMap::new(),
+                next_waiter: 0,
+            }),
+            groups: [Condvar::new(), Condvar::new()],
+            moved: Condvar::new(),
+            durable: AtomicU64::new(durable),
+            receivers: AtomicUsize::new(0),
+            arrived: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            syncs: AtomicU64::new(0),
+        }
+    }
+}
+
+/// The leader's turn; given back when dropped, whatever happened.
+struct Turn<'a>(&'a Gate);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        state.leading = false;
+        let next = (state.written_group + 1) & 1;
+        drop(state);
+        self.0.groups[next as usize].notify_one();
+    }
+}
+
+impl Journal {
+    /// Returns when the transaction is durable.
+    pub fn commit(&self, at: &Appended) -> Result<()> {
+        self.gate.arrived.fetch_add(1, Ordering::Relaxed);
+        let mut state = self.gate.state.lock();
+        loop {
+            if state.durable >= at.end {
+                return Ok(());
+            }
+            if let Some(poison) = &state.poisoned {
+                return Err(self.lost(poison, at.group, state.written_group));
+            }
+            if state.leading {
+                self.gate.groups[(at.group & 1) as usize].wait(&mut state);
+                continue;
+            }
+            state.leading = true;
+            self.lead(state);
+            state = self.gate.state.lock();
+        }
+    }
+
+    /// Makes everything appended so far durable.
+    pub fn commit_all(&self) -> Result<()> {
+        let at = {
+            let tail = self.tail.lock();
+            Appended { sequence: tail.next - 1, end: tail.end, group: tail.taken + 1 }
+        };
+        self.commit(&at)
+    }
+
+    /// Hands everything appended so far to the files, without a sync: it survives `kill -9`.
+    pub fn publish(&self) -> Result<()> {
+        self.poisoned()?;
+        self.flush(false).map(|_| ())
+    }
+
+    /// Calls `waiter` once the transaction is durable, or with the error that makes it never so. It is called
+    /// on the thread that leads the sync, or at once.
+    pub fn when_durable(&self, at: &Appended, waiter: Waiter) {
+        let mut state = self.gate.state.lock();
+        if state.durable < at.end && state.poisoned.is_none() {
+            state.next_waiter += 1;
+            let key = (at.end, state.next_waiter);
+            state.waiters.insert(key, (at.group, waiter));
+            self.gate.waiting.fetch_add(1, Ordering::Release);
+            return;
+        }
+        let outcome = match &state.poisoned {
+            Some(poison) if state.durable < at.end => {
+                Err(self.lost(poison, at.group, state.written_group))
+            }
+            _ => Ok(()),
+        };
+        drop(state);
+        waiter(outcome);
+    }
+
+    /// Closures that wait for durability.
+    pub fn waiting(&self) -> usize {
+        self.gate.waiting.load(Ordering::Acquire)
+    }
+
+    /// The durable horizon: journal offset and sequence of the last durable transaction.
+    pub fn durable(&self) -> (u64, u64) {
+        let state = self.gate.state.lock();
+        (state.durable, state.sequence)
+    }
+
+    /// The durable horizon as a journal offset, without a lock.
+    pub fn durable_offset(&self) -> u64 {
+        self.gate.durable.load(Ordering::Acquire)
+    }
+
+    /// Syncs of records since the open.
+    pub fn syncs(&self) -> u64 {
+        self.gate.syncs.load(Ordering::Relaxed)
+    }
+
+    /// Fails when a write or a sync failed earlier.
+    pub fn poisoned(&self) -> Result<()> {
+        match &self.gate.state.lock().poisoned {
+            None => Ok(()),
+            Some(poison) => Err(self.lost(poison, u64::MAX, 0)),
+        }
+    }
+
+    /// Waits until records were appended or became durable beyond `seen`, at most `wait`; false when the time
+    /// is over.
+    pub fn wait_beyond(&self, seen: (u64, u64), wait: Duration) -> Result<bool> {
+        let deadline = Instant::now().checked_add(wait);
+        self.gate.receivers.fetch_add(1, Ordering::SeqCst);
+        let mut state = self.gate.state.lock();
+        let outcome = loop {
+            if let Some(poison) = &state.poisoned {
+                break Err(self.lost(poison, u64::MAX, 0));
+            }
+            if state.durable > seen.0 || self.appended() > seen.1 {
+                break Ok(true);
+            }
+            let timed_out = match deadline {
+                Some(deadline) => self.gate.moved.wait_until(&mut state, deadline).timed_out(),
+                None => {
+                    self.gate.moved.wait(&mut state);
+                    false
+                }
+            };
+            if timed_out {
+                break Ok(state.durable > seen.0 || self.appended() > seen.1);
+            }
+        };
+        drop(state);
+        self.gate.receivers.fetch_sub(1, Ordering::SeqCst);
+        outcome
+    }
+
+    /// Wakes those in [`Journal::wait_beyond`], so that they look again.
+    pub fn nudge(&self) {
+        if self.gate.receivers.load(Ordering::SeqCst) > 0 {
+            drop(self.gate.state.lock());
+            self.gate.moved.notify_all();
+        }
+    }
+
+    fn lost(&self, poison: &Error, group: u64, written: u64) -> Error {
+        let store = self.disk.describe();
+        if group <= written {
+            let what = format!("the commit was handed to the disk of {store} and not confirmed");
+            return Error::because(Code::OutcomeUnknown, what, poison);
+        }
+        Error::because(Code::Poisoned, format!("the store {store} must be opened anew"), poison)
+    }
+
+    /// One group commit. `state` has `leading` set by the caller.
+    fn lead(&self, state: MutexGuard<'_, State>) {
+        let (crowd, sync_time) = (state.last_group, state.sync_time);
+        drop(state);
+        let turn = Turn(&self.gate);
+        self.gather(crowd, sync_time);
+        let released = self.gate.arrived.swap(0, Ordering::Relaxed);
+        // A failure has poisoned the journal, and everybody who waits was woken with it.
+        if let Ok(taken) = self.flush(true)
+            && self.sync_files(&taken, released).is_ok()
+        {
+            self.mark(&taken);
+        }
+        drop(turn);
+    }
+
+    /// Lets the callers released by the last group come back, so that they share this sync.
+    fn gather(&self, crowd: usize, sync_time: Duration) {
+        if crowd < 2 {
+            return;
+        }
+        let patience = (sync_time / 4).min(Duration::from_micros(100));
+        let begun = Instant::now();
+        while self.gate.arrived.load(Ordering::Relaxed) < crowd && begun.elapsed() < patience {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Hands what gathered to the files, in order. With `lead` it also takes the files to be synced.
+    fn flush(&self, lead: bool) -> Result<Taken> {
+        let mut writer = self.writer.lock();
+        let writer = &mut *writer;
+        let mut tail = self.tail.lock();
+        let parts = std::mem::take(&mut tail.parts);
+        let spare = std::mem::take(&mut writer.buffer);
+        let bytes = std::mem::replace(&mut tail.pending, spare);
+        let (segment, at) = (tail.segment.clone(), tail.segment.at(tail.pending_from));
+        tail.pending_from = tail.end;
+        let written = parts.iter().map(|part| match part {
+            Part::Bytes(segment, ..) | Part::Slot(segment, _) => segment,
+        });
+        let now: Vec<_> = written.chain((!bytes.is_empty()).then_some(&segment)).cloned().collect();
+        touch(&mut tail, now);
+        let taken = take(&mut tail, lead);
+        drop(tail);
+        if lead {
+            self.gate.state.lock().written_group = taken.group;
+        }
+        let outcome = self.write(writer, parts, &segment, at, &bytes);
+        writer.buffer = bytes;
+        writer.buffer.clear();
+        outcome.map(|()| taken).map_err(|error| {
+            self.poison(&Error::io(format!("cannot write to {}", self.disk.describe()), &error))
+        })
+    }
+
+    fn write(
+        &self,
+        writer: &mut Writer,
+        parts: Vec<Part>,
+        segment: &Segment,
+        at: u64,
+        bytes: &[u8],
+    ) -> io::Result<()> {
+        for part in parts {
+            match part {
+                Part::Bytes(segment, at, bytes) => {
+                    writer.chain.fold(&bytes);
+                    segment.file.write_at(&bytes, at)?;
+                }
+                Part::Slot(segment, mut slot) => {
+                    match slot.role {
+                        Role::Begun => segment.chain.store(writer.chain.value(), Ordering::Relaxed),
+                        _ => slot.chain_end = writer.chain.value(),
+                    }
+                    slot.chain = segment.chain.load(Ordering::Relaxed);
+                    segment.file.write_at(&slot.encode(), slot.place())?;
+                }
+            }
+        }
+        if !bytes.is_empty() {
+            writer.chain.fold(bytes);
+            segment.file.write_at(bytes, at)?;
+        }
+        Ok(())
+    }
+
+    fn sync_files(&self, taken: &Taken, released: usize) -> Result<()> {
+        let begun = Instant::now();
+        self.lock.set_attempted(taken.end);
+        for segment in &taken.touched {
+            self.gate.syncs.fetch_add(1, Ordering::Relaxed);
+            segment.file.sync().map_err(|error| {
+                let name = super::file_name(segment.number);
+                let what = format!("cannot sync {name} in {}", self.disk.describe());
+                self.poison(&Error::io(what, &error))
+            })?;
+        }
+        self.lock.set_done(taken.end);
+        let mut state = self.gate.state.lock();
+        state.sync_time = (state.sync_time * 7 + begun.elapsed()) / 8;
+        state.last_group = released;
+        state.durable = taken.end;
+        state.sequence = taken.sequence;
+        self.gate.durable.store(taken.end, Ordering::Release);
+        let done = if state.waiters.is_empty() {
+            BTreeMap::new()
+        } else {
+            let later = state.waiters.split_off(&(taken.end + 1, 0));
+            std::mem::replace(&mut state.waiters, later)
+        };
+        drop(state);
+        self.gate.groups[(taken.group & 1) as usize].notify_all();
+        self.nudge();
+        self.gate.waiting.fetch_sub(done.len(), Ordering::AcqRel);
+        for (_, waiter) in done.into_values() {
+            waiter(Ok(()));
+        }
+        Ok(())
+    }
+
+    /// Says on disk, unsynced, how far the disk is sure.
+    fn mark(&self, taken: &Taken) {
+        let marked = {
+            let mut tail = self.tail.lock();
+            if let Some(segment) = &taken.unmarked {
+                let slot = self.slot_of(segment, &tail, Role::Marked);
+                tail.parts.push(Part::Slot(segment.clone(), slot));
+            }
+            tail.put_watermark(self.secret, taken.end, taken.sequence, 0)
+                || taken.unmarked.is_some()
+        };
+        if marked {
+            // A failure poisons the journal; the group that was just released is durable all the same.
+            let _ = self.flush(false);
+        }
+    }
+
+    /// Refuses everything from now on and wakes everybody with the reason.
+    fn poison(&self, error: &Error) -> Error {
+        let mut state = self.gate.state.lock();
+        let first = state.poisoned.get_or_insert_with(|| error.clone()).clone();
+        let written = state.written_group;
+        let waiters = std::mem::take(&mut state.waiters);
+        drop(state);
+        for group in &self.gate.groups {
+            group.notify_all();
+        }
+        self.gate.moved.notify_all();
+        self.gate.waiting.fetch_sub(waiters.len(), Ordering::AcqRel);
+        for (group, waiter) in waiters.into_values() {
+            waiter(Err(self.lost(&first, group, written)));
+        }
+        first
+    }
+
+    /// Ends appending: syncs what there is and says on disk that nothing follows.
+    pub fn close(&self) -> Result<()> {
+        {
+            let mut tail = self.tail.lock();
+            if tail.closed {
+                return Ok(());
+            }
+            if !tail.begun {
+                tail.closed = true;
+                drop(tail);
+                return self.stop_helper();
+            }
+        }
+        self.commit_all()?;
+        self.stop_helper()?;
+        let (durable, sequence) = self.durable();
+        let marked = {
+            let mut tail = self.tail.lock();
+            let marked =
+                tail.put_watermark(self.secret, durable, sequence, super::format::CLEAN);
+            tail.closed = true;
+            marked
+        };
+        if marked { self.commit_all() } else { Ok(()) }
+    }
+}
+
+/// Notes files that hold bytes not yet synced, each once, in order.
+fn touch(tail: &mut Tail, segments: Vec<Arc<Segment>>) {
+    for segment in segments {
+        if tail.touched.iter().all(|known| known.number != segment.number) {
+            tail.touched.push(segment);
+        }
+    }
+}
+
+fn take(tail: &mut Tail, lead: bool) -> Taken {
+    let mut taken = Taken {
+        end: tail.end,
+        sequence: tail.next - 1,
+        group: tail.taken,
+        touched: Vec::new(),
+        unmarked: None,
+    };
+    if lead {
+        tail.taken += 1;
+        taken.group = tail.taken;
+        taken.touched = std::mem::take(&mut tail.touched);
+        taken.unmarked = tail.unmarked.take();
+    }
+    taken
+}

@@ -1,0 +1,276 @@
+//! The bytes of a frame. All integers are little-endian; a frame begins at a multiple of 8.
+//!
+//! ```text
+//! offset  size  frame header
+//!      0     4  length       of the body in bytes, without padding
+//!      4     1  type         see [`Type`]
+//!      5     1  flags        bit 0 LAST: the last frame of its transaction
+//!                            bit 1 CLEAN: a watermark written by a close, with nothing behind it
+//!                            bit 2 EARLY: an incarnation that hands out positions before they are durable
+//!                            bits 3-6 must be understood: a reader that meets one refuses by name
+//!                            bit 7 MAY_IGNORE: a reader that does not know the type skips the frame
+//!      6     2  zero
+//!      8     8  transaction  its sequence in the journal, from 1; 0 in local frames
+//!     16     8  sequence     a message's place in its queue, from 1; 0 in other records
+//!     24     8  time         of the commit, milliseconds since 1970 UTC
+//!     32     4  queue        its number in this store; 0 where there is none
+//!     36     4  index        of the frame in its transaction, from 0
+//!     40     4  body sum     CRC-32 over the body alone
+//!     44     4  header sum   CRC-32 over bytes 0..44 and the journal offset (8 bytes), begun with a seed
+//!     48        body, then zeros up to the next multiple of 8
+//! ```
+//!
+//! The *journal offset* counts bytes of frames since the creation of the store and runs on over segments; it
+//! is never a file offset, because a recycled file holds old frames at the same places. The seed is the first
+//! four bytes of the incarnation in force, so that no frame of a former life is believed; a watermark is
+//! seeded by the store's secret instead, so that it stays believable when the incarnation frame before it is
+//! damaged.
+//!
+//! A frame is valid if and only if its type is known (or may be ignored), its length leaves it inside its
+//! segment, and both sums hold. What an invalid one means is decided in `recover`.
+//!
+//! In a watermark the fields have other meanings: transaction and sequence are the durable sequence and the
+//! durable journal offset, time is the first eight bytes of the incarnation.
+
+use crate::error::{Code, Error, Result};
+
+/// Size of a frame header.
+pub const HEAD: usize = 48;
+
+/// Flag: last frame of its transaction.
+pub const LAST: u8 = 1;
+/// Flag of a watermark: written by a close.
+pub const CLEAN: u8 = 2;
+/// Flag of an incarnation: positions are handed out before they are durable.
+pub const EARLY: u8 = 4;
+/// Flags a reader must understand.
+const MUST_UNDERSTAND: u8 = 0b0111_1000;
+/// Flag: skip the frame when its type is unknown.
+pub const MAY_IGNORE: u8 = 0x80;
+
+macro_rules! types {
+    ($($(#[$doc:meta])* $name:ident = $number:literal, $text:literal;)*) => {
+        /// What a frame is. 1 to 63 are records of numbered transactions; from 64 on frames are local to one
+        /// store: they have no number and never leave.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Type { $($(#[$doc])* $name = $number,)* }
+
+        impl Type {
+            fn from_u8(number: u8) -> Option<Type> {
+                match number { $($number => Some(Type::$name),)* _ => None }
+            }
+
+            /// The word error texts use.
+            pub fn name(self) -> &'static str {
+                match self { $(Type::$name => $text,)* }
+            }
+        }
+    };
+}
+
+types! {
+    /// A message put into a queue.
+    Message = 1, "message";
+    /// Messages acknowledged by a consumer.
+    Ack = 2, "ack";
+    /// A queue created, paused, resumed, purged or deleted.
+    Queue = 3, "queue";
+    /// A consumer created, moved or deleted.
+    Consumer = 4, "consumer";
+    /// Reserved: a stream created, moved or removed.
+    Stream = 5, "stream";
+    /// A row of the history of epochs.
+    History = 6, "history";
+    /// Reserved: members of the group and copies asked for.
+    Members = 7, "members";
+    /// Reserved: the outcome of a session's transactions.
+    Session = 8, "session";
+    /// A producer and its last sequence, where it travels without a message.
+    Producer = 9, "producer";
+    /// Reserved: messages handed out to a consumer.
+    Delivery = 10, "delivery";
+    /// Reserved: transactions of a stream that hold nothing for this store.
+    Advance = 11, "advance";
+    /// Reserved: staged segments that become part of the journal.
+    Adopt = 12, "adopt";
+    /// Reserved: the stamp of a received transaction.
+    Received = 13, "received";
+    /// A new life of the store began here.
+    Incarnation = 64, "incarnation";
+    /// All before the offset in it is durable.
+    Watermark = 65, "watermark";
+    /// A row of a state run.
+    State = 66, "state";
+    /// Reserved: a record moved out of a nearly dead segment.
+    Evacuated = 67, "evacuated";
+    /// Where the messages of a sealed segment stand, by queue.
+    Index = 68, "index";
+    /// A segment whose file is given back.
+    Reclaim = 69, "reclaim";
+}
+
+impl Type {
+    /// Whether frames of this type carry no transaction number and never leave the store.
+    pub fn is_local(self) -> bool {
+        self as u8 >= 64
+    }
+
+    /// Whether this build writes and understands it.
+    fn is_written(self) -> bool {
+        !matches!(
+            self,
+            Type::Stream
+                | Type::Members
+                | Type::Session
+                | Type::Delivery
+                | Type::Advance
+                | Type::Adopt
+                | Type::Received
+                | Type::Evacuated
+        )
+    }
+}
+
+/// A frame header, decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    pub length: u32,
+    pub kind: Type,
+    pub flags: u8,
+    pub transaction: u64,
+    pub sequence: u64,
+    pub time_ms: u64,
+    pub queue: u32,
+    pub index: u32,
+    pub body_sum: u32,
+}
+
+/// The space a frame with a body of `length` bytes takes.
+pub fn frame_bytes(length: usize) -> usize {
+    (HEAD + length + 7) & !7
+}
+
+/// The sum of a body given in parts.
+pub fn body_sum(parts: &[&[u8]]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    for part in parts {
+        hasher.update(part);
+    }
+    hasher.finalize()
+}
+
+fn head_sum(head: &[u8; HEAD], offset: u64, seed: u32) -> u32 {
+    let mut bytes = [0; HEAD + 4];
+    bytes[..44].copy_from_slice(&head[..44]);
+    bytes[44..].copy_from_slice(&offset.to_le_bytes());
+    let mut hasher = crc32fast::Hasher::new_with_initial(seed);
+    hasher.update(&bytes);
+    hasher.finalize()
+}
+
+pub fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    let mut four = [0; 4];
+    four.copy_from_slice(&bytes[at..at + 4]);
+    u32::from_le_bytes(four)
+}
+
+pub fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    let mut eight = [0; 8];
+    eight.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(eight)
+}
+
+impl Head {
+    /// The header's bytes at journal `offset` under `seed`.
+    pub fn encode(&self, offset: u64, seed: u32) -> [u8; HEAD] {
+        let mut bytes = [0; HEAD];
+        bytes[0..4].copy_from_slice(&self.length.to_le_bytes());
+        bytes[4] = self.kind as u8;
+        bytes[5] = self.flags;
+        bytes[8..16].copy_from_slice(&self.transaction.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.sequence.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.time_ms.to_le_bytes());
+        bytes[32..36].copy_from_slice(&self.queue.to_le_bytes());
+        bytes[36..40].copy_from_slice(&self.index.to_le_bytes());
+        bytes[40..44].copy_from_slice(&self.body_sum.to_le_bytes());
+        let sum = head_sum(&bytes, offset, seed);
+        bytes[44..48].copy_from_slice(&sum.to_le_bytes());
+        bytes
+    }
+
+    /// Decodes a header whose sum holds at journal `offset` under `seed`; `None` when it does not.
+    ///
+    /// A header with a right sum that this build must not read (a reserved type, a flag to be understood) is
+    /// an error that names it.
+    pub fn decode(bytes: &[u8], offset: u64, seed: u32) -> Result<Option<Head>> {
+        let Some(head) = bytes.first_chunk::<HEAD>() else { return Ok(None) };
+        if u32_at(head, 44) != head_sum(head, offset, seed) {
+            return Ok(None);
+        }
+        let (kind, flags) = (head[4], head[5]);
+        let known = Type::from_u8(kind);
+        let kind = match known {
+            Some(kind) if kind.is_written() => kind,
+            _ if flags & MAY_IGNORE != 0 => Type::Reclaim,
+            Some(kind) => return Err(refused(offset, kind.name())),
+            None => return Err(refused(offset, &format!("type {kind}"))),
+        };
+        if flags & MUST_UNDERSTAND != 0 {
+            return Err(refused(offset, &format!("{} with flags {flags:#04x}", kind.name())));
+        }
+        let ignored = known != Some(kind);
+        Ok(Some(Head {
+            length: u32_at(head, 0),
+            kind,
+            flags: if ignored { flags | MAY_IGNORE } else { flags },
+            transaction: u64_at(head, 8),
+            sequence: u64_at(head, 16),
+            time_ms: u64_at(head, 24),
+            queue: u32_at(head, 32),
+            index: u32_at(head, 36),
+            body_sum: u32_at(head, 40),
+        }))
+    }
+
+    /// The space the frame takes.
+    pub fn frame_bytes(&self) -> usize {
+        frame_bytes(self.length as usize)
+    }
+}
+
+fn refused(offset: u64, what: &str) -> Error {
+    let text = format!(
+        "the journal holds a record at {offset} that this version does not read: {what}; \
+         a newer version wrote it"
+    );
+    Error::new(Code::Version, text).over(offset, offset)
+}
+
+/// Whether `bytes` look like a watermark; a cheap test before a sum is computed.
+pub fn may_be_watermark(bytes: &[u8]) -> bool {
+    bytes[4] == Type::Watermark as u8 && u32_at(bytes, 0) == 0 && bytes[6] == 0 && bytes[7] == 0
+}
+
+/// The bytes of a watermark at journal `offset`: all before `durable` is durable.
+pub fn watermark(
+    offset: u64,
+    secret: u32,
+    durable: u64,
+    sequence: u64,
+    incarnation: &[u8; 16],
+    flags: u8,
+) -> [u8; HEAD] {
+    Head {
+        length: 0,
+        kind: Type::Watermark,
+        flags,
+        transaction: sequence,
+        sequence: durable,
+        time_ms: u64_at(incarnation, 0),
+        queue: 0,
+        index: 0,
+        body_sum: 0,
+    }
+    .encode(offset, secret)
+}

@@ -1,0 +1,139 @@
+//! The thread that works ahead: writes frozen state, prepares the next segment, gives dead ones back.
+//!
+//! It exists from the first roll on and is gone when it had nothing to do for a second. What it did not get
+//! done is done by the caller that needs it, so nothing depends on it but speed; its errors are met there.
+
+use super::{Journal, spare::Spares};
+use crate::error::{Error, Result};
+use crate::sync::{Condvar, Mutex};
+use std::sync::{Arc, OnceLock, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How long the thread stays without work.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// What the helper is asked to do, and its thread.
+#[derive(Default)]
+pub struct Helper {
+    thread: Option<JoinHandle<()>>,
+    shared: Arc<Shared>,
+    journal: OnceLock<Weak<Journal>>,
+    reclaim: OnceLock<Arc<dyn Fn() + Send + Sync>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    work: Mutex<Work>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct Work {
+    prepare: Option<u64>,
+    asked: bool,
+    running: bool,
+    stop: bool,
+}
+
+impl Journal {
+    /// Lets a helper thread work for this journal; `reclaim` gives dead segments back.
+    pub fn employ(self: &Arc<Journal>, reclaim: Arc<dyn Fn() + Send + Sync>) {
+        let helper = self.helper.lock();
+        // A second call would find both set, and there is none.
+        let _ = helper.journal.set(Arc::downgrade(self));
+        let _ = helper.reclaim.set(reclaim);
+    }
+
+    /// Asks for the next segment of `length` bytes and everything else that can be done ahead.
+    pub(super) fn work_ahead(&self, length: u64) {
+        if !self.options.helper {
+            // Without a helper only the reserve is kept; a full disk is met when it is needed.
+            let _ = self.spares.lock().keep_reserve(self);
+            return;
+        }
+        self.ask(Some(length));
+    }
+
+    /// Asks the helper to look for dead segments; false when there is no helper.
+    pub fn ask_reclaim(&self) -> bool {
+        self.options.helper && self.ask(None)
+    }
+
+    fn ask(&self, prepare: Option<u64>) -> bool {
+        let mut helper = self.helper.lock();
+        let Some(journal) = helper.journal.get().cloned() else { return false };
+        let shared = helper.shared.clone();
+        let mut work = shared.work.lock();
+        if work.stop {
+            return false;
+        }
+        work.asked = true;
+        work.prepare = prepare.or(work.prepare);
+        if work.running {
+            shared.wake.notify_one();
+            return true;
+        }
+        let theirs = shared.clone();
+        let named = std::thread::Builder::new().name("repliq-helper".into());
+        let Ok(thread) = named.spawn(move || run(&journal, &theirs)) else { return false };
+        work.running = true;
+        drop(work);
+        helper.thread = Some(thread);
+        true
+    }
+
+    /// Ends the helper thread and waits for it.
+    pub(super) fn stop_helper(&self) -> Result<()> {
+        let (thread, shared) = {
+            let mut helper = self.helper.lock();
+            (helper.thread.take(), helper.shared.clone())
+        };
+        shared.work.lock().stop = true;
+        shared.wake.notify_one();
+        match thread {
+            Some(thread) if thread.thread().id() != std::thread::current().id() => {
+                thread.join().map_err(|_| {
+                    Error::new(crate::error::Code::Panic, "the helper thread of the store panicked")
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn work(&self, prepare: Option<u64>) {
+        // What fails here fails again, and is reported, where somebody needs it.
+        let _ = self.settle_run();
+        if let Some(length) = prepare {
+            let mut spares = self.spares.lock();
+            let _ = Spares::prepare(&mut spares, self, length);
+        }
+    }
+}
+
+fn run(journal: &Weak<Journal>, shared: &Shared) {
+    let mut work = shared.work.lock();
+    loop {
+        if work.stop {
+            break;
+        }
+        if !work.asked {
+            if shared.wake.wait_for(&mut work, IDLE).timed_out() && !work.asked {
+                break;
+            }
+            continue;
+        }
+        work.asked = false;
+        let prepare = work.prepare.take();
+        drop(work);
+        let Some(journal) = journal.upgrade() else { return };
+        journal.work(prepare);
+        let reclaim = journal.helper.lock().reclaim.get().cloned();
+        if let Some(reclaim) = reclaim {
+            reclaim();
+        }
+        drop(journal);
+        work = shared.work.lock();
+    }
+    work.running = false;
+}

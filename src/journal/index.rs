@@ -1,0 +1,198 @@
+//! Where the messages of one segment stand, by queue.
+//!
+//! While a segment is the tail this is a flat array in commit order; at the seal it is sorted by queue and
+//! written as the segment's last frame, so that a reader of one queue never walks over the others.
+//!
+//! ```text
+//! offset  size  body of an index frame
+//!      0     4  queues       Q
+//!      4     4  lives        L
+//!      8     4  messages     N
+//!     12     4  zero
+//!     16   8*L  lives        place (4) from which on this seed (4) is in force, in order
+//!          24*Q queues       queue (4), messages (4), first sequence (8), start in places (4), zero (4)
+//!           4*N places       of message frames, by queue, in order
+//! ```
+//!
+//! A *place* is a file offset divided by 8. The sequences of a queue's messages in one segment have no gap.
+
+use super::format::{u32_at, u64_at};
+
+const FIXED: usize = 16;
+const LIFE: usize = 8;
+const QUEUE: usize = 24;
+
+/// The flat array of the tail.
+#[derive(Default)]
+pub struct Flat {
+    entries: Vec<Entry>,
+    lives: Vec<(u32, u32)>,
+    seen: Vec<bool>,
+    queues: usize,
+    expires_ms: u64,
+}
+
+/// One message frame of the tail.
+#[derive(Clone, Copy)]
+pub struct Entry {
+    pub queue: u32,
+    pub place: u32,
+    pub sequence: u64,
+}
+
+impl Flat {
+    /// Notes a message frame; `expires_ms` 0 means never.
+    pub fn push(&mut self, queue: u32, sequence: u64, file_offset: u64, expires_ms: u64) {
+        let at = queue as usize;
+        if self.seen.len() <= at {
+            self.seen.resize(at + 1, false);
+        }
+        if !self.seen[at] {
+            self.seen[at] = true;
+            self.queues += 1;
+        }
+        self.entries.push(Entry { queue, place: place(file_offset), sequence });
+        let expires_ms = if expires_ms == 0 { u64::MAX } else { expires_ms };
+        self.expires_ms = self.expires_ms.max(expires_ms);
+    }
+
+    /// From this file offset on frames are seeded by `seed`.
+    pub fn live(&mut self, file_offset: u64, seed: u32) {
+        self.lives.push((place(file_offset), seed));
+    }
+
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    pub fn lives(&self) -> &[(u32, u32)] {
+        &self.lives
+    }
+
+    /// When the last message expires; 0 where there is none, all ones = never.
+    pub fn expires_ms(&self) -> u64 {
+        self.expires_ms
+    }
+
+    /// An upper bound of the body's size after `messages` more were noted.
+    pub fn bytes_with(&self, messages: usize) -> usize {
+        FIXED
+            + LIFE * (self.lives.len() + 1)
+            + QUEUE * (self.queues + messages)
+            + 4 * (self.entries.len() + messages)
+    }
+
+    /// The body of the index frame.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut sorted = self.entries.clone();
+        sorted.sort_by_key(|entry| (entry.queue, entry.sequence));
+        let runs: Vec<&[Entry]> = sorted.chunk_by(|a, b| a.queue == b.queue).collect();
+        let mut body = Vec::with_capacity(self.bytes_with(0));
+        let word = |body: &mut Vec<u8>, word: usize| {
+            body.extend_from_slice(&u32::try_from(word).unwrap_or(u32::MAX).to_le_bytes());
+        };
+        for count in [runs.len(), self.lives.len(), sorted.len(), 0] {
+            word(&mut body, count);
+        }
+        for (at, seed) in &self.lives {
+            body.extend_from_slice(&at.to_le_bytes());
+            body.extend_from_slice(&seed.to_le_bytes());
+        }
+        let mut start = 0;
+        for run in runs {
+            body.extend_from_slice(&run[0].queue.to_le_bytes());
+            word(&mut body, run.len());
+            body.extend_from_slice(&run[0].sequence.to_le_bytes());
+            word(&mut body, start);
+            word(&mut body, 0);
+            start += run.len();
+        }
+        for entry in &sorted {
+            body.extend_from_slice(&entry.place.to_le_bytes());
+        }
+        body
+    }
+}
+
+fn place(file_offset: u64) -> u32 {
+    u32::try_from(file_offset / 8).unwrap_or(u32::MAX)
+}
+
+/// What one queue has in a sealed segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    pub queue: u32,
+    pub count: u32,
+    pub first: u64,
+    start: u32,
+}
+
+impl Span {
+    /// Sequence of its last message here.
+    pub fn last(&self) -> u64 {
+        self.first + u64::from(self.count) - 1
+    }
+}
+
+/// The index of a sealed segment, decoded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sealed {
+    pub spans: Vec<Span>,
+    pub lives: Vec<(u32, u32)>,
+    places: Vec<u32>,
+}
+
+impl Sealed {
+    /// Decodes a body whose sum held; `None` when its counts do not fit its length.
+    pub fn decode(body: &[u8]) -> Option<Sealed> {
+        if body.len() < FIXED {
+            return None;
+        }
+        let (queues, lives, messages) =
+            (u32_at(body, 0) as usize, u32_at(body, 4) as usize, u32_at(body, 8) as usize);
+        let spans_at = FIXED + LIFE * lives;
+        let places_at = spans_at + QUEUE * queues;
+        if body.len() != places_at + 4 * messages {
+            return None;
+        }
+        let span = |at: usize| Span {
+            queue: u32_at(body, at),
+            count: u32_at(body, at + 4),
+            first: u64_at(body, at + 8),
+            start: u32_at(body, at + 16),
+        };
+        let sealed = Sealed {
+            spans: (0..queues).map(|n| span(spans_at + QUEUE * n)).collect(),
+            lives: (0..lives)
+                .map(|n| (u32_at(body, FIXED + LIFE * n), u32_at(body, FIXED + LIFE * n + 4)))
+                .collect(),
+            places: (0..messages).map(|n| u32_at(body, places_at + 4 * n)).collect(),
+        };
+        let whole = sealed.spans.iter().all(|span| {
+            span.count > 0 && u64::from(span.start) + u64::from(span.count) <= messages as u64
+        });
+        whole.then_some(sealed)
+    }
+
+    /// The same from a segment that was walked because its index could not be read.
+    pub fn from_flat(flat: &Flat) -> Sealed {
+        Sealed::decode(&flat.encode()).unwrap_or_default()
+    }
+
+    /// What `queue` has here.
+    pub fn span(&self, queue: u32) -> Option<&Span> {
+        let at = self.spans.binary_search_by_key(&queue, |span| span.queue).ok()?;
+        Some(&self.spans[at])
+    }
+
+    /// The places of a span's frames.
+    pub fn places(&self, span: &Span) -> &[u32] {
+        &self.places[span.start as usize..(span.start + span.count) as usize]
+    }
+}
+
+/// The seed in force at a place.
+pub fn seed_at(lives: &[(u32, u32)], place: u32) -> u32 {
+    let after = lives.partition_point(|(from, _)| *from <= place);
+    after.checked_sub(1).map_or(0, |at| lives[at].1)
+}

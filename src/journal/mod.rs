@@ -1,0 +1,179 @@
+//! Bytes, order, durability: one journal per store.
+//!
+//! The journal knows records, transactions and segments; what a record means is the store's affair. One
+//! [`Journal::append`] puts a whole transaction behind the last one, [`Journal::commit`] returns when it is
+//! durable, [`Journal::open`] gives the records back in order, and a [`Cursor`] reads one queue's messages.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `format` | the bytes of a frame |
+//! | `slot` | the head of a segment file |
+//! | `tail` | appending, and rolling to the next segment |
+//! | `commit` | group commit: the only caller of sync for records |
+//! | `spare` | segment files before and after their use |
+//! | `index` | where a segment's messages stand, by queue |
+//! | `run` | state runs, so that an open replays two segments at most |
+//! | `recover` | what is believed after a crash |
+//! | `reader` | reading one queue |
+//! | `survey` | what lies in the directory before anything is believed |
+//! | `scan` | walking the frames of one file |
+//! | `body` | the bytes of a message |
+//! | `reclaim` | giving dead segments back |
+//! | `chain` | the hash chain of what is shared |
+//! | `helper` | the thread that works ahead |
+//!
+//! Lock order: write, tail, spares, run, gate.
+
+mod body;
+mod chain;
+mod commit;
+mod format;
+mod helper;
+mod index;
+mod reader;
+mod reclaim;
+mod recover;
+mod run;
+mod scan;
+mod slot;
+mod spare;
+mod survey;
+mod tail;
+
+use crate::disk::{Birth, Disk, File, Lock};
+use crate::error::{Code, Error, Result};
+use crate::limits;
+use crate::sync::{AtomicU64, Mutex, Ordering};
+use std::sync::Arc;
+
+pub use body::{Body, Encoded, Front, headers, put_header};
+pub use format::{Head, LAST};
+pub use format::{Type, body_sum, u32_at, u64_at};
+pub use reader::{Cursor, Found};
+pub use reclaim::{Held, Stretch};
+pub use recover::{Recovered, Replayed, Visitor};
+pub use run::Rows;
+pub use spare::Space;
+pub use tail::{Appended, Record};
+
+use slot::Slot;
+
+/// How a journal is laid out and who works for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Bytes of the first segment, and of the smallest class.
+    pub segment_first: u64,
+    /// Bytes of the largest class a segment grows to by itself.
+    pub segment_max: u64,
+    /// Whether a helper thread may work ahead; without it the caller that needs a segment prepares it.
+    pub helper: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            segment_first: limits::SEGMENT_BYTES_FIRST,
+            segment_max: limits::SEGMENT_BYTES_MAX,
+            helper: true,
+        }
+    }
+}
+
+/// A segment file: prepared, the tail, or sealed.
+#[derive(Clone)]
+pub struct Segment {
+    number: u64,
+    first: u64,
+    length: u64,
+    began_ms: u64,
+    slot: Option<Slot>,
+    file: Arc<dyn File>,
+    chain: Arc<AtomicU64>,
+}
+
+impl Segment {
+    fn prepared(number: u64, length: u64, file: Arc<dyn File>) -> Segment {
+        let chain = Arc::new(AtomicU64::new(0));
+        Segment { number, first: 0, length, began_ms: 0, slot: None, file, chain }
+    }
+
+    /// Where in the file a journal offset lies.
+    fn at(&self, offset: u64) -> u64 {
+        offset - self.first + slot::FRAMES_AT
+    }
+
+    /// The journal offset behind its last possible byte.
+    fn limit(&self) -> u64 {
+        self.first + self.length - slot::FRAMES_AT
+    }
+}
+
+/// The journal of one open store.
+pub struct Journal {
+    disk: Arc<dyn Disk>,
+    lock: Box<dyn Lock>,
+    options: Options,
+    store: [u8; 16],
+    secret: u32,
+    birth: Birth,
+    writer: Mutex<commit::Writer>,
+    tail: Mutex<tail::Tail>,
+    spares: Mutex<spare::Spares>,
+    run: Mutex<run::RunJob>,
+    gate: commit::Gate,
+    helper: Mutex<helper::Helper>,
+    appended: AtomicU64,
+}
+
+impl Journal {
+    /// The store's random id, the same in every segment.
+    pub fn store_id(&self) -> [u8; 16] {
+        self.store
+    }
+
+    /// The disk the journal lives on.
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    /// Fails in a forked child: nothing of the parent's handles may be used there.
+    pub fn check_fork(&self) -> Result<()> {
+        if self.birth.here() {
+            return Ok(());
+        }
+        let text = format!(
+            "the store {} was opened before this process was forked; open it anew",
+            self.disk.describe()
+        );
+        Err(Error::new(Code::Forked, text))
+    }
+
+    /// Whether this handle belongs to the process that made it.
+    pub fn is_here(&self) -> bool {
+        self.birth.here()
+    }
+
+    /// Journal offset behind the last record appended.
+    pub fn appended(&self) -> u64 {
+        self.appended.load(Ordering::Acquire)
+    }
+
+    /// Segments in use: number and length in bytes.
+    pub fn segments(&self) -> Vec<(u64, u64)> {
+        let tail = self.tail.lock();
+        let mut rows: Vec<_> = tail.table.iter().map(|(n, row)| (*n, row.length)).collect();
+        rows.push((tail.segment.number, tail.segment.length));
+        rows
+    }
+}
+
+/// The name of a segment file.
+fn file_name(number: u64) -> String {
+    format!("{number:016x}.seg")
+}
+
+/// The number in the name of a segment file.
+fn file_number(name: &str) -> Option<u64> {
+    let hex = name.strip_suffix(".seg")?;
+    (hex.len() == 16).then(|| u64::from_str_radix(hex, 16).ok())?
+}

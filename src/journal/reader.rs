@@ -1,0 +1,363 @@
+//! Reading one queue's messages in order, below a horizon.
+//!
+//! A [`Cursor`] remembers the segment it is in. In a sealed segment the index says where the queue's frames
+//! stand; in the tail the flat array does. Frames are read with positioned reads into a buffer that the
+//! messages share, and both sums are checked before anything is handed out: damage is `Corrupt` with its
+//! range, never wrong bytes.
+
+use super::format::{HEAD, Head, Type, body_sum, frame_bytes};
+use super::index::{Flat, Sealed, seed_at};
+use super::scan::{Met, Window, look};
+use super::slot::{FRAMES_AT, SLOT, Slot};
+use super::{Journal, file_name};
+use crate::disk::File;
+use crate::error::{Code, Error, Result};
+use std::sync::Arc;
+
+/// Bytes read at a time, at least.
+const STEP: usize = 64 << 10;
+
+/// Where a reader of one queue is.
+#[derive(Clone)]
+pub struct Cursor {
+    queue: u32,
+    next: u64,
+    segment: u64,
+    at: usize,
+    loaded: Option<(u64, Arc<Sealed>, Arc<dyn File>, u64)>,
+}
+
+impl Cursor {
+    /// A reader of `queue` whose next message is the one with this sequence, or the first one after it.
+    pub fn new(queue: u32, next: u64) -> Cursor {
+        Cursor { queue, next, segment: 0, at: 0, loaded: None }
+    }
+
+    /// The sequence of the next message at least.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+}
+
+/// A message frame read back, its bytes in a buffer shared with others.
+#[derive(Clone)]
+pub struct Found {
+    /// The frame's header.
+    pub head: Head,
+    /// The buffer.
+    pub buffer: Arc<Vec<u8>>,
+    /// Where the body lies in it.
+    pub body: std::ops::Range<usize>,
+}
+
+/// Frames to read from one file.
+struct Plan {
+    file: Arc<dyn File>,
+    number: u64,
+    first: u64,
+    places: Vec<(u32, u32)>,
+}
+
+impl Journal {
+    /// Reads at most `max` messages and about `max_bytes` bytes that lie wholly below the journal offset
+    /// `horizon`, and moves the cursor behind them. Nothing read means there is nothing more below it.
+    pub fn read(
+        &self,
+        cursor: &mut Cursor,
+        horizon: u64,
+        max: usize,
+        max_bytes: usize,
+        out: &mut Vec<Found>,
+    ) -> Result<()> {
+        let mut bytes = 0;
+        while out.len() < max && bytes < max_bytes {
+            let Some(plan) = self.plan(cursor, horizon, max - out.len())? else { break };
+            let before = out.len();
+            match read_plan(&plan, cursor.queue, max_bytes - bytes, out) {
+                Ok(()) => {}
+                Err(_) if !self.has_segment(plan.number) => {
+                    // It was given back meanwhile: all that was in it is acknowledged or gone.
+                    out.truncate(before);
+                    cursor.loaded = None;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            if !self.has_segment(plan.number) {
+                out.truncate(before);
+                continue;
+            }
+            bytes += out[before..].iter().map(|found| found.body.len() + HEAD).sum::<usize>();
+            if let Some(last) = out.last() {
+                cursor.next = last.head.sequence + 1;
+            }
+            if out.len() == before {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn has_segment(&self, number: u64) -> bool {
+        let tail = self.tail.lock();
+        tail.segment.number == number || tail.table.contains_key(&number)
+    }
+
+    /// The next frames of the cursor's queue, moving over segments that hold none.
+    fn plan(&self, cursor: &mut Cursor, horizon: u64, max: usize) -> Result<Option<Plan>> {
+        loop {
+            let row = {
+                let tail = self.tail.lock();
+                match tail.table.range(cursor.segment..).next() {
+                    Some((number, row)) => (*number, *row),
+                    None => return Ok(plan_tail(&tail, cursor, horizon, max)),
+                }
+            };
+            let (number, row) = row;
+            if row.first >= horizon {
+                return Ok(None);
+            }
+            if cursor.segment != number {
+                (cursor.segment, cursor.at, cursor.loaded) = (number, 0, None);
+            }
+            if cursor.loaded.as_ref().is_none_or(|loaded| loaded.0 != number) {
+                let Some(sealed) = self.sealed_index(number)? else { continue };
+                let file = self.open_segment(number)?;
+                cursor.loaded = Some((number, sealed, file, row.first));
+            }
+            let Some((_, sealed, file, first)) = &cursor.loaded else { continue };
+            let below = |place: u32| u64::from(place) * 8 - FRAMES_AT + first < horizon;
+            if let Some(span) = sealed.span(cursor.queue)
+                && span.last() >= cursor.next
+            {
+                let skip = cursor.next.saturating_sub(span.first) as usize;
+                let places = sealed.places(span)[skip..].iter().copied();
+                let places: Vec<(u32, u32)> = places
+                    .take_while(|place| below(*place))
+                    .take(max)
+                    .map(|place| (place, seed_at(&sealed.lives, place)))
+                    .collect();
+                if places.is_empty() {
+                    return Ok(None);
+                }
+                return Ok(Some(Plan { file: file.clone(), number, first: *first, places }));
+            }
+            if row.end > horizon {
+                return Ok(None);
+            }
+            (cursor.segment, cursor.at, cursor.loaded) = (number + 1, 0, None);
+        }
+    }
+
+    fn open_segment(&self, number: u64) -> Result<Arc<dyn File>> {
+        let name = file_name(number);
+        let failed = |error| Error::io(format!("cannot open {name}"), &error);
+        self.disk.open(&name, false).map_err(failed)
+    }
+
+    /// The index of a sealed segment; `None` when the segment is gone.
+    pub(super) fn sealed_index(&self, number: u64) -> Result<Option<Arc<Sealed>>> {
+        let row = {
+            let tail = self.tail.lock();
+            if let Some((_, sealed)) = tail.recent.iter().find(|(known, _)| *known == number) {
+                return Ok(Some(sealed.clone()));
+            }
+            let Some(row) = tail.table.get(&number).copied() else { return Ok(None) };
+            row
+        };
+        let loaded = self.load_index(number, row.first, row.end);
+        match loaded {
+            Ok(sealed) => Ok(Some(Arc::new(sealed))),
+            Err(_) if !self.has_segment(number) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn load_index(&self, number: u64, first: u64, end: u64) -> Result<Sealed> {
+        let file = self.open_segment(number)?;
+        let failed = |error| Error::io(format!("cannot read {}", file_name(number)), &error);
+        let mut head = [0; FRAMES_AT as usize];
+        let read = file.read_at(&mut head, 0).map_err(failed)?;
+        let slot = |at: usize| {
+            Slot::decode(head[..read].get(at * SLOT..).unwrap_or(&[]), number).ok().flatten()
+        };
+        if let Some(sealed) = slot(2)
+            && sealed.end == end
+            && let Some(index) = self.read_index(&file, &sealed, first)?
+        {
+            return Ok(index);
+        }
+        // Without a seal, or with a damaged index, the frames themselves say where they stand.
+        let begun = slot(0).or(slot(1)).or(slot(2));
+        let lost = || self.damaged(number, first, end);
+        self.walk_index(&file, begun.ok_or_else(lost)?, (first, end))?.ok_or_else(lost)
+    }
+
+    fn read_index(&self, file: &Arc<dyn File>, slot: &Slot, first: u64) -> Result<Option<Sealed>> {
+        let at = slot.index - first + FRAMES_AT;
+        let length = (slot.end - slot.index) as usize;
+        let failed = |error| Error::io(format!("cannot read {}", file_name(slot.number)), &error);
+        let mut bytes = vec![0; length];
+        let read = file.read_at(&mut bytes, at).map_err(failed)?;
+        bytes.truncate(read);
+        // The index is seeded by the last life of its segment, which only it names: the sum of the body and
+        // the places it leads to, which are checked frame by frame, are enough.
+        if read < HEAD || bytes[4] != Type::Index as u8 {
+            return Ok(None);
+        }
+        let body_length = super::u32_at(&bytes, 0) as usize;
+        if frame_bytes(body_length) != length {
+            return Ok(None);
+        }
+        let body = &bytes[HEAD..HEAD + body_length];
+        if body_sum(&[body]) != super::u32_at(&bytes, 40) {
+            return Ok(None);
+        }
+        let Some(sealed) = Sealed::decode(body) else { return Ok(None) };
+        let Some((_, seed)) = sealed.lives.last().copied() else { return Ok(None) };
+        let head = Head::decode(&bytes, slot.index, seed)?;
+        Ok(head.map(|_| sealed))
+    }
+
+    /// Walks a segment for its index; `None` when a frame in it is damaged.
+    fn walk_index(
+        &self,
+        file: &Arc<dyn File>,
+        slot: Slot,
+        (first, end): (u64, u64),
+    ) -> Result<Option<Sealed>> {
+        let mut window = Window::new(file.clone());
+        let mut flat = Flat::default();
+        let (mut offset, mut seed) = (first, slot.seed());
+        flat.live(FRAMES_AT, seed);
+        while offset < end {
+            let at = offset - first + FRAMES_AT;
+            let met = look(&mut window, at, (offset, end), seed, self.secret)?;
+            let Met::Frame(head, bytes) = met else { return Ok(None) };
+            let body = &bytes[HEAD..];
+            offset += head.frame_bytes() as u64;
+            match head.kind {
+                Type::Message => {
+                    let expires = super::body::expires_of(body);
+                    flat.push(head.queue, head.sequence, at, expires);
+                }
+                Type::Incarnation => {
+                    seed = super::u32_at(body, 0);
+                    flat.live(offset - first + FRAMES_AT, seed);
+                }
+                _ => {}
+            }
+        }
+        Ok(Some(Sealed::from_flat(&flat)))
+    }
+
+    fn damaged(&self, number: u64, from: u64, to: u64) -> Error {
+        let text = format!(
+            "{} in {} is damaged between offsets {from} and {to}",
+            file_name(number),
+            self.disk.describe()
+        );
+        Error::new(Code::Corrupt, text).over(from, to)
+    }
+}
+
+fn plan_tail(
+    tail: &super::tail::Tail,
+    cursor: &mut Cursor,
+    horizon: u64,
+    max: usize,
+) -> Option<Plan> {
+    let segment = &tail.segment;
+    if cursor.segment != segment.number {
+        (cursor.segment, cursor.at, cursor.loaded) = (segment.number, 0, None);
+    }
+    let entries = tail.index.entries();
+    let mut places = Vec::new();
+    for (at, entry) in entries.iter().enumerate().skip(cursor.at) {
+        let below = u64::from(entry.place) * 8 - FRAMES_AT + segment.first < horizon;
+        if !below || places.len() == max {
+            break;
+        }
+        if entry.queue == cursor.queue && entry.sequence >= cursor.next {
+            places.push((entry.place, seed_at(tail.index.lives(), entry.place)));
+        }
+        if places.is_empty() {
+            cursor.at = at + 1;
+        }
+    }
+    let (file, number, first) = (segment.file.clone(), segment.number, segment.first);
+    (!places.is_empty()).then_some(Plan { file, number, first, places })
+}
+
+/// Reads the frames of a plan, at most about `max_bytes`, at least one.
+fn read_plan(plan: &Plan, queue: u32, max_bytes: usize, out: &mut Vec<Found>) -> Result<()> {
+    let mut places = plan.places.iter().peekable();
+    let mut total = 0;
+    while let Some((start, _)) = places.peek().copied().copied() {
+        if total >= max_bytes {
+            break;
+        }
+        let from = u64::from(start) * 8;
+        let (buffer, frames) = read_chunk(plan, from, max_bytes - total, &mut places)?;
+        let buffer = Arc::new(buffer);
+        for (at, seed) in frames {
+            let offset = from + at as u64 - FRAMES_AT + plan.first;
+            let damaged = || {
+                let name = file_name(plan.number);
+                let text = format!("a message at {offset} in {name} fails its checksum");
+                Error::new(Code::Corrupt, text).over(offset, offset + HEAD as u64)
+            };
+            let head = Head::decode(&buffer[at..], offset, seed)?.ok_or_else(damaged)?;
+            let body = at + HEAD..at + HEAD + head.length as usize;
+            let bytes = buffer.get(body.clone()).ok_or_else(damaged)?;
+            if head.queue != queue || body_sum(&[bytes]) != head.body_sum {
+                return Err(damaged());
+            }
+            total += HEAD + bytes.len();
+            out.push(Found { head, buffer: buffer.clone(), body });
+        }
+    }
+    Ok(())
+}
+
+type Places<'a> = std::iter::Peekable<std::slice::Iter<'a, (u32, u32)>>;
+
+/// Reads from `from` on and takes the places whose frames lie wholly in what was read.
+fn read_chunk(
+    plan: &Plan,
+    from: u64,
+    max_bytes: usize,
+    places: &mut Places<'_>,
+) -> Result<(Vec<u8>, Vec<(usize, u32)>)> {
+    let failed = |error| Error::io(format!("cannot read {}", file_name(plan.number)), &error);
+    let last = plan.places[plan.places.len() - 1].0;
+    let wanted = (u64::from(last) * 8 - from) as usize + STEP;
+    let mut buffer = vec![0; wanted.min(max_bytes.max(STEP))];
+    let read = plan.file.read_at(&mut buffer, from).map_err(failed)?;
+    buffer.truncate(read);
+    let mut frames: Vec<(usize, u32)> = Vec::new();
+    while let Some((place, seed)) = places.peek().copied().copied() {
+        let at = (u64::from(place) * 8 - from) as usize;
+        let length = buffer.get(at..at + HEAD).map(|head| super::u32_at(head, 0) as usize);
+        let whole = length.is_some_and(|length| at + HEAD + length <= buffer.len());
+        if !whole {
+            let Some(length) = length.filter(|_| frames.is_empty()) else { break };
+            // A message larger than the step: read just it. A length beyond the limits is damage.
+            let sound = length <= crate::limits::MESSAGE_BYTES_MAX;
+            buffer = vec![0; HEAD + if sound { length } else { 0 }];
+            let read = plan.file.read_at(&mut buffer, from).map_err(failed)?;
+            buffer.truncate(read);
+        }
+        frames.push((at, seed));
+        places.next();
+        if !whole {
+            break;
+        }
+    }
+    if frames.is_empty() {
+        // The file ends before the place: the caller finds no header there.
+        frames.push((0, 0));
+        places.next();
+    }
+    Ok((buffer, frames))
+}

@@ -1,0 +1,127 @@
+//! Giving back segments in which nothing is alive.
+//!
+//! A segment may go when it is durable, older than every segment an open may need, and neither pinned by a
+//! reader nor holding a message that somebody still waits for; the last is the store's to say. It leaves the
+//! table with a local frame that says so, and its file is used again only when that frame is durable: so a
+//! file that is missing is either named there, or it is damage.
+
+use super::format::{HEAD, Type, frame_bytes};
+use super::index::Span;
+use super::{Journal, file_name};
+use crate::error::Result;
+
+/// A message that keeps a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Number of its queue.
+    pub queue: u32,
+    /// Its sequence in the queue.
+    pub sequence: u64,
+}
+
+/// What a queue has in a segment, for whoever says what is alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// Number of the queue.
+    pub queue: u32,
+    /// First and last sequence.
+    pub first: u64,
+    /// Last sequence.
+    pub last: u64,
+}
+
+impl From<&Span> for Stretch {
+    fn from(span: &Span) -> Self {
+        Stretch { queue: span.queue, first: span.first, last: span.last() }
+    }
+}
+
+impl Journal {
+    /// Looks through the segments that may go and gives back those in which `alive` finds nothing; returns how
+    /// many went. Segments whose messages have all expired at `now_ms` go without asking.
+    pub fn reclaim(
+        &self,
+        now_ms: u64,
+        alive: &mut dyn FnMut(&[Stretch]) -> Option<Held>,
+    ) -> Result<usize> {
+        let mut dead = 0;
+        for (number, expires_ms) in self.may_go() {
+            if expires_ms > now_ms {
+                let sealed = self.sealed_index(number)?;
+                let Some(sealed) = sealed else { continue };
+                let stretches: Vec<Stretch> = sealed.spans.iter().map(Stretch::from).collect();
+                if alive(&stretches).is_some() {
+                    continue;
+                }
+            }
+            dead += usize::from(self.release(number));
+        }
+        if dead > 0 {
+            self.commit_all()?;
+            self.give_back_released();
+        }
+        Ok(dead)
+    }
+
+    /// Keeps every segment from `number` on until the pin is taken back.
+    pub fn pin(&self, number: u64) -> u64 {
+        let mut tail = self.tail.lock();
+        let id = tail.pins.keys().next_back().map_or(1, |last| last + 1);
+        tail.pins.insert(id, number);
+        id
+    }
+
+    /// The oldest segment there is.
+    pub fn oldest_segment(&self) -> u64 {
+        let tail = self.tail.lock();
+        tail.table.keys().next().copied().unwrap_or(tail.segment.number)
+    }
+
+    /// Takes a pin back.
+    pub fn unpin(&self, id: u64) {
+        self.tail.lock().pins.remove(&id);
+    }
+
+    fn may_go(&self) -> Vec<(u64, u64)> {
+        let (durable, _) = self.durable();
+        let needed = self.needed_from();
+        let tail = self.tail.lock();
+        let pinned = tail.pins.values().min().copied().unwrap_or(u64::MAX);
+        let old = |number: u64| number < needed && number < pinned;
+        let rows = tail.table.iter();
+        rows.filter(|(number, row)| old(**number) && row.end <= durable)
+            .map(|(number, row)| (*number, row.expires_ms))
+            .collect()
+    }
+
+    fn release(&self, number: u64) -> bool {
+        let mut tail = self.tail.lock();
+        let index = frame_bytes(tail.index.bytes_with(0)) as u64;
+        let room = tail.segment.at(tail.end) + index + 2 * HEAD as u64 <= tail.segment.length;
+        if !tail.begun || tail.closed || !room {
+            return false;
+        }
+        let Some(row) = tail.table.remove(&number) else { return false };
+        tail.put_local(Type::Reclaim, 0, number, &[]);
+        let end = tail.end;
+        tail.released.push((end, number, row.length));
+        self.appended.store(end, crate::sync::Ordering::Release);
+        true
+    }
+
+    fn give_back_released(&self) {
+        let (durable, _) = self.durable();
+        let released = {
+            let mut tail = self.tail.lock();
+            let all = std::mem::take(&mut tail.released);
+            let (now, later): (Vec<_>, Vec<_>) = all.into_iter().partition(|r| r.0 <= durable);
+            tail.released = later;
+            now
+        };
+        let mut spares = self.spares.lock();
+        for (_, number, length) in released {
+            // A file that could not be given back costs space only; the next open finds it.
+            let _ = spares.give_back(&*self.disk, file_name(number), length);
+        }
+    }
+}

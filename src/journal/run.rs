@@ -1,0 +1,238 @@
+//! State runs: the state of a store as it is at the first frame of a segment.
+//!
+//! ```text
+//! offset  size  file "<number>.run"
+//!      0   512  a slot of role 3: number of the segment, journal offset and next sequence at its first frame
+//!    512        state frames, one row each; the last has the flag LAST and counts the rows before it in its
+//!               field `sequence`
+//! ```
+//!
+//! In a state frame the field `queue` names the table and the body is the row. The sums are seeded by the
+//! store's secret and the number, and the offset in them is the file offset. A run is valid if and only if
+//! every frame up to the last is, and the count holds. Table 0 is the journal's own: the segments before.
+//!
+//! The newest three runs are kept, so that a damaged one is replaced by the one before and a longer replay.
+
+use super::format::{HEAD, Head, LAST, Type, body_sum, frame_bytes, u64_at};
+use super::slot::{Role, SLOT, Slot};
+use super::tail::{Row, Tail};
+use super::Journal;
+use crate::disk::Disk;
+use crate::error::{Error, Result};
+use std::collections::BTreeMap;
+
+/// Runs kept on disk.
+pub const KEPT: u64 = 3;
+/// The journal's own table: segments before the run.
+const SEGMENTS: u32 = 0;
+
+/// The rows of a run being frozen.
+pub struct Rows {
+    number: u64,
+    seed: u32,
+    rows: u64,
+    bytes: Vec<u8>,
+}
+
+/// The run that is frozen and not yet durable, and the newest that is.
+#[derive(Default)]
+pub struct RunJob {
+    frozen: Option<(Rows, Slot)>,
+    durable: u64,
+    previous: u64,
+}
+
+impl RunJob {
+    /// With the newest run an open found, and the one before, 0 = none.
+    pub fn found(durable: u64, previous: u64) -> RunJob {
+        RunJob { frozen: None, durable, previous }
+    }
+
+    /// Keeps a frozen run until somebody writes it.
+    pub fn freeze(&mut self, rows: Rows, slot: Slot) {
+        self.frozen = Some((rows, slot));
+    }
+}
+
+impl Rows {
+    pub(super) fn new(number: u64, secret: u32) -> Rows {
+        Rows { number, seed: seed(secret, number), rows: 0, bytes: Vec::new() }
+    }
+
+    /// Adds a row to a table; tables are numbered from 1.
+    pub fn put(&mut self, table: u32, row: &[&[u8]]) {
+        self.frame(table, 0, 0, row);
+        self.rows += 1;
+    }
+
+    pub(super) fn table(&mut self, table: &BTreeMap<u64, Row>) {
+        for (number, row) in table {
+            let words = [*number, row.first, row.length, row.end, row.expires_ms];
+            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+            self.put(SEGMENTS, &[&bytes]);
+        }
+    }
+
+    fn frame(&mut self, table: u32, flags: u8, sequence: u64, row: &[&[u8]]) {
+        let length: usize = row.iter().map(|part| part.len()).sum();
+        let head = Head {
+            length: u32::try_from(length).unwrap_or(u32::MAX),
+            kind: Type::State,
+            flags,
+            transaction: 0,
+            sequence,
+            time_ms: 0,
+            queue: table,
+            index: 0,
+            body_sum: body_sum(row),
+        };
+        let offset = (SLOT + self.bytes.len()) as u64;
+        self.bytes.extend_from_slice(&head.encode(offset, self.seed));
+        for part in row {
+            self.bytes.extend_from_slice(part);
+        }
+        self.bytes.resize(self.bytes.len() + frame_bytes(length) - HEAD - length, 0);
+    }
+
+    fn finish(&mut self) {
+        let rows = self.rows;
+        self.frame(SEGMENTS, LAST, rows, &[]);
+    }
+}
+
+fn seed(secret: u32, number: u64) -> u32 {
+    secret ^ (number as u32).rotate_left(16) ^ 0x5354_4154
+}
+
+/// The name of a run's file.
+pub fn run_name(number: u64) -> String {
+    format!("{number:016x}.run")
+}
+
+/// The number in the name of a run's file.
+pub fn run_number(name: &str) -> Option<u64> {
+    let hex = name.strip_suffix(".run")?;
+    (hex.len() == 16).then(|| u64::from_str_radix(hex, 16).ok())?
+}
+
+/// A run, read back.
+pub struct Run {
+    pub segments: BTreeMap<u64, Row>,
+    rows: Vec<(u32, std::ops::Range<usize>)>,
+    bytes: Vec<u8>,
+}
+
+impl Run {
+    /// Reads a run; `None` when it is not there or not valid.
+    pub fn read(disk: &dyn Disk, secret: u32, number: u64) -> Result<Option<Run>> {
+        let Ok(file) = disk.open(&run_name(number), false) else { return Ok(None) };
+        let doing = || format!("cannot read {} in {}", run_name(number), disk.describe());
+        let length = file.len().map_err(|error| Error::io(doing(), &error))?;
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+        let read = file.read_at(&mut bytes, 0).map_err(|error| Error::io(doing(), &error))?;
+        bytes.truncate(read);
+        if Slot::decode(&bytes[..bytes.len().min(SLOT)], number)?.is_none() {
+            return Ok(None);
+        }
+        Run::decode(bytes, seed(secret, number))
+    }
+
+    fn decode(bytes: Vec<u8>, seed: u32) -> Result<Option<Run>> {
+        let mut run = Run { segments: BTreeMap::new(), rows: Vec::new(), bytes: Vec::new() };
+        let (mut at, mut count) = (SLOT, 0);
+        loop {
+            let Some(head) = Head::decode(bytes.get(at..).unwrap_or(&[]), at as u64, seed)? else {
+                return Ok(None);
+            };
+            let body = at + HEAD..at + HEAD + head.length as usize;
+            let Some(row) = bytes.get(body.clone()) else { return Ok(None) };
+            if head.kind != Type::State || body_sum(&[row]) != head.body_sum {
+                return Ok(None);
+            }
+            if head.flags & LAST != 0 {
+                run.bytes = bytes;
+                return Ok((head.sequence == count).then_some(run));
+            }
+            if head.queue == SEGMENTS && row.len() == 40 {
+                let word = |n: usize| u64_at(row, 8 * n);
+                let (first, length, end, expires_ms) = (word(1), word(2), word(3), word(4));
+                run.segments.insert(word(0), Row { first, length, end, expires_ms });
+            } else {
+                run.rows.push((head.queue, body));
+            }
+            count += 1;
+            at += head.frame_bytes();
+        }
+    }
+
+    /// The rows of the store's tables, in the order they were put.
+    pub fn rows(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        self.rows.iter().map(|(table, range)| (*table, &self.bytes[range.clone()]))
+    }
+}
+
+impl Journal {
+    /// Keeps the rows frozen at the roll just made; a helper, or the next roll, writes them.
+    pub(super) fn freeze_run(&self, rows: Rows, tail: &Tail) {
+        let number = rows.number;
+        let slot = Slot { number, ..self.slot_of(&tail.segment, tail, Role::Run) };
+        self.run.lock().freeze(rows, slot);
+    }
+
+    /// Makes the frozen run durable and returns the number of the newest durable one, 0 = none.
+    pub(super) fn settle_run(&self) -> Result<u64> {
+        let mut job = self.run.lock();
+        if let Some((mut rows, slot)) = job.frozen.take() {
+            rows.finish();
+            if let Err(error) = write(&*self.disk, &rows, &slot) {
+                // The rows are kept: the next try writes the same run.
+                let what = format!("cannot write state run {}", run_name(rows.number));
+                unfinish(&mut rows);
+                job.frozen = Some((rows, slot));
+                return Err(Error::because(error.code(), what, &error));
+            }
+            job.previous = job.durable;
+            job.durable = slot.number;
+            self.drop_old_runs(slot.number);
+        }
+        Ok(job.durable)
+    }
+
+    /// The oldest segment an open may need, the one of the run before the newest: reclaiming stops before it.
+    pub(super) fn needed_from(&self) -> u64 {
+        self.run.lock().previous
+    }
+
+    fn drop_old_runs(&self, newest: u64) {
+        let Ok(names) = self.disk.list() else { return };
+        let mut runs: Vec<u64> = names.iter().filter_map(|name| run_number(name)).collect();
+        runs.retain(|number| *number <= newest);
+        runs.sort_unstable_by(|a, b| b.cmp(a));
+        for old in runs.into_iter().skip(KEPT as usize) {
+            // One too many costs space only; the next roll tries again.
+            let _ = self.disk.remove(&run_name(old));
+        }
+    }
+}
+
+fn unfinish(rows: &mut Rows) {
+    let last = frame_bytes(0);
+    rows.bytes.truncate(rows.bytes.len() - last);
+}
+
+fn write(disk: &dyn Disk, rows: &Rows, slot: &Slot) -> Result<()> {
+    let name = run_name(rows.number);
+    let failed = |error| Error::io(format!("cannot write {name} in {}", disk.describe()), &error);
+    let names = disk.list().map_err(failed)?;
+    if names.contains(&name) {
+        disk.remove(&name).map_err(failed)?;
+    }
+    let file = disk.create(&name).map_err(failed)?;
+    let mut head = *slot;
+    head.length = (SLOT + rows.bytes.len()) as u64;
+    let mut bytes = head.encode().to_vec();
+    bytes.extend_from_slice(&rows.bytes);
+    file.write_at(&bytes, 0).map_err(failed)?;
+    file.sync().map_err(failed)?;
+    disk.sync_dir().map_err(failed)
+}

@@ -1,0 +1,171 @@
+//! Segment files before and after their use: prepared ahead, kept in reserve, taken back.
+//!
+//! A file is prepared under the name `<n>.new`: allocated, its blocks written, synced. It gets the number it
+//! will have by a rename and a sync of the directory, before anything is written into it; so a file with a
+//! number always has its full length, and a shorter one is damage. From the first roll on, two files of the
+//! first class are kept back for records that free space (acknowledgements, purges, deletions), so that
+//! consuming works on a full disk. A file given back becomes a spare when its size is still wanted, and is
+//! removed otherwise.
+
+use super::{Journal, Options, Segment, file_name};
+use crate::disk::{Disk, File};
+use crate::error::{Error, Result};
+use std::sync::Arc;
+
+/// What an append is for, and so what it may use up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Space {
+    /// Ordinary records.
+    Ordinary,
+    /// Records that let space be given back; they may use the reserve.
+    Freeing,
+}
+
+struct Spare {
+    name: String,
+    length: u64,
+}
+
+/// The files that wait for their use.
+#[derive(Default)]
+pub struct Spares {
+    ready: Option<Segment>,
+    pool: Vec<Spare>,
+    reserve: Vec<Spare>,
+    next_number: u64,
+    next_name: u64,
+}
+
+/// Files kept back for records that free space.
+const RESERVE: usize = 2;
+/// Spares kept for the next preparations; more are removed.
+const POOL: usize = 2;
+
+impl Spares {
+    /// Starts with what an open found: files that are prepared, and the next free number.
+    pub fn found(next_number: u64, prepared: Vec<(String, u64)>) -> Spares {
+        let next_name = prepared.iter().filter_map(|(name, _)| new_number(name)).max();
+        Spares {
+            pool: prepared.into_iter().map(|(name, length)| Spare { name, length }).collect(),
+            next_number,
+            next_name: next_name.map_or(0, |n| n + 1),
+            ..Spares::default()
+        }
+    }
+
+    /// The segment that becomes the tail next: prepared, named, durable as a name.
+    pub fn take(&mut self, journal: &Journal, length: u64, space: Space) -> Result<Segment> {
+        if let Some(ready) = self.ready.take() {
+            if ready.length >= length {
+                return Ok(ready);
+            }
+            self.pool.push(Spare { name: file_name(ready.number), length: ready.length });
+        }
+        let spare = match self.fill(journal, length) {
+            Ok(spare) => spare,
+            Err(error) if space == Space::Freeing => self.from_reserve(length).ok_or(error)?,
+            Err(error) => return Err(error),
+        };
+        self.named(journal, spare)
+    }
+
+    /// Prepares the next segment and the reserve; done ahead by the helper.
+    pub fn prepare(&mut self, journal: &Journal, length: u64) -> Result<()> {
+        self.keep_reserve(journal)?;
+        if self.ready.is_none() {
+            let spare = self.fill(journal, length)?;
+            self.ready = Some(self.named(journal, spare)?);
+        }
+        Ok(())
+    }
+
+    /// Fills up the reserve.
+    pub fn keep_reserve(&mut self, journal: &Journal) -> Result<()> {
+        let length = journal.options.segment_first;
+        while self.reserve.len() < RESERVE {
+            let spare = self.fill(journal, length)?;
+            self.reserve.push(spare);
+        }
+        Ok(())
+    }
+
+    /// Takes the file of a reclaimed segment back.
+    pub fn give_back(&mut self, disk: &dyn Disk, name: String, length: u64) -> Result<()> {
+        if self.pool.len() >= POOL {
+            return disk
+                .remove(&name)
+                .map_err(|error| Error::io(format!("cannot remove {name}"), &error));
+        }
+        let to = self.new_name();
+        disk.rename(&name, &to)
+            .map_err(|error| Error::io(format!("cannot rename {name}"), &error))?;
+        self.pool.push(Spare { name: to, length });
+        Ok(())
+    }
+
+    fn new_name(&mut self) -> String {
+        self.next_name += 1;
+        format!("{:016x}.new", self.next_name - 1)
+    }
+
+    fn from_reserve(&mut self, length: u64) -> Option<Spare> {
+        let at = self.reserve.iter().position(|spare| spare.length >= length)?;
+        Some(self.reserve.swap_remove(at))
+    }
+
+    /// A spare of at least `length` bytes, from the pool or made.
+    fn fill(&mut self, journal: &Journal, length: u64) -> Result<Spare> {
+        let fits = |spare: &Spare| spare.length >= length && spare.length <= length.saturating_mul(4);
+        if let Some(at) = self.pool.iter().position(fits) {
+            return Ok(self.pool.swap_remove(at));
+        }
+        let name = self.new_name();
+        let made = make(&*journal.disk, &name, length);
+        if made.is_err() {
+            // Whatever is left of it is no data; a later open removes it when this fails, too.
+            let _ = journal.disk.remove(&name);
+        }
+        made.map(|()| Spare { name, length })
+    }
+
+    fn named(&mut self, journal: &Journal, spare: Spare) -> Result<Segment> {
+        let number = self.next_number;
+        let to = file_name(number);
+        let disk = &*journal.disk;
+        let doing = || format!("cannot prepare segment {to} in {}", disk.describe());
+        disk.rename(&spare.name, &to).map_err(|error| Error::io(doing(), &error))?;
+        self.next_number += 1;
+        disk.sync_dir().map_err(|error| Error::io(doing(), &error))?;
+        let file = disk.open(&to, true).map_err(|error| Error::io(doing(), &error))?;
+        Ok(Segment::prepared(number, spare.length, file))
+    }
+}
+
+/// Makes a file of `length` written, synced bytes.
+pub fn make(disk: &dyn Disk, name: &str, length: u64) -> Result<()> {
+    let doing = |what: &str| format!("cannot {what} {name} of {length} bytes in {}", disk.describe());
+    let file: Arc<dyn File> =
+        disk.create(name).map_err(|error| Error::io(doing("create"), &error))?;
+    file.allocate(length).map_err(|error| Error::io(doing("allocate"), &error))?;
+    file.sync().map_err(|error| Error::io(doing("sync"), &error))
+}
+
+/// The number in the name of a prepared file.
+pub fn new_number(name: &str) -> Option<u64> {
+    let hex = name.strip_suffix(".new")?;
+    (hex.len() == 16).then(|| u64::from_str_radix(hex, 16).ok())?
+}
+
+impl Options {
+    /// The class of the next segment: four times the last when that filled within two seconds.
+    pub fn next_length(&self, last: u64, filled_ms: u64, need: u64) -> u64 {
+        let mut length = last.clamp(self.segment_first, self.segment_max);
+        if filled_ms < 2_000 {
+            length = (length * 4).min(self.segment_max);
+        }
+        while length < need {
+            length *= 4;
+        }
+        length
+    }
+}

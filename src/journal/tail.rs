@@ -1,0 +1,408 @@
+//! Appending whole transactions, and rolling to the next segment.
+//!
+//! Frames gather in memory in journal order; [`commit`](super::commit) hands them to the file. A transaction
+//! lies in one segment: when it does not fit, with the index the segment will end with, the tail is sealed and
+//! the next prepared segment begun. A roll freezes the store's state as it is at the new segment's first
+//! frame, and waits until the state frozen at the roll before is durable, so an open replays two segments.
+
+use super::format::{EARLY, HEAD, Head, LAST, Type, body_sum, frame_bytes, watermark};
+use super::index::{Flat, Sealed};
+use super::run::Rows;
+use super::slot::{FRAMES_AT, Role, Slot, seed_of};
+use super::spare::Space;
+use super::{Journal, Segment};
+use crate::error::{Code, Error, Result};
+use crate::limits;
+use crate::sync::Ordering;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A record of a transaction to be appended; its body is given in parts that follow each other.
+#[derive(Clone, Copy)]
+pub struct Record<'a> {
+    /// What it is.
+    pub kind: Type,
+    /// Number of its queue, 0 = none.
+    pub queue: u32,
+    /// A message's place in its queue, 0 in other records.
+    pub sequence: u64,
+    /// When a message expires, 0 = never.
+    pub expires_ms: u64,
+    /// [`body_sum`] of the parts.
+    pub sum: u32,
+    /// The body.
+    pub parts: [&'a [u8]; 4],
+}
+
+impl<'a> Record<'a> {
+    /// A record that is no message.
+    pub fn control(kind: Type, queue: u32, body: &'a [u8]) -> Record<'a> {
+        let parts = [body, &[], &[], &[]];
+        Record { kind, queue, sequence: 0, expires_ms: 0, sum: body_sum(&parts), parts }
+    }
+
+    fn length(&self) -> usize {
+        self.parts.iter().map(|part| part.len()).sum()
+    }
+}
+
+/// Where an appended transaction stands, and whom to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Its sequence in the journal.
+    pub sequence: u64,
+    /// Journal offset behind it.
+    pub end: u64,
+    /// The group commit that will take it.
+    pub(super) group: u64,
+}
+
+/// What the table keeps of a segment that is not the tail any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    pub first: u64,
+    pub length: u64,
+    pub end: u64,
+    pub expires_ms: u64,
+}
+
+/// Bytes for one place in one file.
+pub enum Part {
+    Bytes(Arc<Segment>, u64, Vec<u8>),
+    Slot(Arc<Segment>, Slot),
+}
+
+/// The growing end of the journal.
+pub struct Tail {
+    pub segment: Arc<Segment>,
+    pub end: u64,
+    pub next: u64,
+    pub epoch: u32,
+    pub incarnation: [u8; 16],
+    pub begun: bool,
+    pub early: bool,
+    pub index: Flat,
+    pub table: BTreeMap<u64, Row>,
+    pub run: u64,
+    pub pins: BTreeMap<u64, u64>,
+    pub parts: Vec<Part>,
+    pub pending: Vec<u8>,
+    pub pending_from: u64,
+    pub touched: Vec<Arc<Segment>>,
+    pub unmarked: Option<Arc<Segment>>,
+    pub taken: u64,
+    pub closed: bool,
+    pub released: Vec<(u64, u64, u64)>,
+    /// Indexes of the segments sealed last, and of all that are not durable yet.
+    pub recent: Vec<(u64, Arc<Sealed>)>,
+}
+
+impl Tail {
+    fn used(&self) -> u64 {
+        self.segment.at(self.end)
+    }
+
+    fn seed(&self) -> u32 {
+        seed_of(&self.incarnation)
+    }
+
+    fn put_frame(&mut self, head: Head, parts: &[&[u8]]) {
+        let bytes = head.encode(self.end, self.seed());
+        self.pending.extend_from_slice(&bytes);
+        for part in parts {
+            self.pending.extend_from_slice(part);
+        }
+        let size = head.frame_bytes();
+        let padding = size - HEAD - head.length as usize;
+        self.pending.extend_from_slice(&[0; 8][..padding]);
+        self.end += size as u64;
+    }
+
+    /// Appends a frame that has no number.
+    pub fn put_local(&mut self, kind: Type, flags: u8, sequence: u64, body: &[u8]) {
+        let head = Head {
+            length: u32::try_from(body.len()).unwrap_or(u32::MAX),
+            kind,
+            flags,
+            transaction: 0,
+            sequence,
+            time_ms: 0,
+            queue: 0,
+            index: 0,
+            body_sum: body_sum(&[body]),
+        };
+        self.put_frame(head, &[body]);
+    }
+
+    /// Appends a watermark where there is room behind the index; it is only a help.
+    pub fn put_watermark(&mut self, secret: u32, durable: u64, sequence: u64, flags: u8) -> bool {
+        let index = frame_bytes(self.index.bytes_with(0)) as u64;
+        if self.closed || self.used() + index + HEAD as u64 > self.segment.length {
+            return false;
+        }
+        let bytes =
+            watermark(self.end, secret, durable, sequence, &self.incarnation, flags);
+        self.pending.extend_from_slice(&bytes);
+        self.end += HEAD as u64;
+        true
+    }
+
+    /// Moves what gathers in memory for this segment behind the parts to be written.
+    fn close_pending(&mut self) {
+        let bytes = std::mem::take(&mut self.pending);
+        if !bytes.is_empty() {
+            let at = self.segment.at(self.pending_from);
+            self.parts.push(Part::Bytes(self.segment.clone(), at, bytes));
+        }
+        self.pending_from = self.end;
+    }
+}
+
+impl Journal {
+    /// Appends one transaction behind the last one and returns where it stands. It is not durable yet.
+    ///
+    /// `freeze` writes the rows of the store's state as it is before this transaction; it is called when the
+    /// tail rolls. The caller holds the lock of that state.
+    pub fn append(
+        &self,
+        records: &[Record<'_>],
+        space: Space,
+        time_ms: u64,
+        freeze: &mut dyn FnMut(&mut Rows),
+    ) -> Result<Appended> {
+        self.poisoned()?;
+        let frames: usize = records.iter().map(|record| frame_bytes(record.length())).sum();
+        let mut tail = self.tail.lock();
+        if tail.closed {
+            return Err(self.closed());
+        }
+        self.make_room(&mut tail, frames, records.len(), space, freeze)?;
+        if !tail.begun {
+            self.begin_life(&mut tail, 0)?;
+        }
+        let sequence = tail.next;
+        for (index, record) in records.iter().enumerate() {
+            if record.kind == Type::Message {
+                let at = tail.used();
+                tail.index.push(record.queue, record.sequence, at, record.expires_ms);
+            }
+            let head = Head {
+                length: u32::try_from(record.length()).unwrap_or(u32::MAX),
+                kind: record.kind,
+                flags: if index + 1 == records.len() { LAST } else { 0 },
+                transaction: sequence,
+                sequence: record.sequence,
+                time_ms,
+                queue: record.queue,
+                index: u32::try_from(index).unwrap_or(u32::MAX),
+                body_sum: record.sum,
+            };
+            tail.put_frame(head, &record.parts);
+        }
+        tail.next += 1;
+        let appended = Appended { sequence, end: tail.end, group: tail.taken + 1 };
+        self.appended.store(tail.end, Ordering::Release);
+        Ok(appended)
+    }
+
+    /// Draws the incarnation of this open and writes its frame.
+    fn begin_life(&self, tail: &mut Tail, flags: u8) -> Result<()> {
+        let mut incarnation = [0; 16];
+        let doing = || format!("cannot draw an incarnation for {}", self.disk.describe());
+        self.disk.random(&mut incarnation).map_err(|error| Error::io(doing(), &error))?;
+        let frame = Head {
+            length: 16,
+            kind: Type::Incarnation,
+            flags,
+            transaction: 0,
+            sequence: 0,
+            time_ms: 0,
+            queue: 0,
+            index: 0,
+            body_sum: body_sum(&[&incarnation]),
+        };
+        tail.put_frame(frame, &[&incarnation]);
+        tail.incarnation = incarnation;
+        let (at, seed) = (tail.used(), tail.seed());
+        tail.index.live(at, seed);
+        tail.begun = true;
+        tail.early = flags & EARLY != 0;
+        Ok(())
+    }
+
+    /// Begins a life that says "positions are handed out early" and makes it durable, once per open.
+    pub fn hand_out_early(&self) -> Result<()> {
+        let appended = {
+            let mut tail = self.tail.lock();
+            if tail.begun && tail.early {
+                return Ok(());
+            }
+            let room = tail.used() + 2 * HEAD as u64 + frame_bytes(tail.index.bytes_with(0)) as u64;
+            if room > tail.segment.length {
+                // The next roll begins its segment under a new life; until then commits wait for the sync.
+                return Ok(());
+            }
+            self.begin_life(&mut tail, EARLY)?;
+            self.appended.store(tail.end, Ordering::Release);
+            Appended { sequence: tail.next - 1, end: tail.end, group: tail.taken + 1 }
+        };
+        self.commit(&appended)
+    }
+
+    /// Whether this life may hand out positions before they are durable.
+    pub fn is_early(&self) -> bool {
+        self.tail.lock().early
+    }
+
+    fn make_room(
+        &self,
+        tail: &mut Tail,
+        frames: usize,
+        records: usize,
+        space: Space,
+        freeze: &mut dyn FnMut(&mut Rows),
+    ) -> Result<()> {
+        let index = frame_bytes(tail.index.bytes_with(records));
+        let life = if tail.begun { 0 } else { frame_bytes(16) };
+        let need = (frames + index + life) as u64;
+        let limit = match space {
+            // Before the first roll there is no reserve: the last quarter of the only segment is it.
+            Space::Ordinary if tail.table.is_empty() && tail.run == 0 => {
+                tail.segment.length / 4 * 3
+            }
+            _ => tail.segment.length,
+        };
+        if tail.used() + need <= limit {
+            return Ok(());
+        }
+        let bare = frames + frame_bytes(Flat::default().bytes_with(records)) + frame_bytes(16);
+        let need = bare as u64 + FRAMES_AT;
+        if need > limits::SEGMENT_BYTES_MAX {
+            let text = format!(
+                "a transaction of {records} records takes {need} bytes, more than one segment of {}",
+                limits::SEGMENT_BYTES_MAX
+            );
+            return Err(Error::new(Code::TooLarge, text));
+        }
+        self.roll(tail, need, space, freeze)
+    }
+
+    /// Seals the tail and begins the next prepared segment.
+    fn roll(
+        &self,
+        tail: &mut Tail,
+        need: u64,
+        space: Space,
+        freeze: &mut dyn FnMut(&mut Rows),
+    ) -> Result<()> {
+        let now = self.disk.now_ms();
+        let filled_ms = now.saturating_sub(tail.segment.began_ms);
+        let class = self.options.next_length(tail.segment.length, filled_ms, need);
+        let run = self.settle_run()?;
+        let mut spares = self.spares.lock();
+        let taken = match spares.take(self, class, space) {
+            Err(error) if error.code() == Code::NoSpace && class > need => {
+                let small = self.options.next_length(0, u64::MAX, need);
+                spares.take(self, small, space)
+            }
+            taken => taken,
+        };
+        let next = taken.map_err(|error| self.no_room(error))?;
+        drop(spares);
+        tail.run = if run == 0 { tail.run } else { run };
+        self.seal(tail, next.number);
+        self.begin(tail, next, now);
+        let mut rows = Rows::new(tail.segment.number, self.secret);
+        rows.table(&tail.table);
+        freeze(&mut rows);
+        self.freeze_run(rows, tail);
+        self.work_ahead(tail.segment.length);
+        Ok(())
+    }
+
+    fn no_room(&self, error: Error) -> Error {
+        let what = format!("no room for another segment in {}", self.disk.describe());
+        Error::because(error.code(), what, &error)
+    }
+
+    fn seal(&self, tail: &mut Tail, successor: u64) {
+        let index = tail.end;
+        let body = tail.index.encode();
+        let sealed = Sealed::decode(&body).unwrap_or_default();
+        tail.recent.push((tail.segment.number, Arc::new(sealed)));
+        let durable = self.durable_offset();
+        while tail.recent.len() > 2
+            && tail.table.get(&tail.recent[0].0).is_none_or(|row| row.end <= durable)
+        {
+            tail.recent.remove(0);
+        }
+        tail.put_local(Type::Index, 0, 0, &body);
+        tail.close_pending();
+        let segment = tail.segment.clone();
+        let mut slot = self.slot_of(&segment, tail, Role::Sealed);
+        slot.end = tail.end;
+        slot.index = index;
+        slot.expires_ms = tail.index.expires_ms();
+        slot.successor = successor;
+        let row = Row {
+            first: segment.first,
+            length: segment.length,
+            end: tail.end,
+            expires_ms: slot.expires_ms,
+        };
+        tail.table.insert(segment.number, row);
+        tail.parts.push(Part::Slot(segment, slot));
+    }
+
+    /// Makes a prepared segment the tail, under the life in force.
+    pub(super) fn begin(&self, tail: &mut Tail, mut next: Segment, now: u64) {
+        next.first = tail.end;
+        next.began_ms = now;
+        let mut slot = self.slot_of(&next, tail, Role::Begun);
+        slot.began_ms = now;
+        next.slot = Some(slot);
+        let next = Arc::new(next);
+        tail.parts.push(Part::Slot(next.clone(), slot));
+        tail.touched.push(next.clone());
+        tail.unmarked = Some(next.clone());
+        tail.index = Flat::default();
+        let (at, seed) = (FRAMES_AT, tail.seed());
+        tail.index.live(at, seed);
+        tail.segment = next;
+        tail.pending_from = tail.end;
+    }
+
+    /// A slot of `segment`, as far as the tail knows it.
+    pub(super) fn slot_of(&self, segment: &Segment, tail: &Tail, role: Role) -> Slot {
+        let begun = Slot {
+            role,
+            secret: self.secret,
+            length: segment.length,
+            store: self.store,
+            number: segment.number,
+            incarnation: tail.incarnation,
+            first: segment.first,
+            next: tail.next,
+            run: tail.run,
+            began_ms: segment.began_ms,
+            chain: 0,
+            epoch: tail.epoch,
+            early: tail.early,
+            end: 0,
+            index: 0,
+            expires_ms: 0,
+            successor: 0,
+            chain_end: 0,
+        };
+        Slot { role, ..segment.slot.unwrap_or(begun) }
+    }
+
+    /// Tells the tail that an epoch began with the transaction just appended.
+    pub fn set_epoch(&self, epoch: u32) {
+        self.tail.lock().epoch = epoch;
+    }
+
+    fn closed(&self) -> Error {
+        Error::new(Code::Closed, format!("the store {} is closed", self.disk.describe()))
+    }
+}

@@ -1,0 +1,7 @@
+//! repliq
+pub mod disk;
+pub mod error;
+mod journal;
+pub mod limits;
+mod position;
+mod sync;

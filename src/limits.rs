@@ -1,0 +1,36 @@
+//! Every bound of the library, with its reason, and the relations between them, checked at compile time.
+//!
+//! A bound is checked twice: before bytes are written and after they are read.
+
+/// Largest body of a message: key, headers and payload with their lengths, in bytes.
+pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
+/// Longest name of a queue or consumer, in bytes of UTF-8; it travels with a one-byte length.
+pub const NAME_BYTES_MAX: usize = 255;
+/// Longest key of a message, in bytes; it is stored with a two-byte length.
+pub const KEY_BYTES_MAX: usize = u16::MAX as usize;
+/// Largest sum of the encoded headers of a message, in bytes.
+pub const HEADERS_BYTES_MAX: usize = u16::MAX as usize;
+/// Longest producer id, in bytes of UTF-8.
+pub const PRODUCER_BYTES_MAX: usize = 255;
+/// Smallest segment: exhaustive tests need journals of a few sectors.
+pub const SEGMENT_BYTES_MIN: u64 = 4 << 10;
+/// The first segment of a store, unless asked otherwise: a store of three messages costs no more.
+pub const SEGMENT_BYTES_FIRST: u64 = 64 << 10;
+/// The largest class a segment grows to by itself; a transaction larger than that is TOO_LARGE.
+pub const SEGMENT_BYTES_MAX: u64 = 64 << 20;
+/// Queues of one store: a client must not be able to fill the memory with names.
+pub const QUEUES_MAX: usize = 10_000;
+/// Acknowledged ranges above a consumer's floor: what an application that never acknowledges its first
+/// message may cost in memory.
+pub const ACK_RANGES_MAX: usize = 65_536;
+/// Messages one receive call hands out at most.
+pub const RECEIVE_MESSAGES_MAX: usize = 65_536;
+/// Bytes one receive call reads at most, unless a single message is larger.
+pub const RECEIVE_BYTES_MAX: usize = 1 << 20;
+
+const _: () = assert!(SEGMENT_BYTES_MIN <= SEGMENT_BYTES_FIRST);
+const _: () = assert!(SEGMENT_BYTES_FIRST <= SEGMENT_BYTES_MAX);
+const _: () = assert!((MESSAGE_BYTES_MAX as u64) < SEGMENT_BYTES_MAX);
+const _: () = assert!(NAME_BYTES_MAX <= u8::MAX as usize);
+const _: () = assert!(PRODUCER_BYTES_MAX <= u8::MAX as usize);
+const _: () = assert!(RECEIVE_BYTES_MAX <= MESSAGE_BYTES_MAX);

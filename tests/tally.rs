@@ -1,0 +1,72 @@
+//! The script that has the last word of `make test`: it must add up, and it must be able to say no.
+
+#![allow(clippy::unwrap_used)]
+
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+
+/// The last line for this log, and whether the script was content.
+fn tally(log: &str, skipped: &str) -> (String, bool) {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(log.as_bytes()).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/tally.sh");
+    let output = Command::new(script).arg(file.path()).arg(skipped).output().unwrap();
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    (text.lines().last().unwrap().into(), output.status.success())
+}
+
+const CARGO: &str = "\
+== test-rust
+test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s
+test result: \x1b[32mok\x1b[0m. 4 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s
+";
+
+const CTEST: &str = "\
+== test-cpp
+ 2/3 Test #2: queue ............................***Skipped   0.01 sec
+100% tests passed, 0 tests failed out of 3
+";
+
+#[test]
+fn the_counts_of_all_runners_are_added() {
+    let log = format!("{CARGO}{CTEST}== test-python\n5 passed, 0 failed, 2 skipped\n");
+    assert_eq!(tally(&log, "4"), ("14 passed, 0 failed, 4 skipped".into(), true));
+}
+
+#[test]
+fn another_number_of_skipped_tests_than_committed_is_a_failure() {
+    for committed in ["0", "2"] {
+        assert_eq!(tally(CARGO, committed), ("7 passed, 0 failed, 1 skipped".into(), false));
+    }
+    assert!(tally(CARGO, "1").1);
+}
+
+#[test]
+fn a_skipped_line_counts_unless_its_runner_counted_it() {
+    let early = format!("{CARGO}SKIPPED no such kernel\nSKIPPED no root\n");
+    assert_eq!(tally(&early, "2"), ("6 passed, 0 failed, 2 skipped".into(), true));
+    let counted = "== test-python\nSKIPPED no numpy\n5 passed, 0 failed, 1 skipped\n";
+    assert_eq!(tally(counted, "1"), ("5 passed, 0 failed, 1 skipped".into(), true));
+}
+
+#[test]
+fn a_failed_test_is_a_failure_and_is_counted_once() {
+    let failed = "test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out\n";
+    let log = format!("== test-rust\n{failed}== test-rust failed\n{CTEST}");
+    assert_eq!(tally(&log, "1"), ("4 passed, 3 failed, 1 skipped".into(), false));
+    let ctest = "== test-cpp\n67% tests passed, 1 tests failed out of 3\n";
+    assert_eq!(tally(ctest, "0"), ("2 passed, 1 failed, 0 skipped".into(), false));
+}
+
+#[test]
+fn a_tier_that_fails_without_a_failed_test_counts_as_one() {
+    let log = format!("== test-lint\nerror: unused\n== test-lint failed\n{CARGO}");
+    assert_eq!(tally(&log, "1"), ("7 passed, 1 failed, 1 skipped".into(), false));
+}
+
+#[test]
+fn a_log_in_which_nothing_ran_is_a_failure() {
+    assert_eq!(tally("== test-rust\n", "0"), ("0 passed, 0 failed, 0 skipped".into(), false));
+}
