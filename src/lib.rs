@@ -4,4 +4,5 @@ pub mod error;
 mod journal;
 pub mod limits;
 mod position;
+mod store;
 mod sync;

@@ -1,0 +1,3 @@
+//! The command line: `repliq VERB STORE …`.
+
+fn main() {}

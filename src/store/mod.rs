@@ -1,0 +1,322 @@
+//! Transactions and state: the inside of an open store.
+//!
+//! [`Core`] holds the journal and the state its records add up to. [`Core::transact`] is the one way in: it
+//! checks a transaction, gives its messages their sequences, appends it and applies it, all under the state's
+//! lock; the caller then waits for the level it asked for. Nothing becomes visible to a reader before it is
+//! durable.
+
+mod open;
+mod ranges;
+mod record;
+mod state;
+
+use crate::error::{Code, Error, Result};
+use crate::journal::{Appended, Front, Journal, Record, Space, Type};
+use crate::position::{Answer, Token, check};
+use crate::sync::Mutex;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub use open::{Opened, Options};
+pub use ranges::ranges_of;
+pub use record::Change;
+pub use state::check_name;
+
+use state::State;
+
+/// What a commit survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Level {
+    /// The end of this process (`kill -9`), but not a power cut.
+    Process,
+    /// A power cut.
+    #[default]
+    Power,
+}
+
+/// What a commit answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Where the transaction is in the order of commits.
+    pub token: Token,
+    /// What it survives.
+    pub level: Level,
+}
+
+/// A message, checked and encoded, that waits for its commit.
+#[derive(Clone, Copy)]
+pub struct Entry<'a> {
+    /// Number of its queue.
+    pub queue: u32,
+    /// Its body: front, key, headers, payload.
+    pub parts: [&'a [u8]; 4],
+    /// Sum of the body.
+    pub sum: u32,
+    /// The fields of the front.
+    pub front: Front<'a>,
+}
+
+/// The inside of an open store.
+pub struct Core {
+    journal: Arc<Journal>,
+    state: Mutex<State>,
+    damage: Option<Error>,
+    level: Level,
+    helped: bool,
+}
+
+/// A transaction that was appended, or needed no appending.
+pub struct Staged {
+    /// Whom to wait for; `None` when nothing had to be written.
+    pub appended: Option<Appended>,
+    /// Its token.
+    pub token: Token,
+    level: Level,
+}
+
+impl Core {
+    /// The journal.
+    pub fn journal(&self) -> &Arc<Journal> {
+        &self.journal
+    }
+
+    /// The level of commits that do not name one.
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// Fails when the store cannot be written to.
+    pub fn check_writable(&self) -> Result<()> {
+        self.journal.check_fork()?;
+        match &self.damage {
+            None => Ok(()),
+            Some(damage) => {
+                let what = format!("{} is open for reading only", self.describe());
+                Err(Error::because(Code::ReadOnly, what, damage))
+            }
+        }
+    }
+
+    /// What error texts call the store.
+    pub fn describe(&self) -> String {
+        self.journal.disk().describe()
+    }
+
+    /// Looks at the state under its lock.
+    pub fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.state.lock())
+    }
+
+    /// Appends messages and changes as one transaction and applies it.
+    ///
+    /// A message whose producer sequence was the last one already is left out; when nothing else is left, the
+    /// token is that of the transaction that brought it.
+    pub fn transact(
+        &self,
+        entries: &[Entry<'_>],
+        changes: &[(Type, u32, Vec<u8>)],
+        level: Level,
+    ) -> Result<Staged> {
+        self.check_writable()?;
+        if level == Level::Process {
+            self.journal.hand_out_early()?;
+        }
+        let mut state = self.state.lock();
+        let (records, repeated) = number(&state, entries)?;
+        if records.is_empty() && changes.is_empty() {
+            let token = match repeated {
+                Some(transaction) => state.token(transaction),
+                None => Token::empty(state.group_id()),
+            };
+            return Ok(Staged { appended: None, token, level });
+        }
+        let freeing = records.is_empty();
+        let space = if freeing { Space::Freeing } else { Space::Ordinary };
+        let mut all: Vec<Record<'_>> = records.iter().map(|(record, _)| *record).collect();
+        let control = |(kind, queue, body): &'_ (Type, u32, Vec<u8>)| (*kind, *queue, body.clone());
+        let bodies: Vec<(Type, u32, Vec<u8>)> = changes.iter().map(control).collect();
+        all.extend(bodies.iter().map(|(kind, queue, body)| Record::control(*kind, *queue, body)));
+        let now = self.journal.disk().now_ms();
+        let appended =
+            self.journal.append(&all, space, now, &mut |rows| state.freeze(rows))?;
+        for (record, front) in &records {
+            let length = record.parts.iter().map(|part| part.len()).sum();
+            state.message(appended.sequence, record.queue, record.sequence, length, front);
+        }
+        for (kind, queue, body) in &bodies {
+            state.change(*kind, *queue, body)?;
+        }
+        let token = state.token(appended.sequence);
+        let due = state.take_reclaim_due();
+        drop(state);
+        self.journal.nudge();
+        if due {
+            self.reclaim_soon();
+        }
+        Ok(Staged { appended: Some(appended), token, level })
+    }
+
+    /// Waits until the transaction reached its level.
+    pub fn finish(&self, staged: &Staged) -> Result<Committed> {
+        let Some(appended) = &staged.appended else {
+            return Ok(Committed { token: staged.token, level: staged.level });
+        };
+        match staged.level {
+            Level::Process if self.journal.is_early() => self.journal.publish()?,
+            _ => self.journal.commit(appended)?,
+        }
+        Ok(Committed { token: staged.token, level: staged.level })
+    }
+
+    /// One change as a transaction of its own, at the store's level.
+    pub fn change(&self, kind: Type, queue: u32, change: &Change<'_>) -> Result<Committed> {
+        let staged = self.transact(&[], &[(kind, queue, change.encode())], self.level)?;
+        self.finish(&staged)
+    }
+
+    /// The number of a queue, which is created when there is none of that name.
+    pub fn queue(&self, name: &str) -> Result<u32> {
+        self.journal.check_fork()?;
+        check_name("queue", name)?;
+        let mut state = self.state.lock();
+        if let Some(number) = state.number_of(name) {
+            return Ok(number);
+        }
+        self.check_writable()?;
+        let number = state.next_queue();
+        if number as usize > crate::limits::QUEUES_MAX {
+            let text = format!("{} has {} queues already", self.describe(), number - 1);
+            return Err(Error::new(Code::Quota, text));
+        }
+        let body = Change::CreateQueue(name.as_bytes()).encode();
+        let record = [Record::control(Type::Queue, number, &body)];
+        let now = self.journal.disk().now_ms();
+        self.journal.append(&record, Space::Ordinary, now, &mut |rows| state.freeze(rows))?;
+        state.change(Type::Queue, number, &body)?;
+        Ok(number)
+    }
+
+    /// Waits until the token's transaction is applied and durable here, or its fate is known.
+    pub fn wait(&self, token: &Token, timeout: Duration) -> Result<()> {
+        let deadline = Instant::now().checked_add(timeout);
+        loop {
+            self.journal.check_fork()?;
+            let seen = (self.journal.durable_offset(), self.journal.appended());
+            let (_, durable) = self.journal.durable();
+            let answer = self.look(|state| {
+                check(token, &state.group_id(), &state.history, durable, durable)
+            });
+            let name = |what: &str| format!("the transaction of token {token} {what}");
+            match answer {
+                Answer::Applied => return Ok(()),
+                Answer::Empty => return Err(Error::new(Code::Empty, name("wrote nothing"))),
+                Answer::WrongGroup => {
+                    let text = name(&format!("belongs to another group than {}", self.describe()));
+                    return Err(Error::new(Code::WrongGroup, text));
+                }
+                Answer::NotFound => return Err(Error::new(Code::NotFound, name("is lost"))),
+                Answer::Wait => {}
+            }
+            let left = deadline.map_or(Duration::MAX, |at| at.duration_since(Instant::now()));
+            if left.is_zero() || !self.journal.wait_beyond(seen, left)? {
+                return Err(Error::new(Code::Timeout, name("is not here yet")));
+            }
+        }
+    }
+
+    /// Gives back segments in which nothing is alive; returns how many.
+    pub fn reclaim(&self) -> Result<usize> {
+        let now = self.journal.disk().now_ms();
+        self.journal.reclaim(now, &mut |stretches| self.state.lock().alive(stretches))
+    }
+
+    fn reclaim_soon(&self) {
+        if !self.helped || !self.journal.ask_reclaim() {
+            // Space that could not be given back now is found again at the next roll.
+            let _ = self.reclaim();
+        }
+    }
+
+    /// Ends the use of the store: everything appended becomes durable.
+    pub fn close(&self) -> Result<()> {
+        if !self.journal.is_here() || self.damage.is_some() {
+            return Ok(());
+        }
+        self.journal.close()
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        // Nobody is left to hear of a failure; the next open finds what is durable.
+        let _ = self.close();
+    }
+}
+
+type Numbered<'a> = Vec<(Record<'a>, Front<'a>)>;
+
+/// Gives messages their sequences; the second value is the transaction of a repeated one.
+fn number<'a>(state: &State, entries: &[Entry<'a>]) -> Result<(Numbered<'a>, Option<u64>)> {
+    let mut next: Vec<(u32, u64)> = Vec::new();
+    let mut producers: Vec<(&[u8], u64)> = Vec::new();
+    let (mut records, mut repeated) = (Vec::with_capacity(entries.len()), None);
+    for (index, entry) in entries.iter().enumerate() {
+        let at = |error: Error| error.at_message(index);
+        let queue = state.queue(entry.queue).map_err(at)?;
+        if queue.paused {
+            let text = format!("queue {:?} is paused", queue.name);
+            return Err(Error::new(Code::Paused, text).at_message(index));
+        }
+        if !entry.front.producer.is_empty() {
+            if let Some(row) = repeats(state, &mut producers, entry).map_err(at)? {
+                repeated = Some(row);
+                continue;
+            }
+        }
+        let known = next.iter().rposition(|(number, _)| *number == entry.queue);
+        let known = known.unwrap_or_else(|| {
+            next.push((entry.queue, queue.next));
+            next.len() - 1
+        });
+        let sequence = next[known].1;
+        next[known].1 += 1;
+        let record = Record {
+            kind: Type::Message,
+            queue: entry.queue,
+            sequence,
+            expires_ms: entry.front.expires_ms,
+            sum: entry.sum,
+            parts: entry.parts,
+        };
+        records.push((record, entry.front));
+    }
+    Ok((records, repeated))
+}
+
+/// The transaction that brought this producer sequence, when it is the last one repeated.
+fn repeats<'a>(
+    state: &State,
+    producers: &mut Vec<(&'a [u8], u64)>,
+    entry: &Entry<'a>,
+) -> Result<Option<u64>> {
+    let (id, sequence) = (entry.front.producer, entry.front.producer_sequence);
+    let row = state.producers.get(id);
+    let known = producers.iter().position(|(other, _)| *other == id);
+    let last = known.map_or(row.map_or(0, |row| row.sequence), |at| producers[at].1);
+    if sequence == last + 1 {
+        match known {
+            Some(at) => producers[at].1 = sequence,
+            None => producers.push((id, sequence)),
+        }
+        return Ok(None);
+    }
+    match row {
+        Some(row) if known.is_none() && row.sequence == sequence => Ok(Some(row.transaction)),
+        _ => {
+            let id = String::from_utf8_lossy(id);
+            let text = format!("producer {id:?} sent sequence {sequence}, the next is {}", last + 1);
+            Err(Error::new(Code::OutOfOrder, text).over(sequence, last + 1))
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Opening a store: creating it, replaying its journal, beginning a new epoch where positions may be lost.
+
+use super::state::State;
+use super::{Change, Core, Level};
+use crate::disk::Disk;
+use crate::error::{Code, Error, Result};
+use crate::journal::{
+    self, Body, Journal, Record, Recovered, Replayed, Rows, Space, Type, Visitor, u32_at,
+};
+use crate::position::{Cause, GroupId, HistoryRow};
+use crate::sync::Mutex;
+use std::sync::Arc;
+
+/// How a store is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Creates the store when there is none.
+    pub create: bool,
+    /// Opens for reading only: locked by another process or damaged as it may be.
+    pub read_only: bool,
+    /// The level of commits that do not name one.
+    pub level: Level,
+    /// Layout and helper.
+    pub journal: journal::Options,
+}
+
+/// An open store and what was found.
+pub struct Opened {
+    /// The store.
+    pub core: Arc<Core>,
+    /// What recovery found; `None` for a store just created.
+    pub recovered: Option<Recovered>,
+}
+
+impl Visitor for State {
+    fn row(&mut self, table: u32, row: &[u8]) -> Result<()> {
+        self.thaw(table, row)
+    }
+
+    fn transaction(&mut self, transaction: &Replayed<'_>) -> Result<()> {
+        for (head, body) in transaction.records {
+            let body = &transaction.bytes[body.clone()];
+            if head.kind != Type::Message {
+                self.change(head.kind, head.queue, body)?;
+                continue;
+            }
+            let Some(message) = Body::decode(body) else {
+                let text = format!("message {} of queue {} cannot be read", head.sequence, head.queue);
+                return Err(Error::new(Code::Corrupt, text));
+            };
+            let sequence = transaction.sequence;
+            self.message(sequence, head.queue, head.sequence, body.len(), &message.front);
+        }
+        Ok(())
+    }
+
+    fn freeze(&mut self, rows: &mut Rows) {
+        State::freeze(self, rows);
+    }
+
+    fn queues(&self) -> Vec<(u32, Vec<u8>)> {
+        State::queues(self).map(|(number, queue)| (number, queue.name.clone().into_bytes())).collect()
+    }
+}
+
+impl Options {
+    fn check(&self) -> Result<()> {
+        let (first, max) = (self.journal.segment_first, self.journal.segment_max);
+        let least = crate::limits::SEGMENT_BYTES_MIN;
+        let sound = first.is_power_of_two() && max.is_power_of_two() && first >= least;
+        if sound && first <= max && max <= crate::limits::SEGMENT_BYTES_MAX {
+            return Ok(());
+        }
+        let text = format!("segments of {first} to {max} bytes: both must be powers of two from {least} on");
+        Err(Error::new(Code::Invalid, text))
+    }
+}
+
+impl Core {
+    /// Opens the store on a disk.
+    pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Opened> {
+        options.check()?;
+        if options.read_only {
+            return Core::open_to_read(disk, options);
+        }
+        let mut state = State::default();
+        let opened = Journal::open(disk.clone(), options.journal, &mut state);
+        let (journal, recovered) = match opened {
+            Ok((journal, recovered)) => (journal, Some(recovered)),
+            Err(error) if options.create && is_missing(&*disk, &error) => {
+                (Journal::create(disk, options.journal)?, None)
+            }
+            Err(error) => return Err(error),
+        };
+        let journal = Arc::new(journal);
+        begin_epoch(&journal, &mut state, recovered.as_ref())?;
+        let core = Arc::new(Core {
+            journal,
+            state: Mutex::new(state),
+            damage: None,
+            level: options.level,
+            helped: options.journal.helper,
+        });
+        if core.helped {
+            let weak = Arc::downgrade(&core);
+            core.journal.employ(Arc::new(move || {
+                if let Some(core) = weak.upgrade() {
+                    // What could not be given back now is found again at the next roll.
+                    let _ = core.reclaim();
+                }
+            }));
+        }
+        Ok(Opened { core, recovered })
+    }
+
+    fn open_to_read(disk: Arc<dyn Disk>, options: Options) -> Result<Opened> {
+        let mut state = State::default();
+        let (journal, recovered) = Journal::look(disk, &mut state)?;
+        let reason = match recovered.corrupt {
+            Some((from, to)) => {
+                let text = format!("its journal is damaged from offset {from} to {to}");
+                Error::new(Code::Corrupt, text).over(from, to)
+            }
+            None => Error::new(Code::ReadOnly, "it was opened so"),
+        };
+        let core = Core {
+            journal: Arc::new(journal),
+            state: Mutex::new(state),
+            damage: Some(reason),
+            level: options.level,
+            helped: false,
+        };
+        Ok(Opened { core: Arc::new(core), recovered: Some(recovered) })
+    }
+}
+
+/// Whether the directory is missing, or holds nothing but what an interrupted creation left.
+fn is_missing(disk: &dyn Disk, error: &Error) -> bool {
+    if error.os_errno() == libc::ENOENT {
+        return true;
+    }
+    error.code() == Code::NotAStore
+        && disk.list().is_ok_and(|names| {
+            names.iter().all(|name| name == "lock" || name.ends_with(".new"))
+        })
+}
+
+/// Draws the row of the first epoch, or of a new one after an open that may have lost positions it handed out.
+fn begin_epoch(
+    journal: &Journal,
+    state: &mut State,
+    recovered: Option<&Recovered>,
+) -> Result<()> {
+    let lost = recovered.is_some_and(|found| found.early && !found.clean);
+    let cause = if state.history.is_empty() {
+        Cause::Create
+    } else if lost {
+        Cause::Crash
+    } else {
+        return Ok(());
+    };
+    let mut random = [0; 20];
+    let failed = |error| Error::io("cannot draw an epoch's owner", &error);
+    journal.disk().random(&mut random).map_err(failed)?;
+    let mut group = state.group;
+    if cause == Cause::Create {
+        group.copy_from_slice(&random[..16]);
+    }
+    let first = recovered.map_or(0, |found| found.sequence) + 1;
+    let epoch = state.history.last().map_or(0, |row| row.epoch) + 1;
+    let row = HistoryRow { epoch, first, owner: u32_at(&random, 16), cause };
+    let body = Change::History(row, GroupId::from_bytes(group)).encode();
+    let records = [Record::control(Type::History, 0, &body)];
+    let now = journal.disk().now_ms();
+    let at = journal.append(&records, Space::Ordinary, now, &mut |rows| State::freeze(state, rows))?;
+    journal.set_epoch(epoch);
+    state.change(Type::History, 0, &body)?;
+    journal.commit(&at)
+}

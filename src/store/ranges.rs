@@ -1,0 +1,89 @@
+//! A set of sequences kept as ranges above a floor.
+
+use std::collections::BTreeMap;
+
+/// All sequences up to `floor`, and the ranges above it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ranges {
+    floor: u64,
+    above: BTreeMap<u64, u64>,
+}
+
+impl Ranges {
+    /// Everything up to `floor`.
+    pub fn up_to(floor: u64) -> Ranges {
+        Ranges { floor, above: BTreeMap::new() }
+    }
+
+    /// The sequence up to which everything is in the set.
+    pub fn floor(&self) -> u64 {
+        self.floor
+    }
+
+    /// The ranges above the floor, first and last, in order.
+    pub fn above(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.above.iter().map(|(first, last)| (*first, *last))
+    }
+
+    /// How many ranges there are above the floor.
+    pub fn fragments(&self) -> usize {
+        self.above.len()
+    }
+
+    /// How many sequences are in the ranges above the floor.
+    pub fn count_above(&self) -> u64 {
+        self.above.iter().map(|(first, last)| last - first + 1).sum()
+    }
+
+    /// Whether a sequence is in the set.
+    pub fn contains(&self, sequence: u64) -> bool {
+        self.covers(sequence, sequence)
+    }
+
+    /// Whether every sequence from `first` to `last` is in the set.
+    pub fn covers(&self, first: u64, last: u64) -> bool {
+        let first = first.max(self.floor + 1);
+        first > last || self.above.range(..=first).next_back().is_some_and(|(_, end)| *end >= last)
+    }
+
+    /// Adds the sequences from `first` to `last`.
+    pub fn insert(&mut self, first: u64, last: u64) {
+        let (mut first, mut last) = (first, last);
+        if last <= self.floor || first > last {
+            return;
+        }
+        if let Some((start, end)) = self.above.range(..=first).next_back().map(|(a, b)| (*a, *b))
+            && end + 1 >= first
+        {
+            first = start;
+            last = last.max(end);
+        }
+        while let Some((start, end)) = self.above.range(first..).next().map(|(a, b)| (*a, *b)) {
+            if start > last + 1 {
+                break;
+            }
+            last = last.max(end);
+            self.above.remove(&start);
+        }
+        if first <= self.floor + 1 {
+            self.floor = last;
+        } else {
+            self.above.insert(first, last);
+        }
+    }
+}
+
+/// Sequences in order as ranges.
+pub fn ranges_of(sequences: &[u64]) -> Vec<(u64, u64)> {
+    let mut sorted = sequences.to_vec();
+    sorted.sort_unstable();
+    sorted.dedup();
+    let mut ranges: Vec<(u64, u64)> = Vec::new();
+    for sequence in sorted {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == sequence => *last = sequence,
+            _ => ranges.push((sequence, sequence)),
+        }
+    }
+    ranges
+}

@@ -1,0 +1,353 @@
+//! What the records of a journal add up to: queues, consumers, producers, history.
+//!
+//! There is one way in, [`State::message`] and [`State::change`]: a live commit, a replay after a crash and,
+//! later, a batch from another store all go through it. The same state is written to runs row by row and read
+//! back from them.
+//!
+//! | table | row |
+//! |---|---|
+//! | 1 history | as in its record |
+//! | 2 queue | number (4), next sequence (8), purged (8), bytes (8), flags (1: paused), name |
+//! | 3 consumer | queue (4), floor (8), name length (1), name, ranges (16 each) |
+//! | 4 producer | sequence (8), transaction (8), id |
+//! | 5 counters | number of the next queue (4) |
+
+use super::ranges::Ranges;
+use super::record::{self, Change};
+use crate::error::{Code, Error, Result};
+use crate::journal::{Front, Held, Rows, Stretch, Type, u32_at, u64_at};
+use crate::limits;
+use crate::position::{GroupId, HistoryRow, Position, Token};
+use std::collections::{BTreeMap, HashMap};
+
+/// A queue as its records left it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueueState {
+    /// Its name.
+    pub name: String,
+    /// Sequence of the next message.
+    pub next: u64,
+    /// All up to here is purged.
+    pub purged: u64,
+    /// Puts and receives are refused.
+    pub paused: bool,
+    /// Bytes of all bodies ever put.
+    pub bytes: u64,
+    /// Its consumers.
+    pub consumers: BTreeMap<String, Ranges>,
+    /// A message that keeps a segment: when it is acknowledged, segments may go.
+    pub watch: Option<u64>,
+}
+
+/// The last message of a producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProducerRow {
+    /// Its sequence.
+    pub sequence: u64,
+    /// The transaction that brought it.
+    pub transaction: u64,
+}
+
+/// The state of a store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// The group this store belongs to; all zero before the first record.
+    pub group: [u8; 16],
+    /// Rows by epoch.
+    pub history: Vec<HistoryRow>,
+    queues: Vec<Option<QueueState>>,
+    names: HashMap<String, u32>,
+    /// Last sequence of each producer.
+    pub producers: HashMap<Box<[u8]>, ProducerRow>,
+    reclaim_due: bool,
+}
+
+const HISTORY: u32 = 1;
+const QUEUE: u32 = 2;
+const CONSUMER: u32 = 3;
+const PRODUCER: u32 = 4;
+const COUNTERS: u32 = 5;
+
+impl State {
+    /// The queue with this number.
+    pub fn queue(&self, number: u32) -> Result<&QueueState> {
+        let queue = self.queues.get(number as usize).and_then(Option::as_ref);
+        queue.ok_or_else(|| {
+            Error::new(Code::NoSuchName, format!("there is no queue {number}; it was deleted"))
+        })
+    }
+
+    /// The same, to be changed.
+    pub fn queue_mut(&mut self, number: u32) -> Option<&mut QueueState> {
+        self.queues.get_mut(number as usize).and_then(Option::as_mut)
+    }
+
+    /// The number of a queue.
+    pub fn number_of(&self, name: &str) -> Option<u32> {
+        self.names.get(name).copied()
+    }
+
+    /// All queues with their numbers.
+    pub fn queues(&self) -> impl Iterator<Item = (u32, &QueueState)> {
+        let numbered = self.queues.iter().enumerate();
+        numbered.filter_map(|(number, queue)| Some((number as u32, queue.as_ref()?)))
+    }
+
+    /// The number the next queue gets; numbers are not used twice.
+    pub fn next_queue(&self) -> u32 {
+        (self.queues.len() as u32).max(1)
+    }
+
+    /// The acknowledgements of a consumer.
+    pub fn consumer(&self, queue: u32, name: &str) -> Result<&Ranges> {
+        let of = self.queue(queue)?;
+        of.consumers.get(name).ok_or_else(|| {
+            let text = format!("queue {:?} has no consumer {name:?}", of.name);
+            Error::new(Code::NoSuchName, text)
+        })
+    }
+
+    /// The group this store belongs to.
+    pub fn group_id(&self) -> GroupId {
+        GroupId::from_bytes(self.group)
+    }
+
+    /// The token of a transaction.
+    pub fn token(&self, transaction: u64) -> Token {
+        let row = self.history.iter().rev().find(|row| row.first <= transaction);
+        let (epoch, owner) = row.map_or((0, 0), |row| (row.epoch, row.owner));
+        Token::new(self.group_id(), owner, Position { epoch, sequence: transaction })
+    }
+
+    /// Whether segments may have become free since the last call.
+    pub fn take_reclaim_due(&mut self) -> bool {
+        std::mem::take(&mut self.reclaim_due)
+    }
+
+    /// A message was put.
+    pub fn message(
+        &mut self,
+        transaction: u64,
+        queue: u32,
+        sequence: u64,
+        length: usize,
+        front: &Front<'_>,
+    ) {
+        if let Some(queue) = self.queue_mut(queue) {
+            queue.next = sequence + 1;
+            queue.bytes += length as u64;
+        }
+        if !front.producer.is_empty() {
+            let row = ProducerRow { sequence: front.producer_sequence, transaction };
+            match self.producers.get_mut(front.producer) {
+                Some(known) => *known = row,
+                None => {
+                    self.producers.insert(front.producer.into(), row);
+                }
+            }
+        }
+    }
+
+    /// A record that is no message.
+    pub fn change(&mut self, kind: Type, number: u32, body: &[u8]) -> Result<()> {
+        let change = match kind {
+            Type::Queue => record::queue(body)?,
+            Type::Consumer => record::consumer(body)?,
+            Type::Ack => record::ack(body)?,
+            Type::History => record::history(body)?,
+            _ => return Ok(()),
+        };
+        match change {
+            Change::CreateQueue(name) => self.create_queue(number, text(name)?),
+            Change::History(row, group) => {
+                self.group = group.to_bytes();
+                self.history.push(row);
+            }
+            change => self.change_queue(number, change)?,
+        }
+        Ok(())
+    }
+
+    fn create_queue(&mut self, number: u32, name: String) {
+        let at = number as usize;
+        if self.queues.len() <= at {
+            self.queues.resize(at + 1, None);
+        }
+        self.names.insert(name.clone(), number);
+        self.queues[at] = Some(QueueState { name, next: 1, ..QueueState::default() });
+    }
+
+    fn change_queue(&mut self, number: u32, change: Change<'_>) -> Result<()> {
+        let Some(queue) = self.queue_mut(number) else { return Ok(()) };
+        match change {
+            Change::Pause => queue.paused = true,
+            Change::Resume => queue.paused = false,
+            Change::Purge(last) => {
+                queue.purged = queue.purged.max(last);
+                for ranges in queue.consumers.values_mut() {
+                    ranges.insert(1, last);
+                }
+            }
+            Change::CreateConsumer(name, floor) | Change::MoveConsumer(name, floor) => {
+                queue.consumers.insert(text(name)?, Ranges::up_to(floor));
+            }
+            Change::DeleteConsumer(name) => {
+                queue.consumers.remove(&text(name)?);
+            }
+            Change::Ack(name, ranges) => {
+                if let Some(consumer) = queue.consumers.get_mut(&text(name)?) {
+                    ranges.iter().for_each(|(first, last)| consumer.insert(*first, *last));
+                }
+            }
+            Change::DeleteQueue => {
+                let name = std::mem::take(&mut queue.name);
+                self.names.remove(&name);
+                self.queues[number as usize] = None;
+                self.reclaim_due = true;
+                return Ok(());
+            }
+            Change::CreateQueue(_) | Change::History(..) => {}
+        }
+        if queue.watch.is_some_and(|sequence| !queue.waits_for(sequence, sequence)) {
+            queue.watch = None;
+            self.reclaim_due = true;
+        }
+        Ok(())
+    }
+
+    /// A message in these stretches that somebody still waits for.
+    pub fn alive(&mut self, stretches: &[Stretch]) -> Option<Held> {
+        for stretch in stretches {
+            let Some(queue) = self.queue_mut(stretch.queue) else { continue };
+            if queue.waits_for(stretch.first, stretch.last) {
+                let watch = queue.watch.unwrap_or(u64::MAX).min(stretch.last);
+                queue.watch = Some(watch);
+                return Some(Held { queue: stretch.queue, sequence: stretch.last });
+            }
+        }
+        None
+    }
+
+    /// Writes the state to a run.
+    pub fn freeze(&self, rows: &mut Rows) {
+        for row in &self.history {
+            rows.put(HISTORY, &[&Change::History(*row, self.group_id()).encode()]);
+        }
+        rows.put(COUNTERS, &[&self.next_queue().to_le_bytes()]);
+        for (number, queue) in self.queues() {
+            let words = [queue.next, queue.purged, queue.bytes];
+            let words: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+            let flags = [u8::from(queue.paused)];
+            let number = number.to_le_bytes();
+            rows.put(QUEUE, &[&number, &words, &flags, queue.name.as_bytes()]);
+            for (name, ranges) in &queue.consumers {
+                let pairs = ranges.above().flat_map(|(first, last)| [first, last]);
+                let pairs: Vec<u8> = pairs.flat_map(u64::to_le_bytes).collect();
+                let length = [u8::try_from(name.len()).unwrap_or(u8::MAX)];
+                let floor = ranges.floor().to_le_bytes();
+                rows.put(CONSUMER, &[&number, &floor, &length, name.as_bytes(), &pairs]);
+            }
+        }
+        for (id, row) in &self.producers {
+            let (sequence, transaction) = (row.sequence.to_le_bytes(), row.transaction.to_le_bytes());
+            rows.put(PRODUCER, &[&sequence, &transaction, id]);
+        }
+    }
+
+    /// Takes a row of a run back.
+    pub fn thaw(&mut self, table: u32, row: &[u8]) -> Result<()> {
+        let sound = match table {
+            HISTORY => return self.change(Type::History, 0, row),
+            QUEUE => self.thaw_queue(row),
+            CONSUMER => self.thaw_consumer(row),
+            PRODUCER => self.thaw_producer(row),
+            COUNTERS => row.len() == 4 && {
+                self.queues.resize(u32_at(row, 0) as usize, None);
+                true
+            },
+            _ => false,
+        };
+        if sound {
+            return Ok(());
+        }
+        let text = format!("a state run holds a row of table {table} that this version does not read");
+        Err(Error::new(Code::Version, text))
+    }
+
+    fn thaw_queue(&mut self, row: &[u8]) -> bool {
+        if row.len() < 29 {
+            return false;
+        }
+        let Ok(name) = text(&row[29..]) else { return false };
+        let number = u32_at(row, 0);
+        self.create_queue(number, name);
+        if let Some(queue) = self.queue_mut(number) {
+            (queue.next, queue.purged, queue.bytes) =
+                (u64_at(row, 4), u64_at(row, 12), u64_at(row, 20));
+            queue.paused = row[28] & 1 != 0;
+        }
+        true
+    }
+
+    fn thaw_consumer(&mut self, row: &[u8]) -> bool {
+        let name_end = 13 + row.get(12).copied().map_or(0, usize::from);
+        let Some(name) = row.get(13..name_end).and_then(|name| text(name).ok()) else {
+            return false;
+        };
+        let mut ranges = Ranges::up_to(u64_at(row, 4));
+        for pair in row[name_end..].chunks_exact(16) {
+            ranges.insert(u64_at(pair, 0), u64_at(pair, 8));
+        }
+        let queue = self.queue_mut(u32_at(row, 0));
+        queue.is_some_and(|queue| queue.consumers.insert(name, ranges).is_none())
+    }
+
+    fn thaw_producer(&mut self, row: &[u8]) -> bool {
+        if row.len() < 17 {
+            return false;
+        }
+        let value = ProducerRow { sequence: u64_at(row, 0), transaction: u64_at(row, 8) };
+        self.producers.insert(row[16..].into(), value).is_none()
+    }
+}
+
+impl QueueState {
+    /// Whether somebody waits for one of these messages: a consumer that has not acknowledged it, or, in a
+    /// queue without consumers, whoever comes.
+    fn waits_for(&self, first: u64, last: u64) -> bool {
+        if last <= self.purged {
+            return false;
+        }
+        let first = first.max(self.purged + 1);
+        self.consumers.is_empty() || self.consumers.values().any(|acked| !acked.covers(first, last))
+    }
+
+    /// Messages that somebody still waits for, at most: from the lowest floor on.
+    pub fn waiting(&self) -> u64 {
+        let floors = self.consumers.values().map(|acked| acked.floor() + acked.count_above());
+        let floor = floors.min().unwrap_or(0).max(self.purged);
+        (self.next - 1).saturating_sub(floor)
+    }
+}
+
+fn text(name: &[u8]) -> Result<String> {
+    String::from_utf8(name.to_vec())
+        .map_err(|_| Error::new(Code::Corrupt, "the journal holds a name that is not UTF-8"))
+}
+
+/// Checks the name of a queue or consumer.
+pub fn check_name(what: &str, name: &str) -> Result<()> {
+    if name.len() > limits::NAME_BYTES_MAX {
+        let text = format!(
+            "the name of a {what} has {} bytes, more than {}",
+            name.len(),
+            limits::NAME_BYTES_MAX
+        );
+        return Err(Error::new(Code::TooLarge, text));
+    }
+    if name.is_empty() || name.chars().any(char::is_control) {
+        let text = format!("{name:?} is no name for a {what}: empty, or with control characters");
+        return Err(Error::new(Code::Invalid, text));
+    }
+    Ok(())
+}
