@@ -18,11 +18,23 @@ pub const SEGMENT_BYTES_MIN: u64 = 4 << 10;
 pub const SEGMENT_BYTES_FIRST: u64 = 64 << 10;
 /// The largest class a segment grows to by itself; a transaction larger than that is TOO_LARGE.
 pub const SEGMENT_BYTES_MAX: u64 = 64 << 20;
+/// What a record takes beside its body: header, padding and its place in the index, at most.
+pub const RECORD_BYTES: usize = 64;
+/// Largest transaction: it lies in one segment of the largest class, beside the segment's head and index.
+pub const TRANSACTION_BYTES_MAX: usize = (SEGMENT_BYTES_MAX - (4 << 20)) as usize;
+/// How long data stays for targets that went back, unless asked otherwise, in milliseconds.
+pub const KEEP_MS: u64 = 24 * 60 * 60 * 1000;
+/// How many bytes of it, unless asked otherwise.
+pub const KEEP_BYTES: u64 = 1 << 30;
 /// Queues of one store: a client must not be able to fill the memory with names.
 pub const QUEUES_MAX: usize = 10_000;
 /// Acknowledged ranges above a consumer's floor: what an application that never acknowledges its first
 /// message may cost in memory.
 pub const ACK_RANGES_MAX: usize = 65_536;
+/// Keys a listener sets aside before it blocks: they are kept in memory.
+pub const PARKED_KEYS_MAX: usize = 1_000;
+/// What is kept of the reason of a dead letter, in characters.
+pub const REASON_CHARS_MAX: usize = 1_024;
 /// Messages one receive call hands out at most.
 pub const RECEIVE_MESSAGES_MAX: usize = 65_536;
 /// Bytes one receive call reads at most, unless a single message is larger.
@@ -31,6 +43,7 @@ pub const RECEIVE_BYTES_MAX: usize = 1 << 20;
 const _: () = assert!(SEGMENT_BYTES_MIN <= SEGMENT_BYTES_FIRST);
 const _: () = assert!(SEGMENT_BYTES_FIRST <= SEGMENT_BYTES_MAX);
 const _: () = assert!((MESSAGE_BYTES_MAX as u64) < SEGMENT_BYTES_MAX);
+const _: () = assert!(MESSAGE_BYTES_MAX < TRANSACTION_BYTES_MAX);
 const _: () = assert!(NAME_BYTES_MAX <= u8::MAX as usize);
 const _: () = assert!(PRODUCER_BYTES_MAX <= u8::MAX as usize);
 const _: () = assert!(RECEIVE_BYTES_MAX <= MESSAGE_BYTES_MAX);

@@ -94,6 +94,8 @@ pub trait Lock: Send + Sync {
     fn set_attempted(&self, offset: u64);
     /// Stores *done*.
     fn set_done(&self, offset: u64);
+    /// Gives the directory free before the drop. Nothing may be written to it any more.
+    fn release(&self);
 }
 
 /// Why [`Disk::lock`] refused.

@@ -33,7 +33,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use memmap2::{MmapOptions, MmapRaw};
 
 use super::{Disk, File, Lock, LockError};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Ordering};
 
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
@@ -89,7 +89,7 @@ impl RealDisk {
         allocate(&file, LOCK_SIZE)?;
         write_all_at(&file, &owner_bytes(), OWNER_AT)?;
         let page = MmapOptions::new().len(LOCK_SIZE as usize).map_raw(&file)?;
-        Ok(RealLock { page, _file: file })
+        Ok(RealLock { page, file, released: AtomicBool::new(false) })
     }
 }
 
@@ -221,10 +221,12 @@ impl File for RealFile {
     }
 }
 
-/// The lock is the open file description behind `_file`; closing it is the only way it is given back.
+/// The lock is the open file description behind `file`; it is given back by `release`, by its owner alone, or
+/// when the last copy of the descriptor is closed.
 struct RealLock {
     page: MmapRaw,
-    _file: fs::File,
+    file: fs::File,
+    released: AtomicBool,
 }
 
 impl RealLock {
@@ -251,6 +253,13 @@ impl Lock for RealLock {
 
     fn set_done(&self, offset: u64) {
         self.word(DONE_AT).store(offset.to_le(), Ordering::Release);
+    }
+
+    fn release(&self) {
+        if !self.released.swap(true, Ordering::SeqCst) {
+            // A lock that cannot be given back now is given back with the descriptor.
+            let _ = self.file.unlock();
+        }
     }
 }
 
@@ -580,9 +589,9 @@ mod tests {
         let (_parent, disk) = fresh();
         let lock = disk.take_lock().unwrap();
         // What a forked child has is the same as this: a second descriptor of one description.
-        let file = lock._file.try_clone().unwrap();
+        let file = lock.file.try_clone().unwrap();
         let page = MmapOptions::new().len(LOCK_SIZE as usize).map_raw(&file).unwrap();
-        drop(RealLock { page, _file: file });
+        drop(RealLock { page, file, released: AtomicBool::new(false) });
         assert!(matches!(disk.lock(), Err(LockError::Held { .. })));
         drop(lock);
         disk.lock().unwrap();

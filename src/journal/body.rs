@@ -90,7 +90,7 @@ impl Front<'_> {
 }
 
 /// A body, taken apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Body<'a> {
     /// The fields before the key.
     pub front: Front<'a>,

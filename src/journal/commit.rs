@@ -24,7 +24,25 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A closure that waits for durability.
-type Waiter = Box<dyn FnOnce(Result<()>) + Send>;
+pub type Waiter = Box<dyn FnOnce(Result<()>) + Send>;
+
+/// A closure that is told of every change of the horizon.
+type Watcher = Arc<dyn Fn() + Send + Sync>;
+
+/// What a reader knew when it looked; see [`Journal::wait_beyond`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    durable: u64,
+    appended: u64,
+    nudges: u64,
+}
+
+impl Seen {
+    /// Whether records wait for a sync.
+    pub fn is_behind(&self) -> bool {
+        self.appended > self.durable
+    }
+}
 
 /// Who hands bytes to the files; held while they are written, so that they go out in order.
 pub struct Writer {
@@ -57,6 +75,9 @@ pub struct Gate {
     arrived: AtomicUsize,
     waiting: AtomicUsize,
     syncs: AtomicU64,
+    nudges: AtomicU64,
+    watched: AtomicUsize,
+    watchers: Mutex<BTreeMap<u64, Watcher>>,
 }
 
 struct State {
@@ -69,6 +90,8 @@ struct State {
     sync_time: Duration,
     waiters: BTreeMap<(u64, u64), (u64, Waiter)>,
     next_waiter: u64,
+    /// Waiters whose wait is over; called when no turn is held.
+    ended: Vec<(Waiter, Result<()>)>,
 }
 
 impl Gate {
@@ -84,6 +107,7 @@ impl Gate {
                 sync_time: Duration::from_micros(200),
                 waiters: BTreeMap::new(),
                 next_waiter: 0,
+                ended: Vec::new(),
             }),
             groups: [Condvar::new(), Condvar::new()],
             moved: Condvar::new(),
@@ -92,6 +116,9 @@ impl Gate {
             arrived: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             syncs: AtomicU64::new(0),
+            nudges: AtomicU64::new(0),
+            watched: AtomicUsize::new(0),
+            watchers: Mutex::new(BTreeMap::new()),
         }
     }
 }
@@ -143,7 +170,9 @@ impl Journal {
     /// Hands everything appended so far to the files, without a sync: it survives `kill -9`.
     pub fn publish(&self) -> Result<()> {
         self.poisoned()?;
-        self.flush(false).map(|_| ())
+        let outcome = self.flush(false);
+        self.call_ended();
+        outcome.map(|_| ())
     }
 
     /// Calls `waiter` once the transaction is durable, or with the error that makes it never so. It is called
@@ -196,9 +225,15 @@ impl Journal {
         }
     }
 
-    /// Waits until records were appended or became durable beyond `seen`, at most `wait`; false when the time
-    /// is over.
-    pub fn wait_beyond(&self, seen: (u64, u64), wait: Duration) -> Result<bool> {
+    /// What there is to see now; taken before looking, so that nothing is missed in between.
+    pub fn seen(&self) -> Seen {
+        let nudges = self.gate.nudges.load(Ordering::SeqCst);
+        Seen { durable: self.durable_offset(), appended: self.appended(), nudges }
+    }
+
+    /// Waits until records were appended or became durable beyond `seen`, or somebody nudged, at most `wait`;
+    /// false when the time is over.
+    pub fn wait_beyond(&self, seen: Seen, wait: Duration) -> Result<bool> {
         let deadline = Instant::now().checked_add(wait);
         self.gate.receivers.fetch_add(1, Ordering::SeqCst);
         let mut state = self.gate.state.lock();
@@ -206,7 +241,7 @@ impl Journal {
             if let Some(poison) = &state.poisoned {
                 break Err(self.lost(poison, u64::MAX, 0));
             }
-            if state.durable > seen.0 || self.appended() > seen.1 {
+            if self.seen() != seen {
                 break Ok(true);
             }
             let timed_out = match deadline {
@@ -217,7 +252,7 @@ impl Journal {
                 }
             };
             if timed_out {
-                break Ok(state.durable > seen.0 || self.appended() > seen.1);
+                break Ok(self.seen() != seen);
             }
         };
         drop(state);
@@ -227,9 +262,44 @@ impl Journal {
 
     /// Wakes those in [`Journal::wait_beyond`], so that they look again.
     pub fn nudge(&self) {
+        self.gate.nudges.fetch_add(1, Ordering::SeqCst);
         if self.gate.receivers.load(Ordering::SeqCst) > 0 {
             drop(self.gate.state.lock());
             self.gate.moved.notify_all();
+        }
+    }
+
+    /// Calls `call` after every move of the durable horizon and every publication, on the thread that made
+    /// it; no lock of the journal is held. Returns the number to end it with.
+    pub fn watch(&self, call: Watcher) -> u64 {
+        let mut watchers = self.gate.watchers.lock();
+        let id = watchers.keys().next_back().map_or(1, |last| last + 1);
+        watchers.insert(id, call);
+        self.gate.watched.store(watchers.len(), Ordering::SeqCst);
+        id
+    }
+
+    /// Ends a watch.
+    pub fn unwatch(&self, id: u64) {
+        let mut watchers = self.gate.watchers.lock();
+        watchers.remove(&id);
+        self.gate.watched.store(watchers.len(), Ordering::SeqCst);
+    }
+
+    /// Calls the waiters whose wait is over, and the watchers; the caller holds no lock and no turn, so that
+    /// they may do what they like.
+    fn call_ended(&self) {
+        let ended = std::mem::take(&mut self.gate.state.lock().ended);
+        self.gate.waiting.fetch_sub(ended.len(), Ordering::AcqRel);
+        for (waiter, outcome) in ended {
+            waiter(outcome);
+        }
+        if self.gate.watched.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        let calls: Vec<Watcher> = self.gate.watchers.lock().values().cloned().collect();
+        for call in calls {
+            call();
         }
     }
 
@@ -256,6 +326,7 @@ impl Journal {
             self.mark(&taken);
         }
         drop(turn);
+        self.call_ended();
     }
 
     /// Lets the callers released by the last group come back, so that they share this sync.
@@ -347,19 +418,14 @@ impl Journal {
         state.durable = taken.end;
         state.sequence = taken.sequence;
         self.gate.durable.store(taken.end, Ordering::Release);
-        let done = if state.waiters.is_empty() {
-            BTreeMap::new()
-        } else {
+        if !state.waiters.is_empty() {
             let later = state.waiters.split_off(&(taken.end + 1, 0));
-            std::mem::replace(&mut state.waiters, later)
-        };
+            let done = std::mem::replace(&mut state.waiters, later);
+            state.ended.extend(done.into_values().map(|(_, waiter)| (waiter, Ok(()))));
+        }
         drop(state);
         self.gate.groups[(taken.group & 1) as usize].notify_all();
         self.nudge();
-        self.gate.waiting.fetch_sub(done.len(), Ordering::AcqRel);
-        for (_, waiter) in done.into_values() {
-            waiter(Ok(()));
-        }
         Ok(())
     }
 
@@ -367,6 +433,9 @@ impl Journal {
     fn mark(&self, taken: &Taken) {
         let marked = {
             let mut tail = self.tail.lock();
+            if tail.closed {
+                return;
+            }
             if let Some(segment) = &taken.unmarked {
                 let slot = self.slot_of(segment, &tail, Role::Marked);
                 tail.parts.push(Part::Slot(segment.clone(), slot));
@@ -385,30 +454,33 @@ impl Journal {
         let mut state = self.gate.state.lock();
         let first = state.poisoned.get_or_insert_with(|| error.clone()).clone();
         let written = state.written_group;
-        let waiters = std::mem::take(&mut state.waiters);
+        for (group, waiter) in std::mem::take(&mut state.waiters).into_values() {
+            state.ended.push((waiter, Err(self.lost(&first, group, written))));
+        }
         drop(state);
         for group in &self.gate.groups {
             group.notify_all();
         }
         self.gate.moved.notify_all();
-        self.gate.waiting.fetch_sub(waiters.len(), Ordering::AcqRel);
-        for (group, waiter) in waiters.into_values() {
-            waiter(Err(self.lost(&first, group, written)));
-        }
         first
     }
 
-    /// Ends appending: syncs what there is and says on disk that nothing follows.
+    /// Ends appending: syncs what there is, says on disk that nothing follows, and gives the directory free,
+    /// also when it fails.
     pub fn close(&self) -> Result<()> {
+        let outcome = self.end_appending();
+        self.tail.lock().closed = true;
+        let stopped = self.stop_helper();
+        self.rest();
+        self.lock.release();
+        outcome.and(stopped)
+    }
+
+    fn end_appending(&self) -> Result<()> {
         {
-            let mut tail = self.tail.lock();
-            if tail.closed {
+            let tail = self.tail.lock();
+            if tail.closed || !tail.begun {
                 return Ok(());
-            }
-            if !tail.begun {
-                tail.closed = true;
-                drop(tail);
-                return self.stop_helper();
             }
         }
         self.commit_all()?;
@@ -416,12 +488,21 @@ impl Journal {
         let (durable, sequence) = self.durable();
         let marked = {
             let mut tail = self.tail.lock();
-            let marked =
-                tail.put_watermark(self.secret, durable, sequence, super::format::CLEAN);
+            let marked = tail.put_watermark(self.secret, durable, sequence, super::format::CLEAN);
             tail.closed = true;
             marked
         };
         if marked { self.commit_all() } else { Ok(()) }
+    }
+
+    /// Waits until nobody leads or writes.
+    fn rest(&self) {
+        let mut state = self.gate.state.lock();
+        while state.leading {
+            self.gate.moved.wait_for(&mut state, Duration::from_millis(1));
+        }
+        drop(state);
+        drop(self.writer.lock());
     }
 }
 

@@ -46,8 +46,8 @@ use crate::limits;
 use crate::sync::{AtomicU64, Mutex, Ordering};
 use std::sync::Arc;
 
-pub use body::{Body, Encoded, Front, headers, put_header};
-pub use format::{Head, LAST};
+pub use body::{Body, Encoded, Front, expires_of, headers, put_header};
+pub use commit::Waiter;
 pub use format::{Type, body_sum, u32_at, u64_at};
 pub use reader::{Cursor, Found};
 pub use reclaim::{Held, Stretch};

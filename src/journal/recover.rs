@@ -102,6 +102,7 @@ impl Lock for NoLock {
     }
     fn set_attempted(&self, _: u64) {}
     fn set_done(&self, _: u64) {}
+    fn release(&self) {}
 }
 
 /// The state of a walk through the segments.
@@ -322,7 +323,8 @@ impl Journal {
         found.is_store(&*disk, done)?;
         let replay = Replay::run(&*disk, found, done, visitor)?;
         let recovered = replay.recovered.clone();
-        let journal = replay.into_journal(disk, Box::new(NoLock(done)), Options::default(), false)?;
+        let journal =
+            replay.into_journal(disk, Box::new(NoLock(done)), Options::default(), false)?;
         journal.tail.lock().closed = true;
         Ok((journal, recovered))
     }
@@ -370,12 +372,7 @@ struct Replay {
 }
 
 impl Replay {
-    fn run(
-        disk: &dyn Disk,
-        found: Survey,
-        done: u64,
-        visitor: &mut dyn Visitor,
-    ) -> Result<Replay> {
+    fn run(disk: &dyn Disk, found: Survey, done: u64, visitor: &mut dyn Visitor) -> Result<Replay> {
         let newest = found.chain[found.chain.len() - 1].slot;
         let mut runs: Vec<u64> = found.runs.iter().copied().filter(|n| *n <= newest.run).collect();
         runs.reverse();
@@ -504,12 +501,12 @@ impl Replay {
 
     /// A segment the journal still counts on, or a sealed segment's successor, whose file is gone.
     fn missing_files(&self) -> Option<(u64, u64)> {
-        let there = |number: u64| {
-            self.found.chain.iter().any(|begun| begun.segment.number == number)
-        };
-        let lost = self.table.iter().find(|(number, _)| {
-            !there(**number) && !self.walk.reclaimed.contains(number)
-        });
+        let there =
+            |number: u64| self.found.chain.iter().any(|begun| begun.segment.number == number);
+        let lost = self
+            .table
+            .iter()
+            .find(|(number, _)| !there(**number) && !self.walk.reclaimed.contains(number));
         if let Some((_, row)) = lost {
             return Some((row.first, row.end));
         }
@@ -630,9 +627,9 @@ impl Replay {
         let table = self.table_before(self.last);
         let begun = self.found.chain.get(self.last).cloned();
         // A segment that was sealed, or cut before a later one, is not written to again.
-        let ended = begun.as_ref().is_some_and(|begun| {
-            begun.sealed.is_some() || self.last + 1 < self.found.chain.len()
-        });
+        let ended = begun
+            .as_ref()
+            .is_some_and(|begun| begun.sealed.is_some() || self.last + 1 < self.found.chain.len());
         let next_run = self.run;
         let segment = match (&self.fresh, begun) {
             (Some(fresh), _) => fresh.clone(),
@@ -641,11 +638,13 @@ impl Replay {
                 return Err(Error::new(Code::Corrupt, "the journal has no segment".to_string()));
             }
         };
-        let slot = segment.slot.ok_or_else(|| Error::new(Code::Panic, "a begun segment has a slot"))?;
+        let slot =
+            segment.slot.ok_or_else(|| Error::new(Code::Panic, "a begun segment has a slot"))?;
         let (end, last) = (self.walk.offset, self.last);
         if ended && self.fresh.is_none() {
             let later = self.found.chain.split_off(last + 1);
-            let gone = later.into_iter().map(|old| (file_name(old.segment.number), old.segment.length));
+            let gone =
+                later.into_iter().map(|old| (file_name(old.segment.number), old.segment.length));
             self.found.spares.extend(gone);
         }
         let used: BTreeSet<u64> = table.keys().copied().chain([segment.number]).collect();
@@ -675,7 +674,8 @@ impl Replay {
     }
 
     fn collect_spares(&mut self, used: &BTreeSet<u64>) {
-        let known: BTreeSet<String> = self.found.spares.iter().map(|(name, _)| name.clone()).collect();
+        let known: BTreeSet<String> =
+            self.found.spares.iter().map(|(name, _)| name.clone()).collect();
         for begun in &self.found.chain {
             let name = file_name(begun.segment.number);
             if !used.contains(&begun.segment.number) && !known.contains(&name) {
@@ -766,7 +766,9 @@ impl Journal {
         let length = self.options.next_length(tail.segment.length, u64::MAX, 0);
         let next = self.spares.lock().take(self, length, Space::Freeing)?;
         self.begin(tail, next, self.disk.now_ms());
-        let failed = |error| Error::io(format!("cannot begin a segment in {}", self.disk.describe()), &error);
+        let failed = |error| {
+            Error::io(format!("cannot begin a segment in {}", self.disk.describe()), &error)
+        };
         for part in std::mem::take(&mut tail.parts) {
             if let Part::Slot(segment, mut slot) = part {
                 let chain = self.writer.lock().chain.value();

@@ -13,10 +13,10 @@
 //!
 //! The newest three runs are kept, so that a damaged one is replaced by the one before and a longer replay.
 
+use super::Journal;
 use super::format::{HEAD, Head, LAST, Type, body_sum, frame_bytes, u64_at};
 use super::slot::{Role, SLOT, Slot};
 use super::tail::{Row, Tail};
-use super::Journal;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;

@@ -63,7 +63,7 @@ impl Spares {
         }
         let spare = match self.fill(journal, length) {
             Ok(spare) => spare,
-            Err(error) if space == Space::Freeing => self.from_reserve(length).ok_or(error)?,
+            Err(error) if space == Space::Freeing => self.take_reserve(length).ok_or(error)?,
             Err(error) => return Err(error),
         };
         self.named(journal, spare)
@@ -108,14 +108,15 @@ impl Spares {
         format!("{:016x}.new", self.next_name - 1)
     }
 
-    fn from_reserve(&mut self, length: u64) -> Option<Spare> {
+    fn take_reserve(&mut self, length: u64) -> Option<Spare> {
         let at = self.reserve.iter().position(|spare| spare.length >= length)?;
         Some(self.reserve.swap_remove(at))
     }
 
     /// A spare of at least `length` bytes, from the pool or made.
     fn fill(&mut self, journal: &Journal, length: u64) -> Result<Spare> {
-        let fits = |spare: &Spare| spare.length >= length && spare.length <= length.saturating_mul(4);
+        let fits =
+            |spare: &Spare| spare.length >= length && spare.length <= length.saturating_mul(4);
         if let Some(at) = self.pool.iter().position(fits) {
             return Ok(self.pool.swap_remove(at));
         }
@@ -143,7 +144,8 @@ impl Spares {
 
 /// Makes a file of `length` written, synced bytes.
 pub fn make(disk: &dyn Disk, name: &str, length: u64) -> Result<()> {
-    let doing = |what: &str| format!("cannot {what} {name} of {length} bytes in {}", disk.describe());
+    let doing =
+        |what: &str| format!("cannot {what} {name} of {length} bytes in {}", disk.describe());
     let file: Arc<dyn File> =
         disk.create(name).map_err(|error| Error::io(doing("create"), &error))?;
     file.allocate(length).map_err(|error| Error::io(doing("allocate"), &error))?;

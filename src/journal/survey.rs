@@ -72,7 +72,8 @@ pub fn survey(disk: &dyn Disk) -> Result<Survey> {
 impl Survey {
     fn add(&mut self, disk: &dyn Disk, number: u64) -> Result<()> {
         let name = file_name(number);
-        let failed = |error| Error::io(format!("cannot read {name} in {}", disk.describe()), &error);
+        let failed =
+            |error| Error::io(format!("cannot read {name} in {}", disk.describe()), &error);
         let file = disk.open(&name, true).or_else(|_| disk.open(&name, false)).map_err(failed)?;
         let length = file.len().map_err(failed)?;
         let mut head = [0; FRAMES_AT as usize];
@@ -106,7 +107,8 @@ impl Survey {
     }
 
     fn add_spare(&mut self, disk: &dyn Disk, name: String) -> Result<()> {
-        let failed = |error| Error::io(format!("cannot read {name} in {}", disk.describe()), &error);
+        let failed =
+            |error| Error::io(format!("cannot read {name} in {}", disk.describe()), &error);
         let length = disk.open(&name, false).and_then(|file| file.len()).map_err(failed)?;
         self.spares.push((name, length));
         Ok(())
@@ -129,7 +131,8 @@ impl Survey {
         let mut kept: Vec<Begun> = Vec::new();
         for begun in std::mem::take(&mut self.chain) {
             while let Some(last) = kept.last() {
-                if last.slot.first < begun.slot.first || last.segment.number >= begun.segment.number {
+                if last.slot.first < begun.slot.first || last.segment.number >= begun.segment.number
+                {
                     break;
                 }
                 let old = kept.pop().map(|old| old.segment);

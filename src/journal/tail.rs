@@ -140,8 +140,7 @@ impl Tail {
         if self.closed || self.used() + index + HEAD as u64 > self.segment.length {
             return false;
         }
-        let bytes =
-            watermark(self.end, secret, durable, sequence, &self.incarnation, flags);
+        let bytes = watermark(self.end, secret, durable, sequence, &self.incarnation, flags);
         self.pending.extend_from_slice(&bytes);
         self.end += HEAD as u64;
         true

@@ -5,22 +5,25 @@
 //! lock; the caller then waits for the level it asked for. Nothing becomes visible to a reader before it is
 //! durable.
 
+mod committer;
 mod open;
 mod ranges;
 mod record;
 mod state;
+mod targets;
 
 use crate::error::{Code, Error, Result};
 use crate::journal::{Appended, Front, Journal, Record, Space, Type};
 use crate::position::{Answer, Token, check};
-use crate::sync::Mutex;
+use crate::sync::{AtomicBool, Mutex, Ordering};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-pub use open::{Opened, Options};
-pub use ranges::ranges_of;
+pub use committer::{Committer, Watch};
+pub use open::Options;
+pub use ranges::{Ranges, ranges_of};
 pub use record::Change;
-pub use state::check_name;
+pub use state::{QueueState, check_name};
 
 use state::State;
 
@@ -37,7 +40,7 @@ pub enum Level {
 
 /// What a commit answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Committed {
+pub struct Commit {
     /// Where the transaction is in the order of commits.
     pub token: Token,
     /// What it survives.
@@ -64,6 +67,10 @@ pub struct Core {
     damage: Option<Error>,
     level: Level,
     helped: bool,
+    closed: AtomicBool,
+    reclaiming: Mutex<()>,
+    committer: Committer,
+    readers: Mutex<BTreeSet<(u32, String)>>,
 }
 
 /// A transaction that was appended, or needed no appending.
@@ -73,6 +80,18 @@ pub struct Staged {
     /// Its token.
     pub token: Token,
     level: Level,
+}
+
+impl Staged {
+    /// The level it asked for.
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// What its commit answers.
+    pub fn commit(&self) -> Commit {
+        Commit { token: self.token, level: self.level }
+    }
 }
 
 impl Core {
@@ -86,9 +105,21 @@ impl Core {
         self.level
     }
 
+    /// Fails in a forked child and after a close.
+    pub fn check_open(&self) -> Result<()> {
+        self.journal.check_fork()?;
+        if self.is_closed() {
+            return Err(Error::new(
+                Code::Closed,
+                format!("the store {} is closed", self.describe()),
+            ));
+        }
+        Ok(())
+    }
+
     /// Fails when the store cannot be written to.
     pub fn check_writable(&self) -> Result<()> {
-        self.journal.check_fork()?;
+        self.check_open()?;
         match &self.damage {
             None => Ok(()),
             Some(damage) => {
@@ -101,6 +132,21 @@ impl Core {
     /// What error texts call the store.
     pub fn describe(&self) -> String {
         self.journal.disk().describe()
+    }
+
+    /// Takes the one place of an open reader of this name; false when it is taken.
+    pub fn claim_reader(&self, queue: u32, name: &str) -> bool {
+        self.readers.lock().insert((queue, name.to_string()))
+    }
+
+    /// Gives the place back.
+    pub fn free_reader(&self, queue: u32, name: &str) {
+        self.readers.lock().remove(&(queue, name.to_string()));
+    }
+
+    /// Whether the store was closed.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
     }
 
     /// Looks at the state under its lock.
@@ -138,8 +184,7 @@ impl Core {
         let bodies: Vec<(Type, u32, Vec<u8>)> = changes.iter().map(control).collect();
         all.extend(bodies.iter().map(|(kind, queue, body)| Record::control(*kind, *queue, body)));
         let now = self.journal.disk().now_ms();
-        let appended =
-            self.journal.append(&all, space, now, &mut |rows| state.freeze(rows))?;
+        let appended = self.journal.append(&all, space, now, &mut |rows| state.freeze(rows))?;
         for (record, front) in &records {
             let length = record.parts.iter().map(|part| part.len()).sum();
             state.message(appended.sequence, record.queue, record.sequence, length, front);
@@ -158,26 +203,24 @@ impl Core {
     }
 
     /// Waits until the transaction reached its level.
-    pub fn finish(&self, staged: &Staged) -> Result<Committed> {
-        let Some(appended) = &staged.appended else {
-            return Ok(Committed { token: staged.token, level: staged.level });
-        };
+    pub fn finish(&self, staged: &Staged) -> Result<Commit> {
+        let Some(appended) = &staged.appended else { return Ok(staged.commit()) };
         match staged.level {
             Level::Process if self.journal.is_early() => self.journal.publish()?,
             _ => self.journal.commit(appended)?,
         }
-        Ok(Committed { token: staged.token, level: staged.level })
+        Ok(staged.commit())
     }
 
     /// One change as a transaction of its own, at the store's level.
-    pub fn change(&self, kind: Type, queue: u32, change: &Change<'_>) -> Result<Committed> {
+    pub fn change(&self, kind: Type, queue: u32, change: &Change<'_>) -> Result<Commit> {
         let staged = self.transact(&[], &[(kind, queue, change.encode())], self.level)?;
         self.finish(&staged)
     }
 
     /// The number of a queue, which is created when there is none of that name.
     pub fn queue(&self, name: &str) -> Result<u32> {
-        self.journal.check_fork()?;
+        self.check_open()?;
         check_name("queue", name)?;
         let mut state = self.state.lock();
         if let Some(number) = state.number_of(name) {
@@ -197,36 +240,18 @@ impl Core {
         Ok(number)
     }
 
-    /// Waits until the token's transaction is applied and durable here, or its fate is known.
-    pub fn wait(&self, token: &Token, timeout: Duration) -> Result<()> {
-        let deadline = Instant::now().checked_add(timeout);
-        loop {
-            self.journal.check_fork()?;
-            let seen = (self.journal.durable_offset(), self.journal.appended());
-            let (_, durable) = self.journal.durable();
-            let answer = self.look(|state| {
-                check(token, &state.group_id(), &state.history, durable, durable)
-            });
-            let name = |what: &str| format!("the transaction of token {token} {what}");
-            match answer {
-                Answer::Applied => return Ok(()),
-                Answer::Empty => return Err(Error::new(Code::Empty, name("wrote nothing"))),
-                Answer::WrongGroup => {
-                    let text = name(&format!("belongs to another group than {}", self.describe()));
-                    return Err(Error::new(Code::WrongGroup, text));
-                }
-                Answer::NotFound => return Err(Error::new(Code::NotFound, name("is lost"))),
-                Answer::Wait => {}
-            }
-            let left = deadline.map_or(Duration::MAX, |at| at.duration_since(Instant::now()));
-            if left.is_zero() || !self.journal.wait_beyond(seen, left)? {
-                return Err(Error::new(Code::Timeout, name("is not here yet")));
-            }
-        }
+    /// What this store can say about a token.
+    pub fn answer(&self, token: &Token) -> Answer {
+        let (_, durable) = self.journal.durable();
+        self.look(|state| check(token, &state.group_id(), &state.history, durable, durable))
     }
 
     /// Gives back segments in which nothing is alive; returns how many.
     pub fn reclaim(&self) -> Result<usize> {
+        let _one_at_a_time = self.reclaiming.lock();
+        if self.is_closed() {
+            return Ok(0);
+        }
         let now = self.journal.disk().now_ms();
         self.journal.reclaim(now, &mut |stretches| self.state.lock().alive(stretches))
     }
@@ -240,10 +265,16 @@ impl Core {
 
     /// Ends the use of the store: everything appended becomes durable.
     pub fn close(&self) -> Result<()> {
-        if !self.journal.is_here() || self.damage.is_some() {
+        if !self.journal.is_here() || self.closed.swap(true, Ordering::SeqCst) {
             return Ok(());
         }
-        self.journal.close()
+        self.journal.nudge();
+        if self.damage.is_some() {
+            return Ok(());
+        }
+        drop(self.reclaiming.lock());
+        let stopped = self.committer.stop();
+        self.journal.close().and(stopped)
     }
 }
 
@@ -268,11 +299,11 @@ fn number<'a>(state: &State, entries: &[Entry<'a>]) -> Result<(Numbered<'a>, Opt
             let text = format!("queue {:?} is paused", queue.name);
             return Err(Error::new(Code::Paused, text).at_message(index));
         }
-        if !entry.front.producer.is_empty() {
-            if let Some(row) = repeats(state, &mut producers, entry).map_err(at)? {
-                repeated = Some(row);
-                continue;
-            }
+        if !entry.front.producer.is_empty()
+            && let Some(row) = repeats(state, &mut producers, entry).map_err(at)?
+        {
+            repeated = Some(row);
+            continue;
         }
         let known = next.iter().rposition(|(number, _)| *number == entry.queue);
         let known = known.unwrap_or_else(|| {
@@ -315,7 +346,8 @@ fn repeats<'a>(
         Some(row) if known.is_none() && row.sequence == sequence => Ok(Some(row.transaction)),
         _ => {
             let id = String::from_utf8_lossy(id);
-            let text = format!("producer {id:?} sent sequence {sequence}, the next is {}", last + 1);
+            let text =
+                format!("producer {id:?} sent sequence {sequence}, the next is {}", last + 1);
             Err(Error::new(Code::OutOfOrder, text).over(sequence, last + 1))
         }
     }

@@ -1,14 +1,14 @@
 //! Opening a store: creating it, replaying its journal, beginning a new epoch where positions may be lost.
 
 use super::state::State;
-use super::{Change, Core, Level};
+use super::{Change, Committer, Core, Level};
 use crate::disk::Disk;
 use crate::error::{Code, Error, Result};
 use crate::journal::{
     self, Body, Journal, Record, Recovered, Replayed, Rows, Space, Type, Visitor, u32_at,
 };
 use crate::position::{Cause, GroupId, HistoryRow};
-use crate::sync::Mutex;
+use crate::sync::{AtomicBool, Mutex};
 use std::sync::Arc;
 
 /// How a store is opened.
@@ -20,8 +20,16 @@ pub struct Options {
     pub read_only: bool,
     /// The level of commits that do not name one.
     pub level: Level,
-    /// Layout and helper.
-    pub journal: journal::Options,
+    /// Milliseconds for which data stays after its slowest stream acknowledged it.
+    pub keep_ms: u64,
+    /// Bytes up to which data stays after its slowest stream acknowledged it.
+    pub keep_bytes: u64,
+    /// Bytes of the first segment.
+    pub segment_first: u64,
+    /// Bytes of the largest class.
+    pub segment_max: u64,
+    /// Whether a thread may work ahead.
+    pub helper: bool,
 }
 
 /// An open store and what was found.
@@ -45,7 +53,8 @@ impl Visitor for State {
                 continue;
             }
             let Some(message) = Body::decode(body) else {
-                let text = format!("message {} of queue {} cannot be read", head.sequence, head.queue);
+                let text =
+                    format!("message {} of queue {} cannot be read", head.sequence, head.queue);
                 return Err(Error::new(Code::Corrupt, text));
             };
             let sequence = transaction.sequence;
@@ -59,19 +68,29 @@ impl Visitor for State {
     }
 
     fn queues(&self) -> Vec<(u32, Vec<u8>)> {
-        State::queues(self).map(|(number, queue)| (number, queue.name.clone().into_bytes())).collect()
+        State::queues(self)
+            .map(|(number, queue)| (number, queue.name.clone().into_bytes()))
+            .collect()
     }
 }
 
 impl Options {
-    fn check(&self) -> Result<()> {
-        let (first, max) = (self.journal.segment_first, self.journal.segment_max);
+    fn journal(&self) -> journal::Options {
+        let (segment_first, segment_max) = (self.segment_first, self.segment_max);
+        journal::Options { segment_first, segment_max, helper: self.helper }
+    }
+
+    /// Fails when the sizes are no powers of two, or out of range.
+    pub fn check(&self) -> Result<()> {
+        let (first, max) = (self.segment_first, self.segment_max);
         let least = crate::limits::SEGMENT_BYTES_MIN;
         let sound = first.is_power_of_two() && max.is_power_of_two() && first >= least;
         if sound && first <= max && max <= crate::limits::SEGMENT_BYTES_MAX {
             return Ok(());
         }
-        let text = format!("segments of {first} to {max} bytes: both must be powers of two from {least} on");
+        let text = format!(
+            "segments of {first} to {max} bytes: both must be powers of two from {least} on"
+        );
         Err(Error::new(Code::Invalid, text))
     }
 }
@@ -84,11 +103,11 @@ impl Core {
             return Core::open_to_read(disk, options);
         }
         let mut state = State::default();
-        let opened = Journal::open(disk.clone(), options.journal, &mut state);
+        let opened = Journal::open(disk.clone(), options.journal(), &mut state);
         let (journal, recovered) = match opened {
             Ok((journal, recovered)) => (journal, Some(recovered)),
             Err(error) if options.create && is_missing(&*disk, &error) => {
-                (Journal::create(disk, options.journal)?, None)
+                (Journal::create(disk, options.journal())?, None)
             }
             Err(error) => return Err(error),
         };
@@ -99,7 +118,11 @@ impl Core {
             state: Mutex::new(state),
             damage: None,
             level: options.level,
-            helped: options.journal.helper,
+            helped: options.helper,
+            closed: AtomicBool::new(false),
+            reclaiming: Mutex::default(),
+            committer: Committer::default(),
+            readers: Mutex::default(),
         });
         if core.helped {
             let weak = Arc::downgrade(&core);
@@ -129,6 +152,10 @@ impl Core {
             damage: Some(reason),
             level: options.level,
             helped: false,
+            closed: AtomicBool::new(false),
+            reclaiming: Mutex::default(),
+            committer: Committer::default(),
+            readers: Mutex::default(),
         };
         Ok(Opened { core: Arc::new(core), recovered: Some(recovered) })
     }
@@ -140,17 +167,13 @@ fn is_missing(disk: &dyn Disk, error: &Error) -> bool {
         return true;
     }
     error.code() == Code::NotAStore
-        && disk.list().is_ok_and(|names| {
-            names.iter().all(|name| name == "lock" || name.ends_with(".new"))
-        })
+        && disk
+            .list()
+            .is_ok_and(|names| names.iter().all(|name| name == "lock" || name.ends_with(".new")))
 }
 
 /// Draws the row of the first epoch, or of a new one after an open that may have lost positions it handed out.
-fn begin_epoch(
-    journal: &Journal,
-    state: &mut State,
-    recovered: Option<&Recovered>,
-) -> Result<()> {
+fn begin_epoch(journal: &Journal, state: &mut State, recovered: Option<&Recovered>) -> Result<()> {
     let lost = recovered.is_some_and(|found| found.early && !found.clean);
     let cause = if state.history.is_empty() {
         Cause::Create
@@ -172,7 +195,8 @@ fn begin_epoch(
     let body = Change::History(row, GroupId::from_bytes(group)).encode();
     let records = [Record::control(Type::History, 0, &body)];
     let now = journal.disk().now_ms();
-    let at = journal.append(&records, Space::Ordinary, now, &mut |rows| State::freeze(state, rows))?;
+    let at =
+        journal.append(&records, Space::Ordinary, now, &mut |rows| State::freeze(state, rows))?;
     journal.set_epoch(epoch);
     state.change(Type::History, 0, &body)?;
     journal.commit(&at)

@@ -80,7 +80,7 @@ impl Change<'_> {
     }
 }
 
-fn named<'a>(body: &'a [u8], wanted: usize) -> Option<(&'a [u8], &'a [u8])> {
+fn named(body: &[u8], wanted: usize) -> Option<(&[u8], &[u8])> {
     let (length, rest) = body.split_first()?;
     let (name, rest) = rest.split_at_checked(usize::from(*length))?;
     (rest.len() >= wanted).then_some((name, rest))
@@ -124,12 +124,15 @@ pub fn ack(body: &[u8]) -> Result<Change<'_>> {
 /// Decodes a row of the history.
 pub fn history(body: &[u8]) -> Result<Change<'static>> {
     let cause = body.get(16).copied().and_then(Cause::from_u8);
-    let (Some(cause), Some(group)) = (cause, body.get(17..33).and_then(|b| b.first_chunk()))
-    else {
+    let (Some(cause), Some(group)) = (cause, body.get(17..33).and_then(|b| b.first_chunk())) else {
         return Err(unread("history"));
     };
-    let row =
-        HistoryRow { epoch: u32_at(body, 0), first: u64_at(body, 4), owner: u32_at(body, 12), cause };
+    let row = HistoryRow {
+        epoch: u32_at(body, 0),
+        first: u64_at(body, 4),
+        owner: u32_at(body, 12),
+        cause,
+    };
     Ok(Change::History(row, GroupId::from_bytes(*group)))
 }
 

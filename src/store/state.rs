@@ -249,7 +249,8 @@ impl State {
             }
         }
         for (id, row) in &self.producers {
-            let (sequence, transaction) = (row.sequence.to_le_bytes(), row.transaction.to_le_bytes());
+            let (sequence, transaction) =
+                (row.sequence.to_le_bytes(), row.transaction.to_le_bytes());
             rows.put(PRODUCER, &[&sequence, &transaction, id]);
         }
     }
@@ -261,16 +262,19 @@ impl State {
             QUEUE => self.thaw_queue(row),
             CONSUMER => self.thaw_consumer(row),
             PRODUCER => self.thaw_producer(row),
-            COUNTERS => row.len() == 4 && {
-                self.queues.resize(u32_at(row, 0) as usize, None);
-                true
-            },
+            COUNTERS => {
+                row.len() == 4 && {
+                    self.queues.resize(u32_at(row, 0) as usize, None);
+                    true
+                }
+            }
             _ => false,
         };
         if sound {
             return Ok(());
         }
-        let text = format!("a state run holds a row of table {table} that this version does not read");
+        let text =
+            format!("a state run holds a row of table {table} that this version does not read");
         Err(Error::new(Code::Version, text))
     }
 

@@ -19,7 +19,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::{Disk, File, Lock, LockError};
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
 use fault::Verdict;
 use state::State;
 
@@ -276,7 +276,7 @@ impl Disk for ModelDisk {
         if !taken {
             return Err(LockError::Held { pid: std::process::id(), host: "model".to_string() });
         }
-        Ok(Box::new(ModelLock { disk: self.clone() }))
+        Ok(Box::new(ModelLock { disk: self.clone(), released: AtomicBool::new(false) }))
     }
 
     fn peek_done(&self) -> io::Result<Option<u64>> {
@@ -345,6 +345,7 @@ impl Drop for ModelFile {
 
 struct ModelLock {
     disk: ModelDisk,
+    released: AtomicBool,
 }
 
 impl Lock for ModelLock {
@@ -363,12 +364,18 @@ impl Lock for ModelLock {
     fn set_done(&self, offset: u64) {
         self.disk.state.lock().change_words(|words| words.1 = offset);
     }
+
+    fn release(&self) {
+        // The disk of a later machine has a state of its own, so this cannot unlock it.
+        if !self.released.swap(true, Ordering::SeqCst) {
+            self.disk.state.lock().locked = false;
+        }
+    }
 }
 
 impl Drop for ModelLock {
     fn drop(&mut self) {
-        // The disk of a later machine has a state of its own, so this cannot unlock it.
-        self.disk.state.lock().locked = false;
+        self.release();
     }
 }
 

@@ -1,0 +1,33 @@
+//! Messages and who reads them.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `message` | a message to be put: its fields, their bounds, its bytes |
+//! | `received` | a message read back |
+//! | `reader` | a durable reader of one queue: what it was given, what it acknowledged |
+
+mod message;
+mod reader;
+mod received;
+
+pub use message::{Header, Message, Packed};
+pub use reader::{From, Reader, consumed};
+pub use received::{Headers, Received, visible};
+
+/// A queue of an open store: a value, resolved from its name once, never closed.
+///
+/// It belongs to the store it was asked of; another store answers NO_SUCH_NAME, or means another queue by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Queue(u32);
+
+impl Queue {
+    /// The number the store gave to the queue: from 1, never used twice.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+
+    /// The queue with this number, as [`Queue::number`] told it; whether there is one is found out in use.
+    pub fn from_number(number: u32) -> Queue {
+        Queue(number)
+    }
+}

@@ -1,0 +1,123 @@
+//! A message read back: its bytes in a buffer shared with its neighbours.
+
+use crate::error::{Code, Error, Result};
+use crate::journal::{Body, Found, headers};
+use crate::store::QueueState;
+use std::fmt;
+
+use super::Queue;
+
+/// A message read back. Cloning is cheap: the bytes are shared and live as long as any clone.
+#[derive(Clone)]
+pub struct Received {
+    found: Found,
+    deliveries: u32,
+}
+
+impl Received {
+    /// Takes a frame whose sums held.
+    pub fn new(found: Found, deliveries: u32) -> Result<Received> {
+        if Body::decode(&found.buffer[found.body.clone()]).is_none() {
+            let text = format!("message {} cannot be taken apart", found.head.sequence);
+            return Err(Error::new(Code::Corrupt, text));
+        }
+        Ok(Received { found, deliveries })
+    }
+
+    fn body(&self) -> Body<'_> {
+        // What `new` accepted is decoded the same way again.
+        Body::decode(&self.found.buffer[self.found.body.clone()]).unwrap_or_default()
+    }
+
+    /// The application's request id, 0 = none.
+    pub fn kind(&self) -> u16 {
+        self.body().front.kind
+    }
+
+    /// The key, empty = none.
+    pub fn key(&self) -> &[u8] {
+        self.body().key
+    }
+
+    /// The headers, in the order they were given.
+    pub fn headers(&self) -> Headers<'_> {
+        Headers(self.body().headers)
+    }
+
+    /// The payload.
+    pub fn payload(&self) -> &[u8] {
+        self.body().payload
+    }
+
+    /// When it loses its worth, in milliseconds since 1970 UTC; 0 = never.
+    pub fn expires_ms(&self) -> u64 {
+        self.body().front.expires_ms
+    }
+
+    /// Who made it, "" = nobody said.
+    pub fn producer(&self) -> &str {
+        std::str::from_utf8(self.body().front.producer).unwrap_or("")
+    }
+
+    /// The producer's number of it, 0 without a producer.
+    pub fn producer_sequence(&self) -> u64 {
+        self.body().front.producer_sequence
+    }
+
+    /// The queue it lies in.
+    pub fn queue(&self) -> Queue {
+        Queue::from_number(self.found.head.queue)
+    }
+
+    /// Its place in its queue: from 1, without gaps, in the order of commits, kept for ever.
+    pub fn sequence(&self) -> u64 {
+        self.found.head.sequence
+    }
+
+    /// The sequence of the transaction that brought it into this store.
+    pub fn transaction(&self) -> u64 {
+        self.found.head.transaction
+    }
+
+    /// How often this consumer was given it since it was opened, this time included.
+    pub fn deliveries(&self) -> u32 {
+        self.deliveries
+    }
+
+    /// When it was committed here, in milliseconds since 1970 UTC.
+    pub fn committed_ms(&self) -> u64 {
+        self.found.head.time_ms
+    }
+
+    /// The bytes of its body as they are stored and sent, and their sum.
+    pub fn stored(&self) -> (&[u8], u32) {
+        (&self.found.buffer[self.found.body.clone()], self.found.head.body_sum)
+    }
+}
+
+impl fmt::Debug for Received {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (queue, sequence) = (self.found.head.queue, self.found.head.sequence);
+        write!(out, "message {sequence} of queue {queue}, {} bytes", self.payload().len())
+    }
+}
+
+/// The headers of a message, one by one.
+#[derive(Clone, Debug)]
+pub struct Headers<'a>(&'a [u8]);
+
+impl<'a> Iterator for Headers<'a> {
+    type Item = (&'a str, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (name, value) = headers(self.0).next()?;
+        self.0 = &self.0[3 + name.len() + value.len()..];
+        Some((std::str::from_utf8(name).unwrap_or(""), value))
+    }
+}
+
+/// Whether a message may still be shown: neither purged nor expired.
+pub fn visible(found: &Found, queue: &QueueState, now_ms: u64) -> bool {
+    let expires = crate::journal::expires_of(&found.buffer[found.body.clone()]);
+    found.head.sequence > queue.purged && (expires == 0 || expires > now_ms)
+}

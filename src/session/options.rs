@@ -1,0 +1,59 @@
+//! How a store is opened.
+
+use crate::error::Result;
+use crate::limits;
+use crate::store::{self, Level};
+
+/// How a store is opened. `StoreOptions::default()` is what most programs want.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreOptions {
+    /// Creates the store when there is none.
+    pub create: bool,
+    /// Opens for reading only: also while another process has it, and also when it is damaged; what was
+    /// durable up to the damage can be read.
+    pub read_only: bool,
+    /// The level of commits that do not name one.
+    pub level: Level,
+    /// Bytes of the first segment file: a power of two from 4 KiB on. Segments grow with the rate of puts.
+    pub segment_bytes: u64,
+    /// Bytes of the largest class: a power of two up to 64 MiB. A transaction must fit into one segment.
+    pub segment_bytes_max: u64,
+    /// Milliseconds for which data stays after the slowest target acknowledged it.
+    pub keep_ms: u64,
+    /// Bytes up to which data stays after the slowest target acknowledged it.
+    pub keep_bytes: u64,
+    /// Lets a thread prepare segments ahead and give dead ones back; it exists while there is work.
+    pub helper: bool,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        StoreOptions {
+            create: true,
+            read_only: false,
+            level: Level::Power,
+            segment_bytes: limits::SEGMENT_BYTES_FIRST,
+            segment_bytes_max: limits::SEGMENT_BYTES_MAX,
+            keep_ms: limits::KEEP_MS,
+            keep_bytes: limits::KEEP_BYTES,
+            helper: true,
+        }
+    }
+}
+
+impl StoreOptions {
+    pub(super) fn inner(&self) -> Result<store::Options> {
+        let options = store::Options {
+            create: self.create,
+            read_only: self.read_only,
+            level: self.level,
+            keep_ms: self.keep_ms,
+            keep_bytes: self.keep_bytes,
+            segment_first: self.segment_bytes,
+            segment_max: self.segment_bytes_max,
+            helper: self.helper,
+        };
+        options.check()?;
+        Ok(options)
+    }
+}

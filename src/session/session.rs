@@ -1,0 +1,205 @@
+//! The transaction: puts and receives, then commit or roll back; the next one begins by itself.
+//!
+//! Promises: nothing of a transaction is visible before its commit, and all of it after. Dropping a session
+//! rolls back. What is refused before it was staged leaves the transaction as it was. Received messages are
+//! acknowledged by the commit, and after a roll back come again, in order, before newer ones.
+
+use super::consumer::Consumer;
+use super::port::Port;
+use super::store::Inner;
+use crate::error::{Code, Error, Result};
+use crate::journal::Body;
+use crate::limits;
+use crate::queue::{Message, Queue, Reader, Received};
+use crate::store::{Commit, Entry, Level, Staged};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// An open session. One thread uses it at a time.
+pub struct Session {
+    inner: Arc<Inner>,
+    bodies: Vec<u8>,
+    puts: Vec<(u32, Range<usize>, u32)>,
+    received: Vec<(Arc<Reader>, Vec<u64>)>,
+}
+
+impl Session {
+    pub(super) fn open(inner: &Arc<Inner>) -> Result<Session> {
+        inner.check()?;
+        let inner = inner.clone();
+        Ok(Session { inner, bodies: Vec::new(), puts: Vec::new(), received: Vec::new() })
+    }
+
+    /// Stages a message. The bytes are copied.
+    ///
+    /// Fails with INVALID, UNSUPPORTED or TOO_LARGE for what the message is, TOO_LARGE when the transaction
+    /// would not fit a segment of the largest class, NO_SUCH_NAME without such a queue; the transaction is
+    /// then as it was.
+    pub fn put(&mut self, queue: Queue, message: &Message<'_>) -> Result<()> {
+        self.put_many(queue, std::slice::from_ref(message))
+    }
+
+    /// Stages messages; all or none. A refusal names the index of the message.
+    pub fn put_many(&mut self, queue: Queue, messages: &[Message<'_>]) -> Result<()> {
+        self.inner.check_writable()?;
+        self.inner.core.look(|state| state.queue(queue.number()).map(|_| ()))?;
+        let (bodies, puts) = (self.bodies.len(), self.puts.len());
+        for (index, message) in messages.iter().enumerate() {
+            if let Err(error) = self.stage(queue, message) {
+                self.bodies.truncate(bodies);
+                self.puts.truncate(puts);
+                return Err(error.at_message(index));
+            }
+        }
+        Ok(())
+    }
+
+    fn stage(&mut self, queue: Queue, message: &Message<'_>) -> Result<()> {
+        let packed = message.pack()?;
+        let start = self.bodies.len();
+        let bytes = start + packed.length() + (self.puts.len() + 1) * limits::RECORD_BYTES;
+        if bytes > limits::TRANSACTION_BYTES_MAX {
+            let text = format!(
+                "a transaction of {} messages would take more than {} bytes",
+                self.puts.len() + 1,
+                limits::TRANSACTION_BYTES_MAX
+            );
+            return Err(Error::new(Code::TooLarge, text));
+        }
+        packed.copy_to(&mut self.bodies);
+        self.puts.push((queue.number(), start..self.bodies.len(), packed.sum()));
+        Ok(())
+    }
+
+    /// Receives at most `max` messages, waiting at most `wait` for the first; the commit acknowledges them.
+    pub fn receive(
+        &mut self,
+        from: &Consumer,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<Received>> {
+        self.inner.check_writable()?;
+        self.of_this_store(from)?;
+        let messages = from.reader().receive(max, wait)?;
+        self.note(from, &messages);
+        Ok(messages)
+    }
+
+    /// The same for all messages of the next transaction that has any.
+    pub fn receive_job(&mut self, from: &Consumer, wait: Duration) -> Result<Vec<Received>> {
+        self.inner.check_writable()?;
+        self.of_this_store(from)?;
+        let messages = from.reader().receive_job(wait)?;
+        self.note(from, &messages);
+        Ok(messages)
+    }
+
+    fn of_this_store(&self, consumer: &Consumer) -> Result<()> {
+        if Arc::ptr_eq(consumer.reader().core(), &self.inner.core) {
+            return Ok(());
+        }
+        let name = consumer.name();
+        let text = format!("consumer {name:?} belongs to another store than the session");
+        Err(Error::new(Code::Invalid, text))
+    }
+
+    fn note(&mut self, from: &Consumer, messages: &[Received]) {
+        let reader = from.reader();
+        let sequences = messages.iter().map(Received::sequence);
+        match self.received.iter_mut().find(|(known, _)| Arc::ptr_eq(known, reader)) {
+            Some((_, known)) => known.extend(sequences),
+            None => self.received.push((reader.clone(), sequences.collect())),
+        }
+    }
+
+    /// Commits at the store's level and begins the next transaction.
+    ///
+    /// An error before anything was written (PAUSED, OUT_OF_ORDER, NO_SPACE …) leaves the transaction as it
+    /// is, to be tried again or rolled back. OUTCOME_UNKNOWN ends it: it is committed or not, as the next open
+    /// finds.
+    pub fn commit(&mut self) -> Result<Commit> {
+        self.commit_at(self.inner.core.level())
+    }
+
+    /// The same at another level.
+    pub fn commit_at(&mut self, level: Level) -> Result<Commit> {
+        let staged = self.hand_over(level)?;
+        self.inner.core.finish(&staged)
+    }
+
+    /// Commits without waiting; the port gets the outcome under this tag, and the next transaction begins.
+    pub fn commit_start(&mut self, port: &Port, tag: u64) -> Result<()> {
+        let started = port.start(&self.inner.core, tag)?;
+        match self.hand_over(self.inner.core.level()) {
+            Ok(staged) => {
+                super::store::finish_later(&self.inner.core, staged, started, port);
+                Ok(())
+            }
+            Err(error) => {
+                started.forget();
+                Err(error)
+            }
+        }
+    }
+
+    fn hand_over(&mut self, level: Level) -> Result<Staged> {
+        self.inner.check_writable()?;
+        let mut changes = Vec::new();
+        for (reader, sequences) in self.received.iter().filter(|(_, s)| !s.is_empty()) {
+            changes.push(reader.acknowledge(sequences)?);
+        }
+        let entries: Vec<Entry<'_>> = self.puts.iter().map(|put| self.entry(put)).collect();
+        let staged = self.inner.core.transact(&entries, &changes, level)?;
+        self.forget();
+        Ok(staged)
+    }
+
+    fn entry(&self, (queue, body, sum): &(u32, Range<usize>, u32)) -> Entry<'_> {
+        let body = &self.bodies[body.clone()];
+        let front = Body::decode(body).unwrap_or_default().front;
+        Entry { queue: *queue, parts: [body, &[], &[], &[]], sum: *sum, front }
+    }
+
+    fn forget(&mut self) {
+        self.puts.clear();
+        self.received.clear();
+        self.bodies.clear();
+        if self.bodies.capacity() > limits::RECEIVE_BYTES_MAX {
+            self.bodies = Vec::new();
+        }
+    }
+
+    /// Drops what was staged and gives back what was received; begins the next transaction.
+    pub fn rollback(&mut self) -> Result<()> {
+        for (reader, sequences) in &self.received {
+            reader.put_back(sequences);
+        }
+        self.forget();
+        self.inner.check()
+    }
+
+    /// Drops what was staged and keeps what was received.
+    pub(super) fn forget_puts(&mut self) {
+        self.puts.clear();
+        self.bodies.clear();
+    }
+
+    /// Forgets what was received: it is neither acknowledged nor given back, and comes again when its
+    /// consumer is opened anew.
+    pub(super) fn pass_over(&mut self) {
+        self.forget();
+    }
+
+    /// Whether nothing was put or received since the last commit or roll back.
+    pub fn is_empty(&self) -> bool {
+        self.puts.is_empty() && self.received.is_empty()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // Nobody is left to hear that the store was closed meanwhile.
+        let _ = self.rollback();
+    }
+}

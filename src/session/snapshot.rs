@@ -1,0 +1,70 @@
+//! A look at all queues as they were at one moment; nobody is slowed and nothing is consumed.
+//!
+//! Promises: what a snapshot shows does not change while it is open; the segments it may show are kept.
+
+use super::store::Inner;
+use crate::error::{Code, Error, Result};
+use crate::journal::Cursor;
+use crate::limits;
+use crate::queue::{Queue, Received, consumed, visible};
+use crate::store::QueueState;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// An open snapshot. Dropping it lets the segments go.
+pub struct Snapshot {
+    inner: Arc<Inner>,
+    pin: u64,
+    horizon: u64,
+    now_ms: u64,
+    queues: HashMap<u32, QueueState>,
+}
+
+impl Snapshot {
+    pub(super) fn open(inner: &Arc<Inner>) -> Result<Snapshot> {
+        inner.check()?;
+        let core = &inner.core;
+        let pin = core.journal().pin(core.journal().oldest_segment());
+        let horizon = core.journal().durable_offset();
+        let queues = core
+            .look(|state| state.queues().map(|(number, queue)| (number, queue.clone())).collect());
+        let now_ms = core.journal().disk().now_ms();
+        Ok(Snapshot { inner: inner.clone(), pin, horizon, now_ms, queues })
+    }
+
+    /// At most `max` messages of a queue from this sequence on, in order: what is neither expired nor purged
+    /// nor acknowledged by every consumer. The next call goes on behind the last sequence returned.
+    pub fn browse(&self, queue: Queue, from: u64, max: usize) -> Result<Vec<Received>> {
+        self.inner.check()?;
+        let Some(of) = self.queues.get(&queue.number()) else {
+            let text = format!("there is no queue {} in this snapshot", queue.number());
+            return Err(Error::new(Code::NoSuchName, text));
+        };
+        let max = max.clamp(1, limits::RECEIVE_MESSAGES_MAX);
+        let mut cursor = Cursor::new(queue.number(), from.max(1));
+        let (mut out, mut bytes) = (Vec::new(), 0);
+        while out.len() < max && bytes < limits::RECEIVE_BYTES_MAX {
+            let mut found = Vec::new();
+            let room = limits::RECEIVE_BYTES_MAX - bytes;
+            let journal = self.inner.core.journal();
+            journal.read(&mut cursor, self.horizon, max - out.len(), room, &mut found)?;
+            if found.is_empty() {
+                break;
+            }
+            for found in found {
+                bytes += found.body.len();
+                let gone = consumed(of, found.head.sequence);
+                if visible(&found, of, self.now_ms) && !gone {
+                    out.push(Received::new(found, 1)?);
+                }
+            }
+        }
+        Ok(out)
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        self.inner.core.journal().unpin(self.pin);
+    }
+}

@@ -1,0 +1,79 @@
+//! What a store is and has, as JSON.
+
+use super::store::QueueInfo;
+use crate::error::{Code, Error, Result};
+use crate::journal::Recovered;
+use crate::store::{Core, Level};
+use serde_json::{Value, json};
+
+/// The text of `Store::status`.
+pub fn text(core: &Core, queues: &[QueueInfo], recovered: Option<&Recovered>) -> Result<String> {
+    let journal = core.journal();
+    let (durable, sequence) = journal.durable();
+    let history: Vec<Value> = core.look(|state| {
+        let rows = state.history.iter();
+        rows.map(|row| {
+            json!({
+                "epoch": row.epoch,
+                "first": row.first,
+                "owner": format!("{:08x}", row.owner),
+                "cause": format!("{:?}", row.cause).to_lowercase(),
+            })
+        })
+        .collect()
+    });
+    let segments: Vec<Value> = journal
+        .segments()
+        .iter()
+        .map(|(number, length)| json!({ "number": number, "bytes": length }))
+        .collect();
+    let bytes: u64 = journal.segments().iter().map(|(_, length)| length).sum();
+    let status = json!({
+        "store": core.describe(),
+        "group": core.look(|state| state.group_id().to_string()),
+        "level": level(core.level()),
+        "writable": core.check_writable().is_ok(),
+        "poisoned": journal.poisoned().err().map(|error| error.to_string()),
+        "position": { "sequence": sequence, "offset": durable, "appended": journal.appended() },
+        "history": history,
+        "segments": segments,
+        "disk_bytes": bytes,
+        "syncs": journal.syncs(),
+        "recovered": recovered.map(|found| json!({
+            "clean": found.clean,
+            "sequence": found.sequence,
+            "set_aside": found.set_aside,
+            "bytes_read": found.bytes_read,
+            "corrupt": found.corrupt.map(|(from, to)| json!({ "from": from, "to": to })),
+        })),
+        "queues": queues.iter().map(queue).collect::<Vec<Value>>(),
+        "targets": core.targets(),
+    });
+    serde_json::to_string_pretty(&status)
+        .map_err(|error| Error::new(Code::Panic, format!("cannot write a status as JSON: {error}")))
+}
+
+fn level(level: Level) -> &'static str {
+    match level {
+        Level::Process => "process",
+        Level::Power => "power",
+    }
+}
+
+fn queue(info: &QueueInfo) -> Value {
+    let consumers = info.consumers.iter().map(|consumer| {
+        json!({
+            "name": consumer.name,
+            "acknowledged": consumer.acknowledged,
+            "waiting": consumer.waiting,
+        })
+    });
+    json!({
+        "name": info.name,
+        "messages": info.messages,
+        "bytes": info.bytes,
+        "next_sequence": info.next_sequence,
+        "paused": info.paused,
+        "consumers": consumers.collect::<Vec<Value>>(),
+    })
+}

@@ -1,0 +1,313 @@
+//! An open store: a directory with one journal and many queues.
+//!
+//! Promises: a put that returned survives what its level names; calls may come from any thread; every call
+//! after [`Store::close`] answers CLOSED, and in a forked child FORKED.
+
+use super::consumer::{Consumer, ConsumerOptions};
+use super::options::StoreOptions;
+use super::port::{Port, Started};
+use super::session::Session;
+use super::snapshot::Snapshot;
+use crate::disk::{Disk, RealDisk};
+use crate::error::{Code, Error, Result};
+use crate::journal::{Recovered, Type};
+use crate::position::Token;
+use crate::queue::{Message, Packed, Queue};
+use crate::store::{Change, Commit, Core, Entry, Level, Staged};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// An open store. Clones are the same store; the last one closes it.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+/// What the faces of an open store share.
+pub struct Inner {
+    pub core: Arc<Core>,
+    recovered: Option<Recovered>,
+}
+
+/// A queue as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueInfo {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub queue: Queue,
+    /// Messages that somebody still waits for.
+    pub messages: u64,
+    /// Bytes of all messages ever put.
+    pub bytes: u64,
+    /// Sequence of the next message.
+    pub next_sequence: u64,
+    /// Whether puts and receives are refused.
+    pub paused: bool,
+    /// Its consumers, by name.
+    pub consumers: Vec<ConsumerInfo>,
+}
+
+/// A consumer as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerInfo {
+    /// Its name.
+    pub name: String,
+    /// All up to this sequence is acknowledged.
+    pub acknowledged: u64,
+    /// Messages it has not acknowledged.
+    pub waiting: u64,
+}
+
+impl Inner {
+    pub fn check(&self) -> Result<()> {
+        self.core.check_open()
+    }
+
+    pub fn check_writable(&self) -> Result<()> {
+        self.core.check_writable()
+    }
+}
+
+/// Opening and closing.
+impl Store {
+    /// Opens the store in this directory, which is made when there is none.
+    ///
+    /// Fails with LOCKED while anybody else has it (the text names the process), NOT_A_STORE for a directory
+    /// with other things in it, CORRUPT with the range when durable bytes are damaged (open it with
+    /// `read_only` then), VERSION for a newer format, PERMISSION, NO_SPACE, IO.
+    pub fn open(path: impl AsRef<Path>, options: &StoreOptions) -> Result<Store> {
+        let path = path.as_ref();
+        if let Some(text) = path.to_str()
+            && (text.is_empty() || text.contains('\0') || text.contains("://"))
+        {
+            let text = format!("{text:?} is no directory: a store is opened by its path");
+            return Err(Error::new(Code::Invalid, text));
+        }
+        Store::open_on(Arc::new(RealDisk::new(path)), options)
+    }
+
+    /// Opens the store on a disk of any kind.
+    #[doc(hidden)]
+    pub fn open_on(disk: Arc<dyn Disk>, options: &StoreOptions) -> Result<Store> {
+        let opened = Core::open(disk, options.inner()?)?;
+        let inner = Inner { core: opened.core, recovered: opened.recovered };
+        Ok(Store { inner: Arc::new(inner) })
+    }
+
+    /// Makes everything durable, ends the threads and gives the directory free. Later calls answer CLOSED.
+    pub fn close(&self) -> Result<()> {
+        self.inner.core.close()
+    }
+
+    /// The inside of the store, for the rooms above.
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.inner.core
+    }
+
+    /// The damage found at the open: from and to, as journal offsets.
+    pub fn damage(&self) -> Option<(u64, u64)> {
+        self.inner.recovered.as_ref().and_then(|found| found.corrupt)
+    }
+}
+
+/// Queues.
+impl Store {
+    /// The queue of this name, which is made when there is none: 1 to 255 bytes of UTF-8 without control
+    /// characters.
+    pub fn queue(&self, name: &str) -> Result<Queue> {
+        Ok(Queue::from_number(self.inner.core.queue(name)?))
+    }
+
+    /// The queue of this name, or NO_SUCH_NAME.
+    pub fn find_queue(&self, name: &str) -> Result<Queue> {
+        self.inner.check()?;
+        let number = self.inner.core.look(|state| state.number_of(name));
+        let text = || format!("{} has no queue {name:?}", self.inner.core.describe());
+        number.map(Queue::from_number).ok_or_else(|| Error::new(Code::NoSuchName, text()))
+    }
+
+    /// The name of a queue.
+    pub fn queue_name(&self, queue: Queue) -> Result<String> {
+        self.inner.check()?;
+        self.inner.core.look(|state| Ok(state.queue(queue.number())?.name.clone()))
+    }
+
+    /// All queues, by number.
+    pub fn queues(&self) -> Result<Vec<QueueInfo>> {
+        self.inner.check()?;
+        Ok(self.inner.core.look(|state| {
+            let infos = state.queues().map(|(number, queue)| QueueInfo {
+                name: queue.name.clone(),
+                queue: Queue::from_number(number),
+                messages: queue.waiting(),
+                bytes: queue.bytes,
+                next_sequence: queue.next,
+                paused: queue.paused,
+                consumers: consumers(queue),
+            });
+            infos.collect()
+        }))
+    }
+
+    /// Refuses puts and receives with PAUSED until [`Store::queue_resume`].
+    pub fn queue_pause(&self, queue: Queue) -> Result<Commit> {
+        self.change(queue, &Change::Pause)
+    }
+
+    /// Accepts puts and receives again.
+    pub fn queue_resume(&self, queue: Queue) -> Result<Commit> {
+        self.change(queue, &Change::Resume)
+    }
+
+    /// Drops every message that is in the queue now.
+    pub fn queue_purge(&self, queue: Queue) -> Result<Commit> {
+        let last =
+            self.inner.core.look(|state| Ok::<_, Error>(state.queue(queue.number())?.next - 1));
+        self.change(queue, &Change::Purge(last?))
+    }
+
+    /// Deletes the queue, its messages and its consumers. A queue made later under the name is another one.
+    pub fn queue_delete(&self, queue: Queue) -> Result<Commit> {
+        self.change(queue, &Change::DeleteQueue)
+    }
+
+    fn change(&self, queue: Queue, change: &Change<'_>) -> Result<Commit> {
+        self.inner.check_writable()?;
+        self.inner.core.look(|state| state.queue(queue.number()).map(|_| ()))?;
+        self.inner.core.change(Type::Queue, queue.number(), change)
+    }
+}
+
+/// Messages.
+impl Store {
+    /// Puts messages as one transaction at the store's level; all or none.
+    pub fn put(&self, queue: Queue, messages: &[Message<'_>]) -> Result<Commit> {
+        self.put_at(queue, messages, self.inner.core.level())
+    }
+
+    /// The same at another level.
+    pub fn put_at(&self, queue: Queue, messages: &[Message<'_>], level: Level) -> Result<Commit> {
+        let staged = self.stage(queue, messages, level)?;
+        self.inner.core.finish(&staged)
+    }
+
+    /// Puts messages without waiting; the port gets the outcome under this tag.
+    pub fn put_start(
+        &self,
+        queue: Queue,
+        messages: &[Message<'_>],
+        port: &Port,
+        tag: u64,
+    ) -> Result<()> {
+        let started = port.start(&self.inner.core, tag)?;
+        match self.stage(queue, messages, self.inner.core.level()) {
+            Ok(staged) => {
+                finish_later(&self.inner.core, staged, started, port);
+                Ok(())
+            }
+            Err(error) => {
+                started.forget();
+                Err(error)
+            }
+        }
+    }
+
+    fn stage(&self, queue: Queue, messages: &[Message<'_>], level: Level) -> Result<Staged> {
+        if let [message] = messages {
+            let packed = message.pack().map_err(|error| error.at_message(0))?;
+            return self.inner.core.transact(&[packed.entry(queue.number())], &[], level);
+        }
+        let mut packed: Vec<Packed<'_>> = Vec::with_capacity(messages.len());
+        for (index, message) in messages.iter().enumerate() {
+            packed.push(message.pack().map_err(|error| error.at_message(index))?);
+        }
+        let entries: Vec<Entry<'_>> = packed.iter().map(|one| one.entry(queue.number())).collect();
+        self.inner.core.transact(&entries, &[], level)
+    }
+
+    /// Opens a session: transactions over any number of queues.
+    pub fn session(&self) -> Result<Session> {
+        Session::open(&self.inner)
+    }
+
+    /// Opens the consumer of this name on a queue; it is made when there is none.
+    ///
+    /// Fails with BUSY while it is open already.
+    pub fn consumer(
+        &self,
+        name: &str,
+        queue: Queue,
+        options: &ConsumerOptions,
+    ) -> Result<Consumer> {
+        Consumer::open(&self.inner, name, queue, options)
+    }
+
+    /// Deletes a consumer; what only it kept may go.
+    pub fn consumer_delete(&self, name: &str, queue: Queue) -> Result<Commit> {
+        self.inner.check_writable()?;
+        self.inner.core.look(|state| state.consumer(queue.number(), name).map(|_| ()))?;
+        let change = Change::DeleteConsumer(name.as_bytes());
+        self.inner.core.change(Type::Consumer, queue.number(), &change)
+    }
+
+    /// Opens a look at all queues as they are now.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        Snapshot::open(&self.inner)
+    }
+}
+
+/// Tokens and status.
+impl Store {
+    /// Waits until the transactions of all tokens have reached a place, at most `timeout`.
+    ///
+    /// `at` is `""`: applied and durable here; or `consumer:NAME`: everything of it acknowledged by that
+    /// consumer. Answers TIMEOUT, NOT_FOUND (lost; final), WRONG_GROUP or EMPTY for the first token that is
+    /// not reached.
+    pub fn wait(&self, at: &str, tokens: &[Token], timeout: Duration) -> Result<()> {
+        super::place::wait(&self.inner.core, at, tokens, timeout)
+    }
+
+    /// The same without waiting here: the port gets the outcome under this tag; its token is the last one
+    /// given.
+    pub fn watch(&self, at: &str, tokens: &[Token], port: &Port, tag: u64) -> Result<()> {
+        super::place::watch(&self.inner.core, at, tokens, port, tag)
+    }
+
+    /// What the store is and has, as JSON.
+    pub fn status(&self) -> Result<String> {
+        self.inner.check()?;
+        super::status::text(&self.inner.core, &self.queues()?, self.inner.recovered.as_ref())
+    }
+}
+
+fn consumers(queue: &crate::store::QueueState) -> Vec<ConsumerInfo> {
+    let infos = queue.consumers.iter().map(|(name, acked)| ConsumerInfo {
+        name: name.clone(),
+        acknowledged: acked.floor(),
+        waiting: (queue.next - 1).saturating_sub(acked.floor() + acked.count_above()),
+    });
+    infos.collect()
+}
+
+/// Ends an operation on its port once the transaction reached its level.
+pub fn finish_later(core: &Arc<Core>, staged: Staged, started: Started, port: &Port) {
+    let commit = staged.commit();
+    let waits = match staged.level() {
+        Level::Process => None,
+        Level::Power => staged.appended,
+    };
+    let Some(appended) = waits else {
+        started.end(core.finish(&staged));
+        return;
+    };
+    let drained = port.is_drained();
+    let waiter = Box::new(move |outcome: Result<()>| started.end(outcome.map(|()| commit)));
+    core.journal().when_durable(&appended, waiter);
+    if drained {
+        port.wake();
+    } else {
+        core.lead_soon();
+    }
+}
