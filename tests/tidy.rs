@@ -19,7 +19,8 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const LAYERS: &[&[&str]] = &[
     &["capi", "bin"],
     &["server"],
-    &["replicate", "session", "sink", "source"],
+    &["replicate", "sink", "source"],
+    &["session"],
     &["link"],
     &["wire", "queue"],
     &["store"],
