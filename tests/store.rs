@@ -464,3 +464,115 @@ fn a_dead_letter_moves_with_its_reason_after_its_failures() {
     assert_eq!(headers[1], ("repliq-failures", &b"2"[..]));
     assert_eq!((listener.status().failed, listener.status().dead), (2, 1));
 }
+
+#[test]
+fn an_open_starts_no_thread_and_opens_no_socket() {
+    // In a process of its own, where no other test starts anything.
+    if std::env::var_os("REPLIQ_TEST_ALONE").is_none() {
+        let alone = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "an_open_starts_no_thread_and_opens_no_socket", "--test-threads=1"])
+            .env("REPLIQ_TEST_ALONE", "1")
+            .output()
+            .unwrap();
+        assert!(alone.status.success(), "{}", String::from_utf8_lossy(&alone.stdout));
+        return;
+    }
+    let count = || std::fs::read_dir("/proc/self/task").unwrap().count();
+    let before = count();
+    let place = Place::new();
+    let store = place.open();
+    let queue = store.queue("q").unwrap();
+    put(&store, queue, &["a"]);
+    let consumer = store.consumer("c", queue, &ConsumerOptions::default()).unwrap();
+    assert_eq!(consumer.receive(1, NOW).unwrap().len(), 1);
+    assert_eq!(count(), before);
+    let targets = std::fs::read_dir("/proc/self/fd").unwrap();
+    let sockets = targets
+        .filter_map(|fd| std::fs::read_link(fd.unwrap().path()).ok())
+        .filter(|target| target.to_string_lossy().starts_with("socket:"))
+        .count();
+    assert_eq!(sockets, 0);
+}
+
+#[test]
+#[allow(unsafe_code)]
+fn a_forked_child_is_refused_and_its_end_unlocks_nothing() {
+    let place = Place::new();
+    let store = place.open();
+    let queue = store.queue("q").unwrap();
+    put(&store, queue, &["parent"]);
+    // SAFETY: the child calls nothing that another thread of the parent could hold a lock of for ever, and
+    // ends without running anything of the parent.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let refused = [
+            store.put(queue, &[Message::new(b"child")]).err(),
+            store.snapshot().err(),
+            store.consumer("c", queue, &ConsumerOptions::default()).err(),
+            store.queue("other").err(),
+        ];
+        let all = refused.iter().all(|e| e.as_ref().is_some_and(|e| e.code() == Code::Forked));
+        drop(store);
+        // SAFETY: ends the child at once.
+        unsafe { libc::_exit(if all { 7 } else { 8 }) };
+    }
+    let mut status = 0;
+    // SAFETY: waits for the child just made.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 7, "{status:#x}");
+    let second = Store::open(place.0.path().join("store"), &StoreOptions::default());
+    assert_eq!(second.err().unwrap().code(), Code::Locked);
+    put(&store, queue, &["still here"]);
+    assert_eq!(payloads(&store.snapshot().unwrap().browse(queue, 1, 9).unwrap()).len(), 2);
+}
+
+#[test]
+fn a_second_opener_looks_and_does_not_write() {
+    let place = Place::new();
+    let store = place.open();
+    let queue = store.queue("q").unwrap();
+    put(&store, queue, &["a", "b"]);
+    let locked = Store::open(place.0.path().join("store"), &StoreOptions::default()).err().unwrap();
+    assert_eq!(locked.code(), Code::Locked);
+    assert!(locked.to_string().contains(&std::process::id().to_string()), "{locked}");
+    let looker = place.open_with(StoreOptions { read_only: true, ..StoreOptions::default() });
+    let seen = looker.find_queue("q").unwrap();
+    let all = looker.snapshot().unwrap().browse(seen, 1, 9).unwrap();
+    assert_eq!(payloads(&all), ["a", "b"]);
+    assert_eq!(looker.put(seen, &[Message::new(b"c")]).unwrap_err().code(), Code::ReadOnly);
+    assert!(looker.status().unwrap().contains("\"writable\": false"));
+    looker.close().unwrap();
+    put(&store, queue, &["c"]);
+    let path = place.0.path().join("none");
+    let missing = StoreOptions { create: false, ..StoreOptions::default() };
+    assert_eq!(Store::open(&path, &missing).err().unwrap().code(), Code::NotAStore);
+    std::fs::create_dir(&path).unwrap();
+    std::fs::write(path.join("letter.txt"), "not yours").unwrap();
+    let foreign = Store::open(&path, &StoreOptions::default()).err().unwrap();
+    assert_eq!(foreign.code(), Code::NotAStore, "{foreign}");
+    assert_eq!(std::fs::read(path.join("letter.txt")).unwrap(), b"not yours");
+}
+
+#[test]
+fn sixteen_threads_share_their_syncs() {
+    let place = Place::new();
+    let store = place.open();
+    let queue = store.queue("q").unwrap();
+    let syncs = || {
+        let status: serde_json::Value = serde_json::from_str(&store.status().unwrap()).unwrap();
+        status["syncs"].as_u64().unwrap()
+    };
+    let before = syncs();
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    store.put(queue, &[Message::new(&[0; 100])]).unwrap();
+                }
+            });
+        }
+    });
+    let shared = syncs() - before;
+    assert!(shared < 800 / 2, "{shared} syncs for 800 commits of 16 threads");
+    assert_eq!(store.queues().unwrap()[0].messages, 800);
+}

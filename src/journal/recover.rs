@@ -239,7 +239,11 @@ impl Journal {
         disk.create_dir().map_err(|error| failed("create", error))?;
         let lock = take_lock(&*disk)?;
         let found = survey(&*disk)?;
-        if found.segments > 0 || lock.done() > 0 || !found.foreign.is_empty() {
+        if lock.done() > 0 && found.segments == 0 {
+            let text = format!("{} has lost its segments", disk.describe());
+            return Err(Error::new(Code::Corrupt, text).over(0, lock.done()));
+        }
+        if found.segments > 0 || !found.foreign.is_empty() {
             let text = format!("{} is not empty: it is left as it is", disk.describe());
             return Err(Error::new(Code::NotAStore, text));
         }

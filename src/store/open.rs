@@ -99,17 +99,20 @@ impl Core {
     /// Opens the store on a disk.
     pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Opened> {
         options.check()?;
+        let exists = exists(&*disk)?;
+        if !exists && (options.read_only || !options.create) {
+            let text = format!("there is no store at {}", disk.describe());
+            return Err(Error::new(Code::NotAStore, text));
+        }
         if options.read_only {
             return Core::open_to_read(disk, options);
         }
         let mut state = State::default();
-        let opened = Journal::open(disk.clone(), options.journal(), &mut state);
-        let (journal, recovered) = match opened {
-            Ok((journal, recovered)) => (journal, Some(recovered)),
-            Err(error) if options.create && is_missing(&*disk, &error) => {
-                (Journal::create(disk, options.journal())?, None)
-            }
-            Err(error) => return Err(error),
+        let (journal, recovered) = if exists {
+            let (journal, recovered) = Journal::open(disk, options.journal(), &mut state)?;
+            (journal, Some(recovered))
+        } else {
+            (Journal::create(disk, options.journal())?, None)
         };
         let journal = Arc::new(journal);
         begin_epoch(&journal, &mut state, recovered.as_ref())?;
@@ -161,15 +164,31 @@ impl Core {
     }
 }
 
-/// Whether the directory is missing, or holds nothing but what an interrupted creation left.
-fn is_missing(disk: &dyn Disk, error: &Error) -> bool {
-    if error.os_errno() == libc::ENOENT {
-        return true;
+/// Whether there is a store: false when the directory is missing, empty, or holds nothing but what an
+/// interrupted creation left. A directory with other things in it is not touched.
+fn exists(disk: &dyn Disk) -> Result<bool> {
+    let names = match disk.list() {
+        Ok(names) => names,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
+            let text = format!("{} is no directory and so no store", disk.describe());
+            return Err(Error::new(Code::NotAStore, text));
+        }
+        Err(error) => {
+            return Err(Error::io(format!("cannot list {}", disk.describe()), &error));
+        }
+    };
+    let begun = |name: &String| {
+        [".seg", ".run", ".cut"].iter().any(|end| name.ends_with(end)) || name == "key"
+    };
+    if names.iter().any(begun) {
+        return Ok(true);
     }
-    error.code() == Code::NotAStore
-        && disk
-            .list()
-            .is_ok_and(|names| names.iter().all(|name| name == "lock" || name.ends_with(".new")))
+    if let Some(foreign) = names.iter().find(|name| *name != "lock" && !name.ends_with(".new")) {
+        let text = format!("{} is not a store: it holds {foreign:?}", disk.describe());
+        return Err(Error::new(Code::NotAStore, text));
+    }
+    Ok(false)
 }
 
 /// Draws the row of the first epoch, or of a new one after an open that may have lost positions it handed out.
