@@ -48,11 +48,13 @@ impl Seen {
 pub struct Writer {
     pub chain: Chain,
     buffer: Vec<u8>,
+    /// A write failed: what came after it must not be written, and nothing is durable any more.
+    failed: bool,
 }
 
 impl Writer {
     pub fn new(chain: Chain) -> Writer {
-        Writer { chain, buffer: Vec::new() }
+        Writer { chain, buffer: Vec::new(), failed: false }
     }
 }
 
@@ -85,6 +87,9 @@ struct State {
     sequence: u64,
     leading: bool,
     poisoned: Option<Error>,
+    /// The group led last.
+    led_group: u64,
+    /// The newest group of which bytes may have reached a file.
     written_group: u64,
     last_group: usize,
     sync_time: Duration,
@@ -102,6 +107,7 @@ impl Gate {
                 sequence,
                 leading: false,
                 poisoned: None,
+                led_group: 0,
                 written_group: 0,
                 last_group: 0,
                 sync_time: Duration::from_micros(200),
@@ -130,7 +136,7 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut state = self.0.state.lock();
         state.leading = false;
-        let next = (state.written_group + 1) & 1;
+        let next = (state.led_group + 1) & 1;
         drop(state);
         self.0.groups[next as usize].notify_one();
     }
@@ -143,6 +149,10 @@ impl Journal {
         let mut state = self.gate.state.lock();
         loop {
             if state.durable >= at.end {
+                // Woken to lead a group that needs no leader any more: somebody else of it may need one.
+                if at.group > state.led_group && !state.leading {
+                    self.gate.groups[(at.group & 1) as usize].notify_one();
+                }
                 return Ok(());
             }
             if let Some(poison) = &state.poisoned {
@@ -168,11 +178,23 @@ impl Journal {
     }
 
     /// Hands everything appended so far to the files, without a sync: it survives `kill -9`.
+    ///
+    /// Where a whole segment waits for its sync, and nobody works ahead, the sync is done here: what an open
+    /// has to read must not grow with what was never synced.
     pub fn publish(&self) -> Result<()> {
         self.poisoned()?;
         let outcome = self.flush(false);
         self.call_ended();
-        outcome.map(|_| ())
+        outcome?;
+        if self.sync_is_due() && !self.options.helper {
+            return self.commit_all();
+        }
+        Ok(())
+    }
+
+    /// Whether a segment before the tail is not durable yet.
+    pub(super) fn sync_is_due(&self) -> bool {
+        self.durable_offset() < self.tail.lock().segment.first
     }
 
     /// Calls `waiter` once the transaction is durable, or with the error that makes it never so. It is called
@@ -345,6 +367,11 @@ impl Journal {
     fn flush(&self, lead: bool) -> Result<Taken> {
         let mut writer = self.writer.lock();
         let writer = &mut *writer;
+        if writer.failed {
+            return Err(self.poisoned().err().unwrap_or_else(|| {
+                Error::new(Code::Poisoned, format!("{} must be opened anew", self.disk.describe()))
+            }));
+        }
         let mut tail = self.tail.lock();
         let parts = std::mem::take(&mut tail.parts);
         let spare = std::mem::take(&mut writer.buffer);
@@ -357,13 +384,22 @@ impl Journal {
         let now: Vec<_> = written.chain((!bytes.is_empty()).then_some(&segment)).cloned().collect();
         touch(&mut tail, now);
         let taken = take(&mut tail, lead);
+        // What is appended from now on belongs to a later group or to later bytes of this one.
+        let written = tail.taken + u64::from(!lead);
         drop(tail);
-        if lead {
-            self.gate.state.lock().written_group = taken.group;
+        {
+            let mut state = self.gate.state.lock();
+            if lead {
+                state.led_group = taken.group;
+            }
+            if lead || !bytes.is_empty() || !parts.is_empty() {
+                state.written_group = state.written_group.max(written);
+            }
         }
         let outcome = self.write(writer, parts, &segment, at, &bytes);
         writer.buffer = bytes;
         writer.buffer.clear();
+        writer.failed = outcome.is_err();
         outcome.map(|()| taken).map_err(|error| {
             self.poison(&Error::io(format!("cannot write to {}", self.disk.describe()), &error))
         })
@@ -479,7 +515,7 @@ impl Journal {
     fn end_appending(&self) -> Result<()> {
         {
             let tail = self.tail.lock();
-            if tail.closed || !tail.begun {
+            if tail.closed || tail.untouched {
                 return Ok(());
             }
         }

@@ -96,6 +96,8 @@ types! {
     Adopt = 12, "adopt";
     /// Reserved: the stamp of a received transaction.
     Received = 13, "received";
+    /// Stands for any record of a newer version that may be skipped.
+    Ignored = 63, "ignored record";
     /// A new life of the store began here.
     Incarnation = 64, "incarnation";
     /// All before the offset in it is durable.
@@ -108,6 +110,8 @@ types! {
     Index = 68, "index";
     /// A segment whose file is given back.
     Reclaim = 69, "reclaim";
+    /// Stands for any local frame of a newer version that may be skipped.
+    IgnoredLocal = 127, "ignored frame";
 }
 
 impl Type {
@@ -128,6 +132,8 @@ impl Type {
                 | Type::Adopt
                 | Type::Received
                 | Type::Evacuated
+                | Type::Ignored
+                | Type::IgnoredLocal
         )
     }
 }
@@ -208,22 +214,22 @@ impl Head {
         if u32_at(head, 44) != head_sum(head, offset, seed) {
             return Ok(None);
         }
-        let (kind, flags) = (head[4], head[5]);
-        let known = Type::from_u8(kind);
+        let (number, flags) = (head[4], head[5]);
+        let known = Type::from_u8(number);
         let kind = match known {
             Some(kind) if kind.is_written() => kind,
-            _ if flags & MAY_IGNORE != 0 => Type::Reclaim,
+            _ if flags & MAY_IGNORE != 0 && number < 64 => Type::Ignored,
+            _ if flags & MAY_IGNORE != 0 => Type::IgnoredLocal,
             Some(kind) => return Err(refused(offset, kind.name())),
-            None => return Err(refused(offset, &format!("type {kind}"))),
+            None => return Err(refused(offset, &format!("type {number}"))),
         };
         if flags & MUST_UNDERSTAND != 0 {
             return Err(refused(offset, &format!("{} with flags {flags:#04x}", kind.name())));
         }
-        let ignored = known != Some(kind);
         Ok(Some(Head {
             length: u32_at(head, 0),
             kind,
-            flags: if ignored { flags | MAY_IGNORE } else { flags },
+            flags,
             transaction: u64_at(head, 8),
             sequence: u64_at(head, 16),
             time_ms: u64_at(head, 24),

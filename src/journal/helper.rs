@@ -103,6 +103,9 @@ impl Journal {
 
     fn work(&self, prepare: Option<u64>) {
         // What fails here fails again, and is reported, where somebody needs it.
+        if self.sync_is_due() {
+            let _ = self.commit_all();
+        }
         let _ = self.settle_run();
         if let Some(length) = prepare {
             let mut spares = self.spares.lock();

@@ -13,7 +13,10 @@
 //! | `spare` | segment files before and after their use |
 //! | `index` | where a segment's messages stand, by queue |
 //! | `run` | state runs, so that an open replays two segments at most |
+//! | `replay` | giving the records back in order |
 //! | `recover` | what is believed after a crash |
+//! | `settle` | making durable what is believed |
+//! | `assemble` | making, opening and looking at a journal |
 //! | `reader` | reading one queue |
 //! | `survey` | what lies in the directory before anything is believed |
 //! | `scan` | walking the frames of one file |
@@ -24,6 +27,7 @@
 //!
 //! Lock order: write, tail, spares, run, gate.
 
+mod assemble;
 mod body;
 mod chain;
 mod commit;
@@ -33,8 +37,10 @@ mod index;
 mod reader;
 mod reclaim;
 mod recover;
+mod replay;
 mod run;
 mod scan;
+mod settle;
 mod slot;
 mod spare;
 mod survey;
@@ -51,7 +57,8 @@ pub use commit::Waiter;
 pub use format::{Type, body_sum, u32_at, u64_at};
 pub use reader::{Cursor, Found};
 pub use reclaim::{Held, Stretch};
-pub use recover::{Recovered, Replayed, Visitor};
+pub use recover::Recovered;
+pub use replay::{Replayed, Visitor};
 pub use run::Rows;
 pub use spare::Space;
 pub use tail::{Appended, Record};

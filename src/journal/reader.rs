@@ -8,7 +8,7 @@
 use super::format::{HEAD, Head, Type, body_sum, frame_bytes};
 use super::index::{Flat, Sealed, seed_at};
 use super::scan::{Met, Window, look};
-use super::slot::{FRAMES_AT, SLOT, Slot};
+use super::slot::{FRAMES_AT, SLOT, Slot, seed_of};
 use super::{Journal, file_name};
 use crate::disk::File;
 use crate::error::{Code, Error, Result};
@@ -242,7 +242,8 @@ impl Journal {
                     flat.push(head.queue, head.sequence, at, expires);
                 }
                 Type::Incarnation => {
-                    seed = super::u32_at(body, 0);
+                    let Some(incarnation) = body.first_chunk() else { return Ok(None) };
+                    seed = seed_of(incarnation);
                     flat.live(offset - first + FRAMES_AT, seed);
                 }
                 _ => {}

@@ -121,7 +121,7 @@ impl Journal {
         let mut spares = self.spares.lock();
         for (_, number, length) in released {
             // A file that could not be given back costs space only; the next open finds it.
-            let _ = spares.give_back(&*self.disk, file_name(number), length);
+            let _ = spares.give_back(self, file_name(number), length);
         }
     }
 }

@@ -16,7 +16,7 @@
 use super::Journal;
 use super::format::{HEAD, Head, LAST, Type, body_sum, frame_bytes, u64_at};
 use super::slot::{Role, SLOT, Slot};
-use super::tail::{Row, Tail};
+use super::tail::Row;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
@@ -51,6 +51,11 @@ impl RunJob {
     /// Keeps a frozen run until somebody writes it.
     pub fn freeze(&mut self, rows: Rows, slot: Slot) {
         self.frozen = Some((rows, slot));
+    }
+
+    /// Whether a run waits to be written; a second one would only take its place, and be durable later.
+    pub fn waits(&self) -> bool {
+        self.frozen.is_some()
     }
 }
 
@@ -117,6 +122,8 @@ pub fn run_number(name: &str) -> Option<u64> {
 
 /// A run, read back.
 pub struct Run {
+    /// Its place: journal offset and next sequence.
+    pub slot: Slot,
     pub segments: BTreeMap<u64, Row>,
     rows: Vec<(u32, std::ops::Range<usize>)>,
     bytes: Vec<u8>,
@@ -126,19 +133,36 @@ impl Run {
     /// Reads a run; `None` when it is not there or not valid.
     pub fn read(disk: &dyn Disk, secret: u32, number: u64) -> Result<Option<Run>> {
         let Ok(file) = disk.open(&run_name(number), false) else { return Ok(None) };
-        let doing = || format!("cannot read {} in {}", run_name(number), disk.describe());
-        let length = file.len().map_err(|error| Error::io(doing(), &error))?;
+        let failed = |error| cannot_read(disk, number, &error);
+        let length = file.len().map_err(failed)?;
         let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-        let read = file.read_at(&mut bytes, 0).map_err(|error| Error::io(doing(), &error))?;
+        let read = file.read_at(&mut bytes, 0).map_err(failed)?;
         bytes.truncate(read);
-        if Slot::decode(&bytes[..bytes.len().min(SLOT)], number)?.is_none() {
+        let Some(slot) = Slot::decode(&bytes[..bytes.len().min(SLOT)], number)? else {
+            return Ok(None);
+        };
+        if slot.role != Role::Run || slot.secret != secret {
             return Ok(None);
         }
-        Run::decode(bytes, seed(secret, number))
+        Run::decode(bytes, slot, seed(secret, number))
     }
 
-    fn decode(bytes: Vec<u8>, seed: u32) -> Result<Option<Run>> {
-        let mut run = Run { segments: BTreeMap::new(), rows: Vec::new(), bytes: Vec::new() };
+    /// Reads only the head of a run.
+    pub fn head(disk: &dyn Disk, number: u64) -> Result<Option<Slot>> {
+        let Ok(file) = disk.open(&run_name(number), false) else { return Ok(None) };
+        let mut bytes = [0; SLOT];
+        let read = file.read_at(&mut bytes, 0);
+        let read = read.map_err(|error| cannot_read(disk, number, &error))?;
+        Slot::decode(&bytes[..read], number)
+    }
+
+    /// Bytes of its file.
+    pub fn length(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn decode(bytes: Vec<u8>, slot: Slot, seed: u32) -> Result<Option<Run>> {
+        let mut run = Run { slot, segments: BTreeMap::new(), rows: Vec::new(), bytes: Vec::new() };
         let (mut at, mut count) = (SLOT, 0);
         loop {
             let Some(head) = Head::decode(bytes.get(at..).unwrap_or(&[]), at as u64, seed)? else {
@@ -171,18 +195,26 @@ impl Run {
     }
 }
 
+fn cannot_read(disk: &dyn Disk, number: u64, error: &std::io::Error) -> Error {
+    Error::io(format!("cannot read {} in {}", run_name(number), disk.describe()), error)
+}
+
 impl Journal {
-    /// Keeps the rows frozen at the roll just made; a helper, or the next roll, writes them.
-    pub(super) fn freeze_run(&self, rows: Rows, tail: &Tail) {
-        let number = rows.number;
-        let slot = Slot { number, ..self.slot_of(&tail.segment, tail, Role::Run) };
-        self.run.lock().freeze(rows, slot);
+    /// Keeps the rows frozen at the first frame of the segment with this head; a helper, or a later roll,
+    /// writes them.
+    pub(super) fn freeze_run(&self, rows: Rows, slot: Slot) {
+        self.run.lock().freeze(rows, Slot { role: Role::Run, ..slot });
     }
 
     /// Makes the frozen run durable and returns the number of the newest durable one, 0 = none.
+    ///
+    /// A run whose place is not durable yet waits: an open believes a run without asking whether what it
+    /// stands for reached the disk.
     pub(super) fn settle_run(&self) -> Result<u64> {
         let mut job = self.run.lock();
-        if let Some((mut rows, slot)) = job.frozen.take() {
+        let durable = self.durable_offset();
+        let ready = job.frozen.as_ref().is_some_and(|(_, slot)| slot.first <= durable);
+        if let Some((mut rows, slot)) = job.frozen.take_if(|_| ready) {
             rows.finish();
             if let Err(error) = write(&*self.disk, &rows, &slot) {
                 // The rows are kept: the next try writes the same run.
@@ -191,7 +223,9 @@ impl Journal {
                 job.frozen = Some((rows, slot));
                 return Err(Error::because(error.code(), what, &error));
             }
-            job.previous = job.durable;
+            if job.durable != slot.number {
+                job.previous = job.durable;
+            }
             job.durable = slot.number;
             self.drop_old_runs(slot.number);
         }

@@ -1,16 +1,17 @@
 //! Segment files before and after their use: prepared ahead, kept in reserve, taken back.
 //!
-//! A file is prepared under the name `<n>.new`: allocated, its blocks written, synced. It gets the number it
-//! will have by a rename and a sync of the directory, before anything is written into it; so a file with a
-//! number always has its full length, and a shorter one is damage. From the first roll on, two files of the
+//! A file is prepared under the name `<n>.tmp`: allocated, its blocks written, synced; then it is called
+//! `<n>.new`, so whatever is found under that name later is whole. It gets the number it will have by a rename
+//! and a sync of the directory, before anything is written into it; so a file with a number always has its
+//! full length, and a shorter one is damage. From the first roll on, two files of the
 //! first class are kept back for records that free space (acknowledgements, purges, deletions), so that
 //! consuming works on a full disk. A file given back becomes a spare when its size is still wanted, and is
 //! removed otherwise.
 
 use super::{Journal, Options, Segment, file_name};
-use crate::disk::{Disk, File};
-use crate::error::{Error, Result};
-use std::sync::Arc;
+use crate::disk::Disk;
+use crate::error::{Code, Error, Result};
+use crate::limits;
 
 /// What an append is for, and so what it may use up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,15 +42,57 @@ const RESERVE: usize = 2;
 /// Spares kept for the next preparations; more are removed.
 const POOL: usize = 2;
 
+/// How the name of a file ends that is not prepared yet.
+pub const UNFINISHED: &str = ".tmp";
+
 impl Spares {
-    /// Starts with what an open found: files that are prepared, and the next free number.
-    pub fn found(next_number: u64, prepared: Vec<(String, u64)>) -> Spares {
-        let next_name = prepared.iter().filter_map(|(name, _)| new_number(name)).max();
-        Spares {
-            pool: prepared.into_iter().map(|(name, length)| Spare { name, length }).collect(),
+    /// Starts with what an open found: files that can serve again, their names and lengths, and the next free
+    /// number. `ready` is a file that has its number already. With `rolled`, the reserve is filled first.
+    pub fn found(
+        next_number: u64,
+        files: Vec<(String, u64)>,
+        ready: Option<Segment>,
+        (length, rolled): (u64, bool),
+    ) -> Spares {
+        let next_name = files.iter().filter_map(|(name, _)| new_number(name)).max();
+        let mut spares = Spares {
+            ready,
             next_number,
             next_name: next_name.map_or(0, |n| n + 1),
             ..Spares::default()
+        };
+        for (name, bytes) in files {
+            let kept = rolled && bytes == length && spares.reserve.len() < RESERVE;
+            let list = if kept { &mut spares.reserve } else { &mut spares.pool };
+            list.push(Spare { name, length: bytes });
+        }
+        spares
+    }
+
+    /// Gives files that hold segments nobody counts on any more names that say so, and removes what is too
+    /// many. The segments that took their place must be durable.
+    pub fn disown(&mut self, disk: &dyn Disk) {
+        for at in 0..self.reserve.len() + self.pool.len() {
+            let reserved = self.reserve.len();
+            let held = if at < reserved { &self.reserve[at] } else { &self.pool[at - reserved] };
+            if new_number(&held.name).is_some() {
+                continue;
+            }
+            let (from, to) = (held.name.clone(), self.new_name());
+            // A name that stays is found, and judged in the same way, by the next open.
+            if disk.rename(&from, &to).is_ok() {
+                let held = if at < reserved {
+                    &mut self.reserve[at]
+                } else {
+                    &mut self.pool[at - reserved]
+                };
+                held.name = to;
+            }
+        }
+        while self.pool.len() > POOL {
+            let extra = self.pool.remove(0);
+            // One too many costs space only.
+            let _ = disk.remove(&extra.name);
         }
     }
 
@@ -67,6 +110,28 @@ impl Spares {
             Err(error) => return Err(error),
         };
         self.named(journal, spare)
+    }
+
+    /// A segment of any length to go on with at an open: one that lies about, or a new one.
+    pub fn take_any(&mut self, journal: &Journal) -> Result<Segment> {
+        if let Some(ready) = self.ready.take() {
+            return Ok(ready);
+        }
+        let spare = match self.pool.pop().or_else(|| self.reserve.pop()) {
+            Some(spare) => spare,
+            None => self.fill(journal, journal.options.segment_first)?,
+        };
+        self.named(journal, spare)
+    }
+
+    /// Takes back a segment that was not begun after all.
+    pub fn untake(&mut self, segment: Segment) {
+        self.ready = Some(segment);
+    }
+
+    /// Removes a file that is held for later, to make room on a full disk; false when there is none.
+    pub fn shrink(&mut self, disk: &dyn Disk) -> bool {
+        self.pool.pop().is_some_and(|spare| disk.remove(&spare.name).is_ok())
     }
 
     /// Prepares the next segment and the reserve; done ahead by the helper.
@@ -90,8 +155,10 @@ impl Spares {
     }
 
     /// Takes the file of a reclaimed segment back.
-    pub fn give_back(&mut self, disk: &dyn Disk, name: String, length: u64) -> Result<()> {
-        if self.pool.len() >= POOL {
+    pub fn give_back(&mut self, journal: &Journal, name: String, length: u64) -> Result<()> {
+        let disk = &*journal.disk;
+        let missing = self.reserve.len() < RESERVE && length == journal.options.segment_first;
+        if !missing && self.pool.len() >= POOL {
             return disk
                 .remove(&name)
                 .map_err(|error| Error::io(format!("cannot remove {name}"), &error));
@@ -99,7 +166,8 @@ impl Spares {
         let to = self.new_name();
         disk.rename(&name, &to)
             .map_err(|error| Error::io(format!("cannot rename {name}"), &error))?;
-        self.pool.push(Spare { name: to, length });
+        let list = if missing { &mut self.reserve } else { &mut self.pool };
+        list.push(Spare { name: to, length });
         Ok(())
     }
 
@@ -120,13 +188,22 @@ impl Spares {
         if let Some(at) = self.pool.iter().position(fits) {
             return Ok(self.pool.swap_remove(at));
         }
-        let name = self.new_name();
-        let made = make(&*journal.disk, &name, length);
-        if made.is_err() {
-            // Whatever is left of it is no data; a later open removes it when this fails, too.
-            let _ = journal.disk.remove(&name);
+        loop {
+            let name = self.new_name();
+            match make(&*journal.disk, &name, length) {
+                Ok(()) => return Ok(Spare { name, length }),
+                Err(error) if error.code() != Code::NoSpace => return Err(error),
+                Err(error) => {
+                    // On a full disk a file that is too large will do, and one too small makes room.
+                    if let Some(at) = self.pool.iter().position(|spare| spare.length >= length) {
+                        return Ok(self.pool.swap_remove(at));
+                    }
+                    if !self.shrink(&*journal.disk) {
+                        return Err(error);
+                    }
+                }
+            }
         }
-        made.map(|()| Spare { name, length })
     }
 
     fn named(&mut self, journal: &Journal, spare: Spare) -> Result<Segment> {
@@ -142,14 +219,22 @@ impl Spares {
     }
 }
 
-/// Makes a file of `length` written, synced bytes.
+/// Makes a file of `length` written, synced bytes under this name.
 pub fn make(disk: &dyn Disk, name: &str, length: u64) -> Result<()> {
+    let unfinished = format!("{}{UNFINISHED}", name.trim_end_matches(".new"));
     let doing =
-        |what: &str| format!("cannot {what} {name} of {length} bytes in {}", disk.describe());
-    let file: Arc<dyn File> =
-        disk.create(name).map_err(|error| Error::io(doing("create"), &error))?;
-    file.allocate(length).map_err(|error| Error::io(doing("allocate"), &error))?;
-    file.sync().map_err(|error| Error::io(doing("sync"), &error))
+        |what: &str| format!("cannot {what} {unfinished} of {length} bytes in {}", disk.describe());
+    let fill = || {
+        let file = disk.create(&unfinished).map_err(|error| Error::io(doing("create"), &error))?;
+        file.allocate(length).map_err(|error| Error::io(doing("allocate"), &error))?;
+        file.sync().map_err(|error| Error::io(doing("sync"), &error))?;
+        let renamed = disk.rename(&unfinished, name);
+        renamed.map_err(|error| Error::io(doing("finish"), &error))
+    };
+    fill().inspect_err(|_| {
+        // Whatever is left of it is no data; a later open removes it when this fails, too.
+        let _ = disk.remove(&unfinished);
+    })
 }
 
 /// The number in the name of a prepared file.
@@ -168,6 +253,6 @@ impl Options {
         while length < need {
             length *= 4;
         }
-        length
+        length.min(limits::SEGMENT_BYTES_MAX)
     }
 }

@@ -1,14 +1,15 @@
 //! What lies in a store's directory before anything is believed: segments begun, files prepared, runs.
 //!
 //! A segment that begins at or behind the first offset of a later one was superseded by it and is no part of
-//! the journal any more. A numbered file always has its full length, a power of two; a shorter one is damage.
+//! the journal any more. A numbered file always has its full length, a power of two; another length is damage,
+//! and so is a segment of another store.
 
 use super::run::run_number;
 use super::slot::{FRAMES_AT, Role, SLOT, Slot};
-use super::spare::new_number;
+use super::spare::{UNFINISHED, new_number};
 use super::{Segment, file_name, file_number};
 use crate::disk::Disk;
-use crate::error::{Code, Error, Result};
+use crate::error::{Error, Result};
 use crate::limits;
 use crate::sync::AtomicU64;
 use std::sync::Arc;
@@ -33,8 +34,12 @@ pub struct Survey {
     pub blank: Vec<Segment>,
     pub runs: Vec<u64>,
     pub next_number: u64,
+    /// Files of a preparation that was interrupted.
+    pub leftovers: Vec<String>,
     pub foreign: Vec<String>,
     pub segments: usize,
+    /// Journal offsets of files that are not as they were written.
+    pub damage: Option<(u64, u64)>,
 }
 
 pub fn survey(disk: &dyn Disk) -> Result<Survey> {
@@ -46,8 +51,10 @@ pub fn survey(disk: &dyn Disk) -> Result<Survey> {
         blank: Vec::new(),
         runs: Vec::new(),
         next_number: 1,
+        leftovers: Vec::new(),
         foreign: Vec::new(),
         segments: 0,
+        damage: None,
     };
     for name in names {
         if let Some(number) = file_number(&name) {
@@ -55,16 +62,19 @@ pub fn survey(disk: &dyn Disk) -> Result<Survey> {
             found.next_number = found.next_number.max(number + 1);
             found.add(disk, number)?;
         } else if let Some(number) = run_number(&name) {
+            found.next_number = found.next_number.max(number + 1);
             found.runs.push(number);
         } else if new_number(&name).is_some() {
             found.add_spare(disk, name)?;
+        } else if name.ends_with(UNFINISHED) {
+            found.leftovers.push(name);
         } else if name != "lock" && name != "key" && !name.ends_with(".cut") {
             found.foreign.push(name);
         }
     }
     found.runs.sort_unstable();
     found.chain.sort_unstable_by_key(|begun| begun.segment.number);
-    found.one_store(disk)?;
+    found.one_store();
     found.supersede();
     Ok(found)
 }
@@ -85,16 +95,17 @@ impl Survey {
         }
         let of = |role| slots.iter().flatten().find(|slot| slot.role == role).copied();
         let (marked, sealed) = (of(Role::Marked), of(Role::Sealed));
-        let short = !length.is_power_of_two() || length < limits::SEGMENT_BYTES_MIN;
+        let whole = length.is_power_of_two() && length >= limits::SEGMENT_BYTES_MIN;
         let slot = of(Role::Begun).or(marked).or(sealed);
-        if short || slot.is_some_and(|slot| slot.length != length) {
-            let text = format!("{name} in {} has {length} bytes, it was cut", disk.describe());
-            let first = slot.map_or(0, |slot| slot.first);
-            return Err(Error::new(Code::Corrupt, text).over(first, u64::MAX));
+        if !whole || slot.is_some_and(|slot| slot.length != length) {
+            self.damaged(slot.map_or(0, |slot| slot.first));
         }
+        let length = slot.map_or(length, |slot| slot.length);
         let mut segment = Segment::prepared(number, length, file);
         let Some(mut slot) = slot else {
-            self.blank.push(segment);
+            if whole {
+                self.blank.push(segment);
+            }
             return Ok(());
         };
         slot.role = Role::Begun;
@@ -114,17 +125,20 @@ impl Survey {
         Ok(())
     }
 
-    /// All segments must belong to one store.
-    fn one_store(&self, disk: &dyn Disk) -> Result<()> {
-        let Some(newest) = self.chain.last() else { return Ok(()) };
-        for begun in &self.chain {
-            if begun.slot.store != newest.slot.store || begun.slot.secret != newest.slot.secret {
-                let name = file_name(begun.segment.number);
-                let text = format!("{name} in {} belongs to another store", disk.describe());
-                return Err(Error::new(Code::Corrupt, text).over(begun.slot.first, u64::MAX));
-            }
+    fn damaged(&mut self, from: u64) {
+        let from = self.damage.map_or(from, |(known, _)| known.min(from));
+        self.damage = Some((from, u64::MAX));
+    }
+
+    /// All segments must belong to one store: the one most of them belong to.
+    fn one_store(&mut self) {
+        let of = |begun: &Begun| (begun.slot.store, begun.slot.secret);
+        let count = |id| self.chain.iter().filter(|begun| of(begun) == id).count();
+        let Some(id) = self.chain.iter().map(of).max_by_key(|id| count(*id)) else { return };
+        if count(id) < self.chain.len() {
+            self.chain.retain(|begun| of(begun) == id);
+            self.damaged(0);
         }
-        Ok(())
     }
 
     fn supersede(&mut self) {
@@ -147,12 +161,13 @@ impl Survey {
     pub fn limit(&self, at: usize) -> u64 {
         let begun = &self.chain[at];
         let limit = begun.segment.limit() & !7;
+        let limit = begun.sealed.map_or(limit, |sealed| sealed.end.min(limit));
         self.chain.get(at + 1).map_or(limit, |next| next.slot.first.min(limit))
     }
 
-    /// The file a sealed segment names as the next, where it was never begun or its head is lost.
-    pub fn blank_successor(&self, at: usize) -> Option<&Segment> {
-        let successor = self.chain[at].sealed?.successor;
+    /// The file the last segment names as the next, which was never begun or lost its head.
+    pub fn blank_successor(&self) -> Option<&Segment> {
+        let successor = self.chain.last()?.sealed?.successor;
         self.blank.iter().find(|segment| segment.number == successor)
     }
 }

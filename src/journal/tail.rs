@@ -5,6 +5,7 @@
 //! the next prepared segment begun. A roll freezes the store's state as it is at the new segment's first
 //! frame, and waits until the state frozen at the roll before is durable, so an open replays two segments.
 
+use super::assemble::clear;
 use super::format::{EARLY, HEAD, Head, LAST, Type, body_sum, frame_bytes, watermark};
 use super::index::{Flat, Sealed};
 use super::run::Rows;
@@ -79,8 +80,15 @@ pub struct Tail {
     pub next: u64,
     pub epoch: u32,
     pub incarnation: [u8; 16],
+    /// Whether this open has begun a life; until then frames would be those of the last one.
     pub begun: bool,
+    /// Whether the life in force hands out positions before they are durable.
     pub early: bool,
+    /// Whether the last life may have handed out positions that are lost: until an epoch says so, a new life
+    /// carries the same flag.
+    pub owes: bool,
+    /// Whether nothing was appended since the open.
+    pub untouched: bool,
     pub index: Flat,
     pub table: BTreeMap<u64, Row>,
     pub run: u64,
@@ -107,6 +115,7 @@ impl Tail {
     }
 
     fn put_frame(&mut self, head: Head, parts: &[&[u8]]) {
+        self.untouched = false;
         let bytes = head.encode(self.end, self.seed());
         self.pending.extend_from_slice(&bytes);
         for part in parts {
@@ -177,7 +186,7 @@ impl Journal {
         }
         self.make_room(&mut tail, frames, records.len(), space, freeze)?;
         if !tail.begun {
-            self.begin_life(&mut tail, 0)?;
+            self.begin_life(&mut tail, false)?;
         }
         let sequence = tail.next;
         for (index, record) in records.iter().enumerate() {
@@ -205,27 +214,17 @@ impl Journal {
     }
 
     /// Draws the incarnation of this open and writes its frame.
-    fn begin_life(&self, tail: &mut Tail, flags: u8) -> Result<()> {
+    fn begin_life(&self, tail: &mut Tail, early: bool) -> Result<()> {
         let mut incarnation = [0; 16];
         let doing = || format!("cannot draw an incarnation for {}", self.disk.describe());
         self.disk.random(&mut incarnation).map_err(|error| Error::io(doing(), &error))?;
-        let frame = Head {
-            length: 16,
-            kind: Type::Incarnation,
-            flags,
-            transaction: 0,
-            sequence: 0,
-            time_ms: 0,
-            queue: 0,
-            index: 0,
-            body_sum: body_sum(&[&incarnation]),
-        };
-        tail.put_frame(frame, &[&incarnation]);
+        let early = early || tail.owes;
+        tail.put_local(Type::Incarnation, if early { EARLY } else { 0 }, 0, &incarnation);
         tail.incarnation = incarnation;
         let (at, seed) = (tail.used(), tail.seed());
         tail.index.live(at, seed);
         tail.begun = true;
-        tail.early = flags & EARLY != 0;
+        tail.early = early;
         Ok(())
     }
 
@@ -233,15 +232,18 @@ impl Journal {
     pub fn hand_out_early(&self) -> Result<()> {
         let appended = {
             let mut tail = self.tail.lock();
+            if tail.closed {
+                return Err(self.closed());
+            }
             if tail.begun && tail.early {
                 return Ok(());
             }
             let room = tail.used() + 2 * HEAD as u64 + frame_bytes(tail.index.bytes_with(0)) as u64;
             if room > tail.segment.length {
-                // The next roll begins its segment under a new life; until then commits wait for the sync.
+                // The next roll makes room; until then commits wait for the sync.
                 return Ok(());
             }
-            self.begin_life(&mut tail, EARLY)?;
+            self.begin_life(&mut tail, true)?;
             self.appended.store(tail.end, Ordering::Release);
             Appended { sequence: tail.next - 1, end: tail.end, group: tail.taken + 1 }
         };
@@ -250,7 +252,16 @@ impl Journal {
 
     /// Whether this life may hand out positions before they are durable.
     pub fn is_early(&self) -> bool {
-        self.tail.lock().early
+        let tail = self.tail.lock();
+        tail.begun && tail.early
+    }
+
+    /// Tells the tail that a durable epoch accounts for what earlier lives handed out: the next append begins
+    /// a life without the flag, unless it is asked for again.
+    pub fn settle_epoch(&self) {
+        let mut tail = self.tail.lock();
+        tail.owes = false;
+        tail.begun = tail.begun && !tail.early;
     }
 
     fn make_room(
@@ -297,7 +308,11 @@ impl Journal {
         let now = self.disk.now_ms();
         let filled_ms = now.saturating_sub(tail.segment.began_ms);
         let class = self.options.next_length(tail.segment.length, filled_ms, need);
-        let run = self.settle_run()?;
+        let run = match self.settle_run() {
+            // On a full disk the run waits for room; an open replays more until then.
+            Err(error) if error.code() != Code::NoSpace => return Err(error),
+            run => run.unwrap_or(tail.run),
+        };
         let mut spares = self.spares.lock();
         let taken = match spares.take(self, class, space) {
             Err(error) if error.code() == Code::NoSpace && class > need => {
@@ -307,14 +322,24 @@ impl Journal {
             taken => taken,
         };
         let next = taken.map_err(|error| self.no_room(error))?;
+        if !tail.begun {
+            // The first frame in it is of the last life still, as another file's may be that was here before.
+            if let Err(error) = clear(&next) {
+                spares.untake(next);
+                return Err(error);
+            }
+        }
         drop(spares);
-        tail.run = if run == 0 { tail.run } else { run };
+        tail.run = run;
         self.seal(tail, next.number);
         self.begin(tail, next, now);
-        let mut rows = Rows::new(tail.segment.number, self.secret);
-        rows.table(&tail.table);
-        freeze(&mut rows);
-        self.freeze_run(rows, tail);
+        if !self.run.lock().waits() {
+            let mut rows = Rows::new(tail.segment.number, self.secret);
+            rows.table(&tail.table);
+            freeze(&mut rows);
+            let slot = self.slot_of(&tail.segment, tail, Role::Begun);
+            self.freeze_run(rows, slot);
+        }
         self.work_ahead(tail.segment.length);
         Ok(())
     }
@@ -335,7 +360,10 @@ impl Journal {
         {
             tail.recent.remove(0);
         }
-        tail.put_local(Type::Index, 0, 0, &body);
+        if tail.begun {
+            // Behind a cut lie frames of the last life: one more of them could join up with those.
+            tail.put_local(Type::Index, 0, 0, &body);
+        }
         tail.close_pending();
         let segment = tail.segment.clone();
         let mut slot = self.slot_of(&segment, tail, Role::Sealed);

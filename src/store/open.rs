@@ -184,7 +184,9 @@ fn exists(disk: &dyn Disk) -> Result<bool> {
     if names.iter().any(begun) {
         return Ok(true);
     }
-    if let Some(foreign) = names.iter().find(|name| *name != "lock" && !name.ends_with(".new")) {
+    let left =
+        |name: &String| name == "lock" || [".new", ".tmp"].iter().any(|end| name.ends_with(end));
+    if let Some(foreign) = names.iter().find(|name| !left(name)) {
         let text = format!("{} is not a store: it holds {foreign:?}", disk.describe());
         return Err(Error::new(Code::NotAStore, text));
     }
@@ -214,9 +216,12 @@ fn begin_epoch(journal: &Journal, state: &mut State, recovered: Option<&Recovere
     let body = Change::History(row, GroupId::from_bytes(group)).encode();
     let records = [Record::control(Type::History, 0, &body)];
     let now = journal.disk().now_ms();
+    // A store on a full disk must open, too: the reserve is for that.
     let at =
-        journal.append(&records, Space::Ordinary, now, &mut |rows| State::freeze(state, rows))?;
+        journal.append(&records, Space::Freeing, now, &mut |rows| State::freeze(state, rows))?;
     journal.set_epoch(epoch);
     state.change(Type::History, 0, &body)?;
-    journal.commit(&at)
+    journal.commit(&at)?;
+    journal.settle_epoch();
+    Ok(())
 }

@@ -1,0 +1,402 @@
+//! Putting a journal together: made anew, opened for writing, or looked at.
+//!
+//! Nothing is written before it is sure that the directory is a store, or empty. A creation writes one segment
+//! under another name and renames it; what an interrupted one leaves is cleared by the next. While a store has
+//! no transaction, its segment is named once more at each open: the name may be one of those that only the
+//! page cache knows.
+//!
+//! A segment that was sealed, or cut before a later one, is not written to again: the journal goes on in a
+//! fresh one. There the place of the first frame is cleared and synced before the head says that it counts, so
+//! that no frame the file held before is believed in its stead.
+
+use super::commit::{Gate, Writer};
+use super::helper::Helper;
+use super::recover::{Recovered, Replay};
+use super::replay::{Nobody, Visitor, Walk};
+use super::run::RunJob;
+use super::slot::{FRAMES_AT, Role, SLOT, Slot};
+use super::spare::{Spares, make};
+use super::survey::{Survey, survey};
+use super::tail::{Part, Row, Tail};
+use super::{Journal, Options, Segment, file_name};
+use crate::disk::{Birth, Disk, Lock, LockError};
+use crate::error::{Code, Error, Result};
+use crate::sync::{AtomicU64, Mutex, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// How often somebody who only looks looks again when a writer was faster.
+const LOOKS: usize = 4;
+
+/// The lock of somebody who only looks.
+struct NoLock(u64);
+
+impl Lock for NoLock {
+    fn attempted(&self) -> u64 {
+        self.0
+    }
+    fn done(&self) -> u64 {
+        self.0
+    }
+    fn set_attempted(&self, _: u64) {}
+    fn set_done(&self, _: u64) {}
+    fn release(&self) {}
+}
+
+impl Journal {
+    /// Creates an empty journal and takes its lock. The directory may hold leftovers of a creation that was
+    /// interrupted, and nothing else.
+    pub fn create(disk: Arc<dyn Disk>, options: Options) -> Result<Journal> {
+        let failed =
+            |what: &str, error| Error::io(format!("cannot {what} {}", disk.describe()), &error);
+        disk.create_dir().map_err(|error| failed("create", error))?;
+        let lock = take_lock(&*disk)?;
+        let found = survey(&*disk)?;
+        if lock.done() > 0 && found.segments == 0 {
+            let text = format!("{} has lost its segments", disk.describe());
+            return Err(Error::new(Code::Corrupt, text).over(0, lock.done()));
+        }
+        if found.segments > 0 || !found.foreign.is_empty() {
+            let text = format!("{} is not empty: it is left as it is", disk.describe());
+            return Err(Error::new(Code::NotAStore, text));
+        }
+        let spares = found.spares.iter().map(|(name, _)| name);
+        for name in spares.chain(&found.leftovers) {
+            disk.remove(name).map_err(|error| failed("clear", error))?;
+        }
+        let slot = first_slot(&*disk, options)?;
+        let name = format!("{:016x}.new", 0);
+        make(&*disk, &name, slot.length)?;
+        let file = disk.open(&name, true).map_err(|error| failed("open a file in", error))?;
+        let mut segment = Segment::prepared(1, slot.length, file);
+        segment.began_ms = slot.began_ms;
+        segment.slot = Some(slot);
+        // Nothing is before it, so all before it is durable: with both slots, damage of one sector is harmless.
+        let marked = Slot { role: Role::Marked, ..slot };
+        let head = [slot.encode(), marked.encode()].concat();
+        let begun = segment.file.write_at(&head, 0).and_then(|()| segment.file.sync());
+        begun.map_err(|error| failed("write the first segment of", error))?;
+        disk.rename(&name, &file_name(1)).map_err(|error| failed("name a segment in", error))?;
+        disk.sync_dir().map_err(|error| failed("sync", error))?;
+        let walk = Walk { clean: true, ..Walk::begin(&slot) };
+        let spares = Spares::found(2, Vec::new(), None, (slot.length, false));
+        Ok(assemble(Parts { disk, lock, options, slot, segment, walk, spares, run: (0, 0) }))
+    }
+
+    /// Opens a journal for writing and gives its records to `visitor`.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        options: Options,
+        visitor: &mut dyn Visitor,
+    ) -> Result<(Journal, Recovered)> {
+        let lock = take_lock(&*disk)?;
+        let found = survey(&*disk)?;
+        found.is_store(&*disk, lock.done())?;
+        let mut replay = Replay::run(&*disk, found, lock.done(), u64::MAX, visitor)?;
+        if let Some((from, to)) = replay.recovered.corrupt {
+            let text = format!(
+                "the journal in {} is damaged from offset {from} to {to}; open it for reading",
+                disk.describe()
+            );
+            return Err(Error::new(Code::Corrupt, text).over(from, to));
+        }
+        if replay.recovered.sequence == 0 {
+            name_again(&*disk, &replay.found)?;
+        }
+        replay.settle(&*disk, &*lock)?;
+        let recovered = replay.recovered.clone();
+        let freeze = replay.freeze.take();
+        let journal = replay.into_journal(disk, lock, options)?;
+        if let Some((rows, slot)) = freeze {
+            journal.freeze_run(rows, slot);
+        }
+        Ok((journal, recovered))
+    }
+
+    /// Opens a journal for reading, locked or damaged as it may be: the durable prefix up to the first damage.
+    ///
+    /// Who holds the lock may write meanwhile, so the horizon is found first, with as many looks as it takes
+    /// until two agree; then the records below it are given to `visitor`.
+    pub fn look(disk: Arc<dyn Disk>, visitor: &mut dyn Visitor) -> Result<(Journal, Recovered)> {
+        let mut seen = None;
+        for _ in 0..LOOKS {
+            let now = horizon(&*disk);
+            let settled = match &now {
+                Ok((_, recovered)) => recovered.corrupt.is_none(),
+                Err(error) => error.os_errno() != libc::ENOENT,
+            };
+            let same = match (&seen, &now) {
+                (Some(Ok((before, _))), Ok((now, _))) => before == now,
+                _ => false,
+            };
+            seen = Some(now);
+            if settled || same {
+                break;
+            }
+        }
+        let nothing = || Error::new(Code::Io, format!("cannot read {}", disk.describe()));
+        let (until, first) = seen.unwrap_or_else(|| Err(nothing()))?;
+        let found = survey(&*disk)?;
+        found.is_store(&*disk, until)?;
+        let replay = Replay::run(&*disk, found, until, until, visitor)?;
+        let recovered = Recovered { corrupt: first.corrupt, ..replay.recovered.clone() };
+        let journal = replay.to_look_at(disk, until)?;
+        Ok((journal, recovered))
+    }
+}
+
+/// Up to where somebody who only looks may read, and what a look found.
+fn horizon(disk: &dyn Disk) -> Result<(u64, Recovered)> {
+    let failed = |error| Error::io(format!("cannot read {}", disk.describe()), &error);
+    let done = disk.peek_done().map_err(failed)?.unwrap_or(0);
+    let found = survey(disk)?;
+    found.is_store(disk, done)?;
+    let replay = Replay::run(disk, found, done, u64::MAX, &mut Nobody)?;
+    Ok((replay.known.min(replay.walk.offset), replay.recovered))
+}
+
+/// The head of the first segment of a new store.
+fn first_slot(disk: &dyn Disk, options: Options) -> Result<Slot> {
+    let mut random = [0; 36];
+    let failed = |error| Error::io(format!("cannot draw an id for {}", disk.describe()), &error);
+    disk.random(&mut random).map_err(failed)?;
+    let (mut store, mut incarnation) = ([0; 16], [0; 16]);
+    store.copy_from_slice(&random[..16]);
+    incarnation.copy_from_slice(&random[16..32]);
+    Ok(Slot {
+        role: Role::Begun,
+        secret: super::u32_at(&random, 32),
+        length: options.segment_first,
+        store,
+        number: 1,
+        incarnation,
+        first: 0,
+        next: 1,
+        run: 0,
+        began_ms: disk.now_ms(),
+        chain: 0,
+        epoch: 0,
+        early: false,
+        end: 0,
+        index: 0,
+        expires_ms: 0,
+        successor: 0,
+        chain_end: 0,
+    })
+}
+
+fn take_lock(disk: &dyn Disk) -> Result<Box<dyn Lock>> {
+    disk.lock().map_err(|error| match error {
+        LockError::Held { pid, host } => {
+            let text = format!("{} is open already, by process {pid} on {host}", disk.describe());
+            Error::new(Code::Locked, text)
+        }
+        LockError::Io(error) => Error::io(format!("cannot lock {}", disk.describe()), &error),
+    })
+}
+
+/// Gives the only segment of a store without transactions its name once more, durably.
+fn name_again(disk: &dyn Disk, found: &Survey) -> Result<()> {
+    let failed = |error| Error::io(format!("cannot name a segment in {}", disk.describe()), &error);
+    let [begun] = &found.chain[..] else { return Ok(()) };
+    let name = file_name(begun.segment.number);
+    let free = format!("{:016x}.new", u64::MAX);
+    disk.rename(&name, &free).map_err(failed)?;
+    disk.rename(&free, &name).map_err(failed)?;
+    disk.sync_dir().map_err(failed)
+}
+
+impl Survey {
+    fn is_store(&self, disk: &dyn Disk, done: u64) -> Result<()> {
+        if !self.chain.is_empty() {
+            return Ok(());
+        }
+        let store = disk.describe();
+        if self.segments > 0 || done > 0 {
+            let text = format!("{store} has lost its segments, or their heads are damaged");
+            return Err(Error::new(Code::Corrupt, text).over(0, done));
+        }
+        Err(Error::new(Code::NotAStore, format!("{store} is not a store")))
+    }
+}
+
+impl Replay {
+    fn into_journal(
+        mut self,
+        disk: Arc<dyn Disk>,
+        lock: Box<dyn Lock>,
+        options: Options,
+    ) -> Result<Journal> {
+        let (mut table, ended) = (self.table_before(self.last), self.ended());
+        let (segment, slot) = self.tail_segment()?;
+        if ended && self.walk.offset > segment.first {
+            table.insert(segment.number, self.row(&segment));
+        }
+        let used: BTreeSet<u64> = table.keys().copied().chain([segment.number]).collect();
+        let spares = self.spares(&*disk, &used, (options.segment_first, !table.is_empty()));
+        let parts = Parts {
+            disk,
+            lock,
+            options,
+            slot,
+            segment: segment.clone(),
+            walk: self.walk,
+            spares,
+            run: (self.run, self.previous),
+        };
+        let journal = assemble(parts);
+        let mut tail = journal.tail.lock();
+        tail.table = table;
+        if ended {
+            journal.begin_fresh(&mut tail)?;
+        } else {
+            // Its head may be one that only the page cache knows: the mark goes out with the first group.
+            let marked = journal.slot_of(&tail.segment, &tail, Role::Marked);
+            let part = Part::Slot(tail.segment.clone(), marked);
+            tail.parts.push(part);
+        }
+        drop(tail);
+        journal.spares.lock().disown(&*journal.disk);
+        Ok(journal)
+    }
+
+    /// A journal that is closed already, for somebody who only looks.
+    fn to_look_at(mut self, disk: Arc<dyn Disk>, done: u64) -> Result<Journal> {
+        let table = self.table_before(self.last);
+        let (segment, slot) = self.tail_segment()?;
+        let (options, run) = (Options::default(), (self.run, self.previous));
+        let spares = Spares::found(0, Vec::new(), None, (0, false));
+        let (lock, walk) = (Box::new(NoLock(done)), self.walk);
+        let journal = assemble(Parts { disk, lock, options, slot, segment, walk, spares, run });
+        {
+            let mut tail = journal.tail.lock();
+            tail.table = table;
+            tail.closed = true;
+        }
+        Ok(journal)
+    }
+
+    fn tail_segment(&mut self) -> Result<(Segment, Slot)> {
+        let begun = self.found.chain.get(self.last).map(|begun| begun.segment.clone());
+        let segment = self.fresh.clone().or(begun);
+        let found = segment.and_then(|segment| segment.slot.map(|slot| (segment, slot)));
+        found.ok_or_else(|| Error::new(Code::Corrupt, "the journal has no segment"))
+    }
+
+    /// The table's row of the segment the walk ended in.
+    fn row(&self, segment: &Segment) -> Row {
+        let (first, length, end) = (segment.first, segment.length, self.walk.offset);
+        Row { first, length, end, expires_ms: u64::MAX }
+    }
+
+    /// The files that can serve again: prepared ones, and segments that are no part of the journal any more.
+    fn spares(
+        &mut self,
+        disk: &dyn Disk,
+        used: &BTreeSet<u64>,
+        (length, rolled): (u64, bool),
+    ) -> Spares {
+        for name in &self.found.leftovers {
+            // It costs space only; the next open tries again.
+            let _ = disk.remove(name);
+        }
+        let ready = if self.ended() { self.found.blank_successor().cloned() } else { None };
+        let mut files: BTreeMap<String, u64> = self.found.spares.drain(..).collect();
+        let blank = self.found.blank.iter();
+        for segment in blank.chain(self.found.chain.iter().map(|begun| &begun.segment)) {
+            let taken = ready.as_ref().is_some_and(|ready| ready.number == segment.number);
+            if !used.contains(&segment.number) && !taken {
+                files.insert(file_name(segment.number), segment.length);
+            }
+        }
+        let least = crate::limits::SEGMENT_BYTES_MIN;
+        let sound = |length: &u64| length.is_power_of_two() && *length >= least;
+        let files = files.into_iter().filter(|(_, length)| sound(length)).collect();
+        Spares::found(self.found.next_number, files, ready, (length, rolled))
+    }
+}
+
+/// What a journal is put together from.
+struct Parts {
+    disk: Arc<dyn Disk>,
+    lock: Box<dyn Lock>,
+    options: Options,
+    slot: Slot,
+    segment: Segment,
+    walk: Walk,
+    spares: Spares,
+    run: (u64, u64),
+}
+
+fn assemble(parts: Parts) -> Journal {
+    let Parts { disk, lock, options, slot, segment, walk, spares, run } = parts;
+    let tail = Tail {
+        segment: Arc::new(segment),
+        end: walk.offset,
+        next: walk.next,
+        epoch: walk.chain.epoch(),
+        incarnation: walk.incarnation,
+        begun: false,
+        early: walk.early,
+        owes: walk.early && !walk.clean,
+        untouched: true,
+        index: walk.index,
+        table: BTreeMap::new(),
+        run: run.0,
+        pins: BTreeMap::new(),
+        parts: Vec::new(),
+        pending: Vec::new(),
+        pending_from: walk.offset,
+        touched: Vec::new(),
+        unmarked: None,
+        taken: 0,
+        closed: false,
+        released: Vec::new(),
+        recent: Vec::new(),
+    };
+    Journal {
+        gate: Gate::new(walk.offset, walk.next - 1),
+        writer: Mutex::new(Writer::new(walk.chain)),
+        tail: Mutex::new(tail),
+        spares: Mutex::new(spares),
+        run: Mutex::new(RunJob::found(run.0, run.1)),
+        helper: Mutex::new(Helper::default()),
+        appended: AtomicU64::new(walk.offset),
+        birth: Birth::now(),
+        store: slot.store,
+        secret: slot.secret,
+        disk,
+        lock,
+        options,
+    }
+}
+
+impl Journal {
+    /// Begins a fresh segment at the cut, since the one before is not to be written again, and makes its head
+    /// durable.
+    fn begin_fresh(&self, tail: &mut Tail) -> Result<()> {
+        let next = self.spares.lock().take_any(self)?;
+        clear(&next)?;
+        self.begin(tail, next, self.disk.now_ms());
+        tail.touched.clear();
+        let failed = |error| {
+            Error::io(format!("cannot begin a segment in {}", self.disk.describe()), &error)
+        };
+        for part in std::mem::take(&mut tail.parts) {
+            if let Part::Slot(segment, mut slot) = part {
+                slot.chain = self.writer.lock().chain.value();
+                segment.chain.store(slot.chain, Ordering::Relaxed);
+                segment.file.write_at(&slot.encode(), slot.place()).map_err(failed)?;
+                segment.file.sync().map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Clears the place of the first frame of a prepared segment, durably.
+pub fn clear(next: &Segment) -> Result<()> {
+    let cleared = next.file.write_at(&[0; SLOT], FRAMES_AT).and_then(|()| next.file.sync());
+    let name = file_name(next.number);
+    cleared.map_err(|error| Error::io(format!("cannot clear {name}"), &error))
+}

@@ -1,0 +1,181 @@
+//! Giving the records of a journal back in order: one walk through the frames of its segments.
+//!
+//! A [`Walk`] believes a frame when its sums hold under the life in force and, for a record, when it follows
+//! the one before; it gives a transaction to the [`Visitor`] once its last frame was met. It ends at the first
+//! place that holds anything else. What that place means is decided in `recover`.
+
+use super::Segment;
+use super::chain::Chain;
+use super::format::{CLEAN, EARLY, HEAD, Head, LAST, Type};
+use super::index::Flat;
+use super::run::Rows;
+use super::scan::{Met, Window, look};
+use super::slot::{FRAMES_AT, Slot, seed_of};
+use crate::error::Result;
+use std::collections::BTreeSet;
+
+/// Who gets the records back, in order.
+pub trait Visitor {
+    /// A row of the state run the replay begins with.
+    fn row(&mut self, table: u32, row: &[u8]) -> Result<()>;
+    /// A whole transaction.
+    fn transaction(&mut self, transaction: &Replayed<'_>) -> Result<()>;
+    /// Writes the rows of the state as it is now.
+    fn freeze(&mut self, rows: &mut Rows);
+    /// The queues known so far, for the chain.
+    fn queues(&self) -> Vec<(u32, Vec<u8>)>;
+}
+
+/// A transaction read back.
+pub struct Replayed<'a> {
+    /// Its sequence in the journal.
+    pub sequence: u64,
+    /// When it was committed.
+    pub time_ms: u64,
+    /// Its records: header, and where the body lies in `bytes`.
+    pub records: &'a [(Head, std::ops::Range<usize>)],
+    /// The bytes of all bodies.
+    pub bytes: &'a [u8],
+}
+
+/// A visitor for frames that were given to another one already.
+pub struct Nobody;
+
+impl Visitor for Nobody {
+    fn row(&mut self, _: u32, _: &[u8]) -> Result<()> {
+        Ok(())
+    }
+    fn transaction(&mut self, _: &Replayed<'_>) -> Result<()> {
+        Ok(())
+    }
+    fn freeze(&mut self, _: &mut Rows) {}
+    fn queues(&self) -> Vec<(u32, Vec<u8>)> {
+        Vec::new()
+    }
+}
+
+/// The state of a walk through the segments.
+pub struct Walk {
+    pub offset: u64,
+    pub next: u64,
+    pub incarnation: [u8; 16],
+    pub early: bool,
+    pub clean: bool,
+    pub cut: bool,
+    pub durable: u64,
+    pub index: Flat,
+    pub chain: Chain,
+    pub records: Vec<(Head, std::ops::Range<usize>)>,
+    pub bytes: Vec<u8>,
+    pub reclaimed: BTreeSet<u64>,
+    pub read: u64,
+}
+
+impl Walk {
+    pub fn begin(slot: &Slot) -> Walk {
+        Walk {
+            offset: slot.first,
+            next: slot.next,
+            incarnation: slot.incarnation,
+            early: slot.early,
+            clean: false,
+            cut: false,
+            durable: 0,
+            index: Flat::default(),
+            chain: Chain::new(slot.chain, slot.epoch),
+            records: Vec::new(),
+            bytes: Vec::new(),
+            reclaimed: BTreeSet::new(),
+            read: 0,
+        }
+    }
+
+    /// Walks one segment up to `limit`; stops at the first place that holds no valid frame.
+    pub fn segment(
+        &mut self,
+        segment: &Segment,
+        limit: u64,
+        secret: u32,
+        visitor: &mut dyn Visitor,
+    ) -> Result<()> {
+        self.index = Flat::default();
+        self.index.live(FRAMES_AT, seed_of(&self.incarnation));
+        let mut window = Window::new(segment.file.clone());
+        let mut offset = self.offset;
+        while offset < limit {
+            let seed = seed_of(&self.incarnation);
+            let met = look(&mut window, segment.at(offset), (offset, limit), seed, secret)?;
+            let Met::Frame(head, frame) = met else { break };
+            let end = offset + head.frame_bytes() as u64;
+            if head.kind.is_local() {
+                if !self.records.is_empty() {
+                    break;
+                }
+                self.local(&head, &frame[HEAD..], segment.at(end));
+                self.offset = end;
+            } else if !self.record(&head, frame) {
+                break;
+            } else if head.flags & LAST != 0 {
+                self.whole(segment, visitor)?;
+                self.offset = end;
+            }
+            offset = end;
+        }
+        // A transaction that was not whole is as if it had never been there.
+        self.records.clear();
+        self.bytes.clear();
+        self.chain.drop_open();
+        self.cut = self.offset < limit;
+        self.read += window.read;
+        Ok(())
+    }
+
+    fn local(&mut self, head: &Head, body: &[u8], file_end: u64) {
+        self.clean = head.kind == Type::Watermark && head.flags & CLEAN != 0;
+        match head.kind {
+            Type::Incarnation => {
+                if let Some(incarnation) = body.first_chunk() {
+                    self.incarnation = *incarnation;
+                    self.early = head.flags & EARLY != 0;
+                    self.index.live(file_end, seed_of(incarnation));
+                }
+            }
+            Type::Watermark => self.durable = self.durable.max(head.sequence),
+            Type::Reclaim => {
+                self.reclaimed.insert(head.sequence);
+            }
+            _ => {}
+        }
+    }
+
+    /// Keeps a record until its transaction is whole; false when it does not follow the one before.
+    fn record(&mut self, head: &Head, frame: &[u8]) -> bool {
+        if head.transaction != self.next || head.index as usize != self.records.len() {
+            return false;
+        }
+        self.chain.fold_frame(frame);
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&frame[HEAD..]);
+        self.records.push((*head, start..self.bytes.len()));
+        true
+    }
+
+    fn whole(&mut self, segment: &Segment, visitor: &mut dyn Visitor) -> Result<()> {
+        self.clean = false;
+        let mut at = segment.at(self.offset);
+        for (head, body) in &self.records {
+            if head.kind == Type::Message {
+                let expires = super::body::expires_of(&self.bytes[body.clone()]);
+                self.index.push(head.queue, head.sequence, at, expires);
+            }
+            at += head.frame_bytes() as u64;
+        }
+        let (sequence, time_ms) = (self.next, self.records[0].0.time_ms);
+        let (records, bytes) = (&self.records[..], &self.bytes[..]);
+        visitor.transaction(&Replayed { sequence, time_ms, records, bytes })?;
+        self.records.clear();
+        self.bytes.clear();
+        self.next += 1;
+        Ok(())
+    }
+}
