@@ -15,7 +15,7 @@ use super::recover::{Recovered, Replay};
 use super::replay::{Nobody, Visitor, Walk};
 use super::run::RunJob;
 use super::slot::{FRAMES_AT, Role, SLOT, Slot};
-use super::spare::{Spares, make};
+use super::spare::{Spares, make, new_name};
 use super::survey::{Survey, survey};
 use super::tail::{Part, Row, Tail};
 use super::{Journal, Options, Segment, file_name};
@@ -65,7 +65,7 @@ impl Journal {
             disk.remove(name).map_err(|error| failed("clear", error))?;
         }
         let slot = first_slot(&*disk, options)?;
-        let name = format!("{:016x}.new", 0);
+        let name = new_name(0);
         make(&*disk, &name, slot.length)?;
         let file = disk.open(&name, true).map_err(|error| failed("open a file in", error))?;
         let mut segment = Segment::prepared(1, slot.length, file);
@@ -79,7 +79,7 @@ impl Journal {
         disk.rename(&name, &file_name(1)).map_err(|error| failed("name a segment in", error))?;
         disk.sync_dir().map_err(|error| failed("sync", error))?;
         let walk = Walk { clean: true, ..Walk::begin(&slot) };
-        let spares = Spares::found(2, Vec::new(), None, (slot.length, false));
+        let spares = Spares::found((2, 1), Vec::new(), None, (slot.length, false));
         Ok(assemble(Parts { disk, lock, options, slot, segment, walk, spares, run: (0, 0) }))
     }
 
@@ -200,7 +200,7 @@ fn name_again(disk: &dyn Disk, found: &Survey) -> Result<()> {
     let failed = |error| Error::io(format!("cannot name a segment in {}", disk.describe()), &error);
     let [begun] = &found.chain[..] else { return Ok(()) };
     let name = file_name(begun.segment.number);
-    let free = format!("{:016x}.new", u64::MAX);
+    let free = new_name(found.next_name);
     disk.rename(&name, &free).map_err(failed)?;
     disk.rename(&free, &name).map_err(failed)?;
     disk.sync_dir().map_err(failed)
@@ -265,7 +265,7 @@ impl Replay {
         let table = self.table_before(self.last);
         let (segment, slot) = self.tail_segment()?;
         let (options, run) = (Options::default(), (self.run, self.previous));
-        let spares = Spares::found(0, Vec::new(), None, (0, false));
+        let spares = Spares::found((0, 0), Vec::new(), None, (0, false));
         let (lock, walk) = (Box::new(NoLock(done)), self.walk);
         let journal = assemble(Parts { disk, lock, options, slot, segment, walk, spares, run });
         {
@@ -312,7 +312,12 @@ impl Replay {
         let least = crate::limits::SEGMENT_BYTES_MIN;
         let sound = |length: &u64| length.is_power_of_two() && *length >= least;
         let files = files.into_iter().filter(|(_, length)| sound(length)).collect();
-        Spares::found(self.found.next_number, files, ready, (length, rolled))
+        Spares::found(
+            (self.found.next_number, self.found.next_name),
+            files,
+            ready,
+            (length, rolled),
+        )
     }
 }
 

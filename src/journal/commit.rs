@@ -177,19 +177,31 @@ impl Journal {
         self.commit(&at)
     }
 
-    /// Hands everything appended so far to the files, without a sync: it survives `kill -9`.
+    /// Hands everything appended so far to the files, without a sync: the transaction survives `kill -9`.
     ///
     /// Where a whole segment waits for its sync, and nobody works ahead, the sync is done here: what an open
     /// has to read must not grow with what was never synced.
-    pub fn publish(&self) -> Result<()> {
-        self.poisoned()?;
-        let outcome = self.flush(false);
+    pub fn publish(&self, at: &Appended) -> Result<()> {
+        let outcome = self.poisoned().and_then(|()| self.flush(false).map(|_| ()));
         self.call_ended();
-        outcome?;
+        if outcome.is_err() {
+            return self.outcome_of(at);
+        }
         if self.sync_is_due() && !self.options.helper {
-            return self.commit_all();
+            return self.commit(at);
         }
         Ok(())
+    }
+
+    /// What became of a transaction, once the journal is poisoned.
+    fn outcome_of(&self, at: &Appended) -> Result<()> {
+        let state = self.gate.state.lock();
+        match &state.poisoned {
+            Some(poison) if state.durable < at.end => {
+                Err(self.lost(poison, at.group, state.written_group))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether a segment before the tail is not durable yet.
@@ -208,13 +220,8 @@ impl Journal {
             self.gate.waiting.fetch_add(1, Ordering::Release);
             return;
         }
-        let outcome = match &state.poisoned {
-            Some(poison) if state.durable < at.end => {
-                Err(self.lost(poison, at.group, state.written_group))
-            }
-            _ => Ok(()),
-        };
         drop(state);
+        let outcome = self.outcome_of(at);
         waiter(outcome);
     }
 

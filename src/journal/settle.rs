@@ -13,7 +13,7 @@ use super::format::frame_bytes;
 use super::recover::{Replay, Rest};
 use super::replay::{Nobody, Walk};
 use super::slot::{FRAMES_AT, Role, Slot};
-use super::spare::make;
+use super::spare::{make, new_name};
 use super::{Segment, file_name};
 use crate::disk::{Disk, Lock};
 use crate::error::{Code, Error, Result};
@@ -108,12 +108,8 @@ impl Replay {
         let number = self.found.next_number;
         let to = file_name(number);
         let failed = |error| Error::io(format!("cannot prepare {to}"), &error);
-        let name = format!("{number:016x}.new");
-        let known = |spare: &(String, u64)| spare.0 == name;
-        if self.found.spares.iter().any(known) {
-            disk.remove(&name).map_err(failed)?;
-            self.found.spares.retain(|spare| !known(spare));
-        }
+        let name = new_name(self.found.next_name);
+        self.found.next_name += 1;
         loop {
             match make(disk, &name, length) {
                 Ok(()) => break,

@@ -43,24 +43,18 @@ const RESERVE: usize = 2;
 const POOL: usize = 2;
 
 /// How the name of a file ends that is not prepared yet.
-pub const UNFINISHED: &str = ".tmp";
+const UNFINISHED: &str = ".tmp";
 
 impl Spares {
     /// Starts with what an open found: files that can serve again, their names and lengths, and the next free
-    /// number. `ready` is a file that has its number already. With `rolled`, the reserve is filled first.
+    /// numbers of a segment and of a name. `ready` is a file that has its number already. With `rolled`, the reserve is filled first.
     pub fn found(
-        next_number: u64,
+        (next_number, next_name): (u64, u64),
         files: Vec<(String, u64)>,
         ready: Option<Segment>,
         (length, rolled): (u64, bool),
     ) -> Spares {
-        let next_name = files.iter().filter_map(|(name, _)| new_number(name)).max();
-        let mut spares = Spares {
-            ready,
-            next_number,
-            next_name: next_name.map_or(0, |n| n + 1),
-            ..Spares::default()
-        };
+        let mut spares = Spares { ready, next_number, next_name, ..Spares::default() };
         for (name, bytes) in files {
             let kept = rolled && bytes == length && spares.reserve.len() < RESERVE;
             let list = if kept { &mut spares.reserve } else { &mut spares.pool };
@@ -173,7 +167,7 @@ impl Spares {
 
     fn new_name(&mut self) -> String {
         self.next_name += 1;
-        format!("{:016x}.new", self.next_name - 1)
+        new_name(self.next_name - 1)
     }
 
     fn take_reserve(&mut self, length: u64) -> Option<Spare> {
@@ -237,10 +231,24 @@ pub fn make(disk: &dyn Disk, name: &str, length: u64) -> Result<()> {
     })
 }
 
+/// The name of a prepared file.
+pub fn new_name(number: u64) -> String {
+    format!("{number:016x}.new")
+}
+
 /// The number in the name of a prepared file.
 pub fn new_number(name: &str) -> Option<u64> {
-    let hex = name.strip_suffix(".new")?;
-    (hex.len() == 16).then(|| u64::from_str_radix(hex, 16).ok())?
+    number_in(name.strip_suffix(".new")?)
+}
+
+/// The number in the name of a file whose preparation was interrupted.
+pub fn unfinished_number(name: &str) -> Option<u64> {
+    number_in(name.strip_suffix(UNFINISHED)?)
+}
+
+fn number_in(hex: &str) -> Option<u64> {
+    let number = (hex.len() == 16).then(|| u64::from_str_radix(hex, 16).ok())?;
+    number.filter(|number| *number < u64::MAX)
 }
 
 impl Options {

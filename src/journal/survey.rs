@@ -6,7 +6,7 @@
 
 use super::run::run_number;
 use super::slot::{FRAMES_AT, Role, SLOT, Slot};
-use super::spare::{UNFINISHED, new_number};
+use super::spare::{new_number, unfinished_number};
 use super::{Segment, file_name, file_number};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
@@ -34,6 +34,8 @@ pub struct Survey {
     pub blank: Vec<Segment>,
     pub runs: Vec<u64>,
     pub next_number: u64,
+    /// The next free number of a file being prepared.
+    pub next_name: u64,
     /// Files of a preparation that was interrupted.
     pub leftovers: Vec<String>,
     pub foreign: Vec<String>,
@@ -51,6 +53,7 @@ pub fn survey(disk: &dyn Disk) -> Result<Survey> {
         blank: Vec::new(),
         runs: Vec::new(),
         next_number: 1,
+        next_name: 0,
         leftovers: Vec::new(),
         foreign: Vec::new(),
         segments: 0,
@@ -64,9 +67,11 @@ pub fn survey(disk: &dyn Disk) -> Result<Survey> {
         } else if let Some(number) = run_number(&name) {
             found.next_number = found.next_number.max(number + 1);
             found.runs.push(number);
-        } else if new_number(&name).is_some() {
+        } else if let Some(number) = new_number(&name) {
+            found.next_name = found.next_name.max(number + 1);
             found.add_spare(disk, name)?;
-        } else if name.ends_with(UNFINISHED) {
+        } else if let Some(number) = unfinished_number(&name) {
+            found.next_name = found.next_name.max(number + 1);
             found.leftovers.push(name);
         } else if name != "lock" && name != "key" && !name.ends_with(".cut") {
             found.foreign.push(name);

@@ -206,7 +206,7 @@ impl Core {
     pub fn finish(&self, staged: &Staged) -> Result<Commit> {
         let Some(appended) = &staged.appended else { return Ok(staged.commit()) };
         match staged.level {
-            Level::Process if self.journal.is_early() => self.journal.publish()?,
+            Level::Process if self.journal.is_early() => self.journal.publish(appended)?,
             _ => self.journal.commit(appended)?,
         }
         Ok(staged.commit())

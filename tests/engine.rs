@@ -1,0 +1,31 @@
+//! The engine under damage, crashes, faults and chance, on the model disk.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `oracle` | what a client was told, and whether a store may be what it is |
+//! | `work` | the workloads the tiers have in common |
+//! | `damage` | T2: every truncation and every flipped bit |
+//! | `crash` | T3: a stop at every operation, a cut of every kind |
+//! | `fault` | T4: every disk call fails |
+//! | `model` | T1: random operations against a model in memory |
+//! | `open` | what an open costs, who may open what |
+//!
+//! Everything here is harness; nothing of it is shipped. Every random test prints its seed, every tier prints
+//! how many cases it ran and fails below its minimum.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "engine/crash.rs"]
+mod crash;
+#[path = "engine/damage.rs"]
+mod damage;
+#[path = "engine/fault.rs"]
+mod fault;
+#[path = "engine/model.rs"]
+mod model;
+#[path = "engine/open.rs"]
+mod open;
+#[path = "engine/oracle.rs"]
+mod oracle;
+#[path = "engine/work.rs"]
+mod work;

@@ -1,0 +1,681 @@
+//! What a client was told, and whether a store found later may be what it is.
+//!
+//! A [`Client`] is one thread, so its transactions have an order, and a store after a crash must be what a
+//! prefix of them adds up to: everything confirmed is in it, a transaction is in it as a whole or not at all,
+//! and nothing that was refused is. A [`Model`] is such a state; the client keeps one after every transaction.
+//!
+//! Beyond that: a position never means two transactions, also over lost ones; a token of a lost transaction is
+//! never confirmed; a message that was handed out was durable; an open after an open finds the same; and a
+//! store that was opened takes a put that a power cut does not take away.
+
+use repliq::disk::model::{Cut, ModelDisk};
+use repliq::{
+    Code, Commit, Consumer, ConsumerOptions, Error, From, Level, Message, Position, Queue, Result,
+    Store, StoreOptions, Token,
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The bytes of a message.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Bytes(Arc<Vec<u8>>);
+
+impl std::ops::Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Bytes {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = self.0.get(..7).unwrap_or(&self.0);
+        write!(out, "{} ({} bytes)", String::from_utf8_lossy(name), self.0.len())
+    }
+}
+
+/// A queue as it must be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueueModel {
+    /// Sequence of the next message.
+    pub next: u64,
+    /// All messages ever put.
+    pub messages: BTreeMap<u64, Bytes>,
+    /// All up to here is gone.
+    pub purged: u64,
+    /// Puts and receives are refused.
+    pub paused: bool,
+    /// What each consumer has acknowledged.
+    pub consumers: BTreeMap<String, BTreeSet<u64>>,
+    /// Messages that were of no use to anybody at some time, so that they may be gone for good.
+    pub ghosts: BTreeSet<u64>,
+}
+
+/// A store as it must be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Model {
+    pub queues: BTreeMap<String, QueueModel>,
+}
+
+impl QueueModel {
+    fn new() -> QueueModel {
+        QueueModel { next: 1, ..QueueModel::default() }
+    }
+
+    /// Whether a browse shows the message.
+    fn shown(&self, sequence: u64) -> bool {
+        let consumed = !self.consumers.is_empty()
+            && self.consumers.values().all(|acked| acked.contains(&sequence));
+        sequence > self.purged && !consumed
+    }
+
+    /// Notes what may be reclaimed from now on.
+    fn age(&mut self) {
+        let gone: Vec<u64> = self.messages.keys().copied().filter(|s| !self.shown(*s)).collect();
+        self.ghosts.extend(gone);
+    }
+
+    /// The next messages for a consumer that was just opened.
+    pub fn waiting(&self, consumer: &str, max: usize) -> Vec<(u64, Bytes)> {
+        let acked = &self.consumers[consumer];
+        let open = self.messages.range(self.purged + 1..);
+        let open = open.filter(|(sequence, _)| !acked.contains(sequence));
+        open.take(max).map(|(sequence, bytes)| (*sequence, bytes.clone())).collect()
+    }
+
+    fn floor(&self, consumer: &str) -> u64 {
+        let acked = &self.consumers[consumer];
+        (1..).find(|sequence| !acked.contains(sequence)).unwrap_or(1) - 1
+    }
+}
+
+impl Model {
+    pub fn queue(&mut self, name: &str) -> &mut QueueModel {
+        self.queues.entry(name.to_string()).or_insert_with(QueueModel::new)
+    }
+
+    pub fn put(&mut self, queue: &str, payloads: &[Bytes]) {
+        let queue = self.queue(queue);
+        for payload in payloads {
+            queue.messages.insert(queue.next, payload.clone());
+            queue.next += 1;
+        }
+    }
+
+    pub fn ack(&mut self, queue: &str, consumer: &str, sequences: &[u64]) {
+        let queue = self.queue(queue);
+        if let Some(acked) = queue.consumers.get_mut(consumer) {
+            acked.extend(sequences);
+        }
+        queue.age();
+    }
+
+    pub fn purge(&mut self, name: &str) {
+        let queue = self.queue(name);
+        queue.purged = queue.next - 1;
+        for acked in queue.consumers.values_mut() {
+            acked.extend(1..queue.next);
+        }
+        queue.age();
+    }
+}
+
+/// A store as it was found, in the words of the model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed {
+    queues: BTreeMap<String, Seen>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Seen {
+    next: u64,
+    paused: bool,
+    floors: BTreeMap<String, u64>,
+    shown: BTreeMap<u64, Bytes>,
+}
+
+/// Looks at everything a store shows.
+pub fn observe(store: &Store) -> Result<Observed> {
+    let snapshot = store.snapshot()?;
+    let mut queues = BTreeMap::new();
+    for info in store.queues()? {
+        let mut shown = BTreeMap::new();
+        let mut from = 1;
+        loop {
+            let page = snapshot.browse(info.queue, from, 1000)?;
+            let Some(last) = page.last() else { break };
+            from = last.sequence() + 1;
+            for one in &page {
+                shown.insert(one.sequence(), Bytes(Arc::new(one.payload().to_vec())));
+            }
+        }
+        let floors = info.consumers.iter().map(|one| (one.name.clone(), one.acknowledged));
+        let (next, paused) = (info.next_sequence, info.paused);
+        let seen = Seen { next, paused, floors: floors.collect(), shown };
+        queues.insert(info.name, seen);
+    }
+    Ok(Observed { queues })
+}
+
+impl Observed {
+    /// Whether a store in this state may show this.
+    pub fn fits(&self, model: &Model) -> bool {
+        self.queues.len() == model.queues.len()
+            && self
+                .queues
+                .iter()
+                .all(|(name, seen)| model.queues.get(name).is_some_and(|queue| seen.fits(queue)))
+    }
+
+    /// Whether every message shown is the one that was put there, as far as anybody knows.
+    pub fn is_prefix_of(&self, model: &Model) -> bool {
+        self.queues.iter().all(|(name, seen)| {
+            let Some(queue) = model.queues.get(name) else { return seen.shown.is_empty() };
+            seen.next <= queue.next
+                && seen
+                    .shown
+                    .iter()
+                    .all(|(at, got)| queue.messages.get(at).is_some_and(|put| put[..] == got[..]))
+        })
+    }
+}
+
+impl Seen {
+    fn fits(&self, queue: &QueueModel) -> bool {
+        let floors = queue.consumers.keys().map(|name| (name.clone(), queue.floor(name)));
+        let all_there = queue
+            .messages
+            .keys()
+            .filter(|sequence| queue.shown(**sequence) && !queue.ghosts.contains(sequence))
+            .all(|sequence| self.shown.contains_key(sequence));
+        let all_right = self.shown.iter().all(|(sequence, got)| {
+            queue.shown(*sequence)
+                && queue.messages.get(sequence).is_some_and(|put| put[..] == got[..])
+        });
+        self.next == queue.next
+            && self.paused == queue.paused
+            && self.floors == floors.collect()
+            && all_there
+            && all_right
+    }
+}
+
+/// How a machine ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The process, and with it what was not handed to the files.
+    Kill,
+    /// The power, and with it what was not synced.
+    Power,
+}
+
+/// One thread that uses a store and remembers what it was told.
+pub struct Client {
+    pub disk: ModelDisk,
+    pub options: StoreOptions,
+    pub store: Option<Store>,
+    /// The state after each transaction that may be in the journal; the first is the empty store.
+    steps: Vec<Arc<Model>>,
+    /// Up to this step a power cut takes nothing.
+    durable: usize,
+    /// Up to this step a kill takes nothing.
+    published: usize,
+    tokens: Vec<(Token, usize)>,
+    /// Tokens of transactions that were found to be lost.
+    lost: Vec<Token>,
+    positions: HashMap<Position, u64>,
+    put_in: HashMap<Bytes, usize>,
+    next_id: u64,
+    next_payload: u64,
+    /// A commit was of unknown outcome: until the next open nothing may be confirmed.
+    pub doubtful: bool,
+    /// Every code a call failed with.
+    pub codes: BTreeSet<&'static str>,
+}
+
+/// Options for journals of a few sectors in which nothing works in the background.
+pub fn small(segment: u64) -> StoreOptions {
+    StoreOptions {
+        segment_bytes: segment,
+        segment_bytes_max: segment,
+        helper: false,
+        ..StoreOptions::default()
+    }
+}
+
+impl Client {
+    pub fn new(disk: ModelDisk, options: StoreOptions) -> Client {
+        Client {
+            disk,
+            options,
+            store: None,
+            steps: vec![Arc::default()],
+            durable: 0,
+            published: 0,
+            tokens: Vec::new(),
+            lost: Vec::new(),
+            positions: HashMap::new(),
+            put_in: HashMap::new(),
+            next_id: 0,
+            next_payload: 0,
+            doubtful: false,
+            codes: BTreeSet::new(),
+        }
+    }
+
+    /// The same client before another copy of its disk.
+    pub fn at(&self, disk: ModelDisk) -> Client {
+        Client {
+            disk,
+            options: self.options,
+            store: None,
+            steps: self.steps.clone(),
+            tokens: self.tokens.clone(),
+            lost: self.lost.clone(),
+            positions: self.positions.clone(),
+            put_in: self.put_in.clone(),
+            codes: BTreeSet::new(),
+            ..*self
+        }
+    }
+
+    /// The state as this client knows it.
+    pub fn now(&self) -> &Model {
+        &self.steps[self.steps.len() - 1]
+    }
+
+    fn next(&self) -> Model {
+        self.now().clone()
+    }
+
+    fn the_store(&self) -> Option<Store> {
+        self.store.clone()
+    }
+
+    /// Opens the store; the state must be one it may have after `end`, or as it was after a close.
+    pub fn open(&mut self) -> bool {
+        match Store::open_on(Arc::new(self.disk.clone()), &self.options) {
+            Ok(store) => {
+                self.doubtful = false;
+                self.store = Some(store);
+                true
+            }
+            Err(error) => {
+                self.failed(&error);
+                false
+            }
+        }
+    }
+
+    /// Closes the store; all is durable when that succeeds.
+    pub fn close(&mut self) -> bool {
+        let Some(store) = self.store.take() else { return false };
+        match store.close() {
+            Ok(()) => {
+                assert!(!self.doubtful, "a close succeeded after a commit of unknown outcome");
+                self.durable = self.steps.len() - 1;
+                self.published = self.durable;
+                true
+            }
+            Err(error) => {
+                self.failed(&error);
+                false
+            }
+        }
+    }
+
+    fn failed(&mut self, error: &Error) {
+        let allowed = [
+            Code::Io,
+            Code::NoSpace,
+            Code::Permission,
+            Code::Poisoned,
+            Code::OutcomeUnknown,
+            Code::Paused,
+            Code::NoSuchName,
+            Code::Closed,
+        ];
+        assert!(allowed.contains(&error.code()), "{error:?}");
+        self.codes.insert(error.code().name());
+    }
+
+    /// Notes how a transaction ended that leads to this state.
+    pub fn note(&mut self, model: Model, outcome: Result<Commit>) -> bool {
+        match outcome {
+            Ok(commit) => {
+                assert!(!self.doubtful, "confirmed after an unknown outcome, in the same open");
+                self.push(model);
+                let step = self.steps.len() - 1;
+                self.published = step;
+                if commit.level == Level::Power {
+                    self.durable = step;
+                }
+                self.handed_out(commit.token, step);
+                true
+            }
+            Err(error) => {
+                self.failed(&error);
+                if error.code() == Code::OutcomeUnknown {
+                    self.push(model);
+                    self.doubtful = true;
+                }
+                false
+            }
+        }
+    }
+
+    fn push(&mut self, model: Model) {
+        self.steps.push(Arc::new(model));
+    }
+
+    fn handed_out(&mut self, token: Token, step: usize) {
+        self.next_id += 1;
+        let known = self.positions.insert(token.position(), self.next_id);
+        assert!(known.is_none(), "{:?} means two transactions", token.position());
+        self.tokens.push((token, step));
+    }
+
+    /// Payloads nobody else has, of about these lengths.
+    pub fn payloads(&mut self, lengths: &[usize]) -> Vec<Bytes> {
+        let one = |length: &usize| {
+            self.next_payload += 1;
+            let mut bytes = format!("m{:06}.", self.next_payload).into_bytes();
+            let mut word = self.next_payload;
+            while bytes.len() < *length {
+                word = word.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                bytes.push((word >> 56) as u8);
+            }
+            Bytes(Arc::new(bytes))
+        };
+        lengths.iter().map(one).collect()
+    }
+
+    fn remember(&mut self, payloads: &[Bytes]) {
+        let step = self.steps.len();
+        self.put_in.extend(payloads.iter().map(|bytes| (bytes.clone(), step)));
+    }
+}
+
+/// What a client does. Everything answers whether it was confirmed.
+impl Client {
+    /// The queue of this name; making one is durable with the next commit only.
+    pub fn queue(&mut self, name: &str) -> Option<Queue> {
+        let store = self.the_store()?;
+        match store.queue(name) {
+            Ok(queue) => {
+                if !self.now().queues.contains_key(name) {
+                    let mut model = self.next();
+                    model.queue(name);
+                    self.push(model);
+                }
+                Some(queue)
+            }
+            Err(error) => {
+                self.failed(&error);
+                None
+            }
+        }
+    }
+
+    pub fn put(&mut self, queue: &str, lengths: &[usize], level: Level) -> bool {
+        let Some(number) = self.queue(queue) else { return false };
+        let payloads = self.payloads(lengths);
+        let messages: Vec<Message<'_>> = payloads.iter().map(|one| Message::new(one)).collect();
+        let mut model = self.next();
+        model.put(queue, &payloads);
+        self.remember(&payloads);
+        let Some(store) = self.the_store() else { return false };
+        self.note(model, store.put_at(number, &messages, level))
+    }
+
+    /// Makes a consumer at the oldest message.
+    pub fn consumer(&mut self, queue: &str, name: &str) -> Option<Consumer> {
+        let number = self.queue(queue)?;
+        let store = self.the_store()?;
+        let known = self.now().queues[queue].consumers.contains_key(name);
+        let opened = store.consumer(name, number, &ConsumerOptions::default());
+        if known {
+            return opened.map_err(|error| self.failed(&error)).ok();
+        }
+        let mut model = self.next();
+        model.queue(queue).consumers.insert(name.to_string(), BTreeSet::new());
+        match opened {
+            Ok(consumer) => {
+                self.push(model);
+                self.durable = self.steps.len() - 1;
+                self.published = self.durable;
+                Some(consumer)
+            }
+            Err(error) => {
+                self.failed(&error);
+                if error.code() == Code::OutcomeUnknown {
+                    self.push(model);
+                    self.doubtful = true;
+                }
+                None
+            }
+        }
+    }
+
+    /// What a receive gives must be what waits, and durable.
+    fn received(&mut self, queue: &str, consumer: &str, got: &[repliq::Received], max: usize) {
+        let of = &self.now().queues[queue];
+        let waiting = of.waiting(consumer, usize::MAX);
+        let there = waiting.iter().filter(|(sequence, _)| !of.ghosts.contains(sequence));
+        let must: Vec<u64> = there.take(max).map(|(sequence, _)| *sequence).collect();
+        let mut durable = self.durable;
+        for one in got {
+            let sequence = one.sequence();
+            let put = waiting.iter().find(|(waits, _)| *waits == sequence);
+            let put = put.unwrap_or_else(|| panic!("message {sequence} does not wait in {queue}"));
+            assert_eq!(&put.1[..], one.payload(), "message {sequence} of {queue}");
+            durable = durable.max(self.put_in.get(&put.1).copied().unwrap_or(0));
+        }
+        let sequences: Vec<u64> = got.iter().map(repliq::Received::sequence).collect();
+        assert!(sequences.is_sorted(), "{sequences:?}");
+        if let Some(last) = sequences.last() {
+            let missing = must.iter().find(|one| *one < last && !sequences.contains(one));
+            assert!(missing.is_none(), "{missing:?} was passed over in {queue}: {sequences:?}");
+        }
+        self.durable = durable;
+        self.published = self.published.max(durable);
+    }
+
+    /// Receives with a consumer opened for it; the rest is the caller's.
+    pub fn receive(
+        &mut self,
+        queue: &str,
+        name: &str,
+        max: usize,
+    ) -> Option<(Consumer, Vec<repliq::Received>)> {
+        let consumer = self.consumer(queue, name)?;
+        match consumer.receive(max, Duration::ZERO) {
+            Ok(got) => {
+                self.received(queue, name, &got, max);
+                Some((consumer, got))
+            }
+            Err(error) => {
+                self.failed(&error);
+                None
+            }
+        }
+    }
+
+    /// Receives and acknowledges those of what came that `chosen` says yes to, the last first.
+    pub fn consume(
+        &mut self,
+        queue: &str,
+        name: &str,
+        max: usize,
+        chosen: impl Fn(usize) -> bool,
+    ) -> bool {
+        let Some((consumer, got)) = self.receive(queue, name, max) else { return false };
+        let numbered = got.iter().enumerate().rev().filter(|(at, _)| chosen(*at));
+        let sequences: Vec<u64> = numbered.map(|(_, one)| one.sequence()).collect();
+        if sequences.is_empty() {
+            return true;
+        }
+        let mut model = self.next();
+        model.ack(queue, name, &sequences);
+        self.note(model, consumer.ack(&sequences))
+    }
+
+    /// Moves messages from one queue to others in one transaction.
+    pub fn move_on(
+        &mut self,
+        from: &str,
+        name: &str,
+        max: usize,
+        to: &[&str],
+        level: Level,
+    ) -> bool {
+        let queues: Option<Vec<Queue>> = to.iter().map(|name| self.queue(name)).collect();
+        let Some(queues) = queues else { return false };
+        let Some(consumer) = self.consumer(from, name) else { return false };
+        let Some(store) = self.the_store() else { return false };
+        let session = store.session().map_err(|error| self.failed(&error));
+        let Ok(mut session) = session else { return false };
+        let got = match session.receive(&consumer, max, Duration::ZERO) {
+            Ok(got) => got,
+            Err(error) => {
+                self.failed(&error);
+                return false;
+            }
+        };
+        self.received(from, name, &got, max);
+        let mut model = self.next();
+        let sequences: Vec<u64> = got.iter().map(repliq::Received::sequence).collect();
+        let lengths: Vec<usize> = got.iter().map(|one| one.payload().len()).collect();
+        for (queue, name) in queues.iter().zip(to) {
+            let payloads = self.payloads(&lengths);
+            self.remember(&payloads);
+            model.put(name, &payloads);
+            for payload in &payloads {
+                session.put(*queue, &Message::new(payload)).unwrap();
+            }
+        }
+        if sequences.is_empty() {
+            return true;
+        }
+        model.ack(from, name, &sequences);
+        let outcome = session.commit_at(level);
+        self.note(model, outcome)
+    }
+
+    /// A change of a queue that is there.
+    pub fn change(
+        &mut self,
+        queue: &str,
+        act: impl FnOnce(&Store, Queue) -> Result<Commit>,
+        apply: impl FnOnce(&mut Model),
+    ) -> bool {
+        let Some(number) = self.queue(queue) else { return false };
+        let Some(store) = self.the_store() else { return false };
+        let mut model = self.next();
+        apply(&mut model);
+        self.note(model, act(&store, number))
+    }
+
+    pub fn purge(&mut self, queue: &str) -> bool {
+        self.change(queue, Store::queue_purge, |model| model.purge(queue))
+    }
+
+    pub fn delete_queue(&mut self, queue: &str) -> bool {
+        self.change(queue, Store::queue_delete, |model| {
+            model.queues.remove(queue);
+        })
+    }
+}
+
+/// What a store found after the end of a machine must be.
+impl Client {
+    /// Opens what is left on `disk` and returns the step it is at.
+    ///
+    /// Everything confirmed must be there; what follows is a put that a power cut does not take away, so the
+    /// second open finds the same and that put.
+    pub fn check(&self, disk: &ModelDisk, end: End) -> usize {
+        let opened = Store::open_on(Arc::new(disk.clone()), &self.options);
+        let store = opened.unwrap_or_else(|error| panic!("after {end:?}: {error:?}"));
+        let seen = observe(&store).unwrap_or_else(|error| panic!("cannot be read: {error:?}"));
+        let step = self.step_of(&seen, end);
+        self.check_tokens(&store, step);
+        let queue = store.queue("after").unwrap();
+        let commit = store.put(queue, &[Message::new(b"goes on")]).unwrap();
+        let known = self.positions.get(&commit.token.position());
+        assert!(known.is_none(), "{:?} means two transactions", commit.token.position());
+        let mut model = Model::clone(&self.steps[step]);
+        model.put("after", &[Bytes(Arc::new(b"goes on".to_vec()))]);
+        let cut = disk.power_cut(Cut::Nothing);
+        drop(store);
+        let opened = Store::open_on(Arc::new(cut), &self.options);
+        let store = opened.unwrap_or_else(|error| panic!("a second time: {error:?}"));
+        let seen = observe(&store).unwrap();
+        assert!(seen.fits(&model), "the second open differs: {seen:#?}\nmodel {model:#?}");
+        store.wait("", &[commit.token], Duration::ZERO).unwrap();
+        step
+    }
+
+    fn step_of(&self, seen: &Observed, end: End) -> usize {
+        let least = if end == End::Kill { self.published } else { self.durable };
+        let fitting = (least..self.steps.len()).rev().find(|step| seen.fits(&self.steps[*step]));
+        fitting.unwrap_or_else(|| {
+            let earlier = (0..least).rev().find(|step| seen.fits(&self.steps[*step]));
+            panic!(
+                "after {end:?}: steps {least} to {} are possible, it is {earlier:?}: {seen:#?}\nmust be {:#?}",
+                self.steps.len() - 1,
+                self.steps[least]
+            )
+        })
+    }
+
+    fn check_tokens(&self, store: &Store, step: usize) {
+        for (token, of) in &self.tokens {
+            let answer = store.wait("", std::slice::from_ref(token), Duration::ZERO);
+            if *of <= step {
+                assert!(answer.is_ok(), "{token} is there: {answer:?}");
+                continue;
+            }
+            let code = answer.expect_err("a lost transaction was confirmed").code();
+            assert!(matches!(code, Code::NotFound | Code::Timeout), "{code:?}");
+        }
+        for token in &self.lost {
+            let code = store.wait("", std::slice::from_ref(token), Duration::ZERO);
+            assert!(code.is_err(), "a transaction that was lost came back");
+        }
+    }
+
+    /// Goes on with what is left on `disk` after an end: opens it, and knows what is lost from now on.
+    pub fn go_on(&mut self, disk: ModelDisk, end: End) -> bool {
+        self.store = None;
+        self.disk = disk;
+        if !self.open() {
+            return false;
+        }
+        let Some(store) = self.the_store() else { return false };
+        let seen = match observe(&store) {
+            Err(_) if self.disk.is_stopped() => return false,
+            seen => seen.unwrap_or_else(|error| panic!("cannot be read: {error:?}")),
+        };
+        let step = self.step_of(&seen, end);
+        self.check_tokens(&store, step);
+        self.steps.truncate(step + 1);
+        let (kept, lost) = std::mem::take(&mut self.tokens).into_iter().partition(|t| t.1 <= step);
+        self.tokens = kept;
+        let lost: Vec<(Token, usize)> = lost;
+        self.lost.extend(lost.into_iter().map(|(token, _)| token));
+        (self.durable, self.published) = (step, step);
+        true
+    }
+
+    /// Forgets what only a kill would have left.
+    pub fn power_was_cut(&mut self) {
+        self.published = self.durable;
+    }
+}
+
+/// Where a consumer begins that must not depend on what was reclaimed.
+pub fn from_now() -> ConsumerOptions {
+    ConsumerOptions { from: From::Now, ..ConsumerOptions::default() }
+}
