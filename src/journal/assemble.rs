@@ -138,8 +138,9 @@ impl Journal {
         let (until, first) = seen.unwrap_or_else(|| Err(nothing()))?;
         let found = survey(&*disk)?;
         found.is_store(&*disk, until)?;
-        let replay = Replay::run(&*disk, found, until, until, visitor)?;
-        let recovered = Recovered { corrupt: first.corrupt, ..replay.recovered.clone() };
+        let mut replay = Replay::run(&*disk, found, until, until, visitor)?;
+        replay.recovered.corrupt = first.corrupt;
+        let recovered = replay.recovered.clone();
         let journal = replay.to_look_at(disk, until)?;
         Ok((journal, recovered))
     }
@@ -262,7 +263,13 @@ impl Replay {
 
     /// A journal that is closed already, for somebody who only looks.
     fn to_look_at(mut self, disk: Arc<dyn Disk>, done: u64) -> Result<Journal> {
-        let table = self.table_before(self.last);
+        let mut table = self.table_before(self.last);
+        if self.recovered.corrupt.is_some() {
+            // Behind the damage it may stand that they were given back; what is there can be read.
+            let there: BTreeSet<u64> =
+                self.found.chain.iter().map(|begun| begun.segment.number).collect();
+            table.retain(|number, _| there.contains(number));
+        }
         let (segment, slot) = self.tail_segment()?;
         let (options, run) = (Options::default(), (self.run, self.previous));
         let spares = Spares::found((0, 0), Vec::new(), None, (0, false));

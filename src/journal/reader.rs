@@ -122,7 +122,7 @@ impl Journal {
             }
             if cursor.loaded.as_ref().is_none_or(|loaded| loaded.0 != number) {
                 let Some(sealed) = self.sealed_index(number)? else { continue };
-                let file = self.open_segment(number)?;
+                let file = self.open_segment(number, (row.first, row.end))?;
                 cursor.loaded = Some((number, sealed, file, row.first));
             }
             let Some((_, sealed, file, first)) = &cursor.loaded else { continue };
@@ -149,10 +149,12 @@ impl Journal {
         }
     }
 
-    fn open_segment(&self, number: u64) -> Result<Arc<dyn File>> {
+    fn open_segment(&self, number: u64, (first, end): (u64, u64)) -> Result<Arc<dyn File>> {
         let name = file_name(number);
-        let failed = |error| Error::io(format!("cannot open {name}"), &error);
-        self.disk.open(&name, false).map_err(failed)
+        self.disk.open(&name, false).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => self.damaged(number, first, end),
+            _ => Error::io(format!("cannot open {name}"), &error),
+        })
     }
 
     /// The index of a sealed segment; `None` when the segment is gone.
@@ -174,7 +176,7 @@ impl Journal {
     }
 
     fn load_index(&self, number: u64, first: u64, end: u64) -> Result<Sealed> {
-        let file = self.open_segment(number)?;
+        let file = self.open_segment(number, (first, end))?;
         let failed = |error| Error::io(format!("cannot read {}", file_name(number)), &error);
         let mut head = [0; FRAMES_AT as usize];
         let read = file.read_at(&mut head, 0).map_err(failed)?;
@@ -202,7 +204,7 @@ impl Journal {
         bytes.truncate(read);
         // The index is seeded by the last life of its segment, which only it names: the sum of the body and
         // the places it leads to, which are checked frame by frame, are enough.
-        if read < HEAD || bytes[4] != Type::Index as u8 {
+        if read < length || read < HEAD || bytes[4] != Type::Index as u8 {
             return Ok(None);
         }
         let body_length = super::u32_at(&bytes, 0) as usize;

@@ -1,1 +1,295 @@
-//! x
+//! T2: every truncation and every flipped bit of a journal that holds every kind of record, and sectors and
+//! segments zeroed, doubled, swapped, stale or foreign.
+//!
+//! Per case, one of these: the store opens and shows everything; it opens, and a read says CORRUPT; it does
+//! not open, CORRUPT or VERSION, and opens for reading and shows a prefix. Never other bytes than were put,
+//! never less without a word, never a panic.
+
+use crate::oracle::{Client, Model, observe, small};
+use crate::work::{self, Act};
+use repliq::disk::model::ModelDisk;
+use repliq::{Code, Level, Result, Store, StoreOptions};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A journal and what it must show.
+struct Subject {
+    files: BTreeMap<String, Vec<u8>>,
+    options: StoreOptions,
+    model: Model,
+    ever: Model,
+    steps: Vec<Arc<Model>>,
+}
+
+/// What became of the cases.
+#[derive(Debug, Default)]
+struct Counts {
+    cases: usize,
+    harmless: usize,
+    corrupt_at_read: usize,
+    corrupt_at_open: usize,
+    /// Of those: can be opened for reading.
+    readable: usize,
+    /// Of those: show exactly what the store was after one of its transactions.
+    exact: usize,
+}
+
+impl Counts {
+    fn report(&self, what: &str, least: usize) {
+        println!("T2, {what}: {self:?}");
+        assert!(self.cases >= least, "only {} cases", self.cases);
+        assert_eq!(
+            self.cases,
+            self.harmless + self.corrupt_at_read + self.corrupt_at_open,
+            "every case has one outcome"
+        );
+    }
+}
+
+/// A journal of several lives with every type of record that is written: messages, acknowledgements, queues,
+/// consumers, history, incarnations, watermarks, indexes, reclaims and state runs.
+fn subject(segment: u64, size: usize, rounds: usize) -> Subject {
+    let mut client = Client::new(ModelDisk::new(), small(segment));
+    assert!(client.open());
+    let acts = [
+        Act::Put("a", vec![size, size / 2], Level::Power),
+        Act::Put("b", vec![size / 3], Level::Process),
+        Act::Consume("a", "reader", 3, 1),
+        Act::Put("keep", vec![size / 4], Level::Power),
+    ];
+    for round in 0..rounds {
+        for act in &acts {
+            assert!(work::act(&mut client, act), "{act:?}");
+        }
+        if round % 3 == 1 {
+            assert!(work::act(&mut client, &Act::Reopen));
+        }
+        if round == rounds / 2 {
+            let disk = client.disk.kill();
+            assert!(client.go_on(disk, crate::oracle::End::Kill));
+            assert!(work::act(&mut client, &Act::Purge("b")));
+        }
+    }
+    for act in [Act::Pause("b"), Act::Resume("b"), Act::Put("gone", vec![9], Level::Power)] {
+        assert!(work::act(&mut client, &act), "{act:?}");
+    }
+    assert!(client.delete_queue("gone"));
+    assert!(client.put("a", &[size], Level::Power));
+    let disk = client.disk.kill();
+    let files = disk.snapshot();
+    Subject {
+        files,
+        options: client.options,
+        model: client.now().clone(),
+        ever: client.ever(),
+        steps: client.steps().to_vec(),
+    }
+}
+
+impl Subject {
+    fn bytes(&self) -> usize {
+        self.files.values().map(Vec::len).sum()
+    }
+
+    fn disk(&self) -> ModelDisk {
+        let disk = ModelDisk::new();
+        for (name, bytes) in &self.files {
+            disk.put_file(name, bytes);
+        }
+        disk
+    }
+
+    fn open(&self, disk: &ModelDisk, read_only: bool) -> Result<Store> {
+        let options = StoreOptions { read_only, create: false, ..self.options };
+        Store::open_on(Arc::new(disk.clone()), &options)
+    }
+
+    /// Opens what `disk` holds and says what became of the case.
+    fn judge(&self, disk: &ModelDisk, counts: &mut Counts, case: &dyn Fn() -> String) {
+        counts.cases += 1;
+        let image = disk.clone_image();
+        match self.open(&image, false) {
+            Ok(store) => match observe(&store) {
+                Ok(seen) => {
+                    assert!(seen.fits(&self.model), "{}: silently {seen:#?}", case());
+                    counts.harmless += 1;
+                }
+                Err(error) => {
+                    assert_eq!(error.code(), Code::Corrupt, "{}: {error:?}", case());
+                    assert!(error.range().is_some(), "{}: {error:?}", case());
+                    counts.corrupt_at_read += 1;
+                }
+            },
+            Err(error) => {
+                let typed = matches!(error.code(), Code::Corrupt | Code::Version);
+                assert!(typed, "{}: {error:?}", case());
+                counts.corrupt_at_open += 1;
+                self.read(disk, counts, case);
+            }
+        }
+    }
+
+    /// What a damaged store shows to a reader must be a part of what it held.
+    fn read(&self, disk: &ModelDisk, counts: &mut Counts, case: &dyn Fn() -> String) {
+        let store = match self.open(&disk.clone_image(), true) {
+            Ok(store) => store,
+            Err(error) => {
+                let typed = matches!(error.code(), Code::Corrupt | Code::Version);
+                assert!(typed, "{}, for reading: {error:?}", case());
+                return;
+            }
+        };
+        counts.readable += 1;
+        assert!(store.damage().is_some(), "{}: no damage is told", case());
+        match observe(&store) {
+            Ok(seen) => {
+                assert!(seen.is_prefix_of(&self.ever), "{}: {seen:#?}", case());
+                counts.exact += usize::from(self.steps.iter().any(|step| seen.fits(step)));
+            }
+            Err(error) => assert_eq!(error.code(), Code::Corrupt, "{}: {error:?}", case()),
+        }
+    }
+}
+
+#[test]
+fn the_subject_holds_every_record_type() {
+    let subject = subject(4096, 300, 12);
+    let store = subject.open(&subject.disk(), false).unwrap();
+    assert!(observe(&store).unwrap().fits(&subject.model));
+    let names: Vec<&String> = subject.files.keys().collect();
+    assert!(names.iter().any(|name| name.ends_with(".run")), "{names:?}");
+    assert!(!names.iter().any(|name| name.starts_with("0000000000000001.seg")), "{names:?}");
+    println!("T2: {} files, {} bytes", names.len(), subject.bytes());
+}
+
+#[test]
+fn every_flipped_bit_is_harmless_or_told() {
+    let subject = subject(4096, 200, 10);
+    let disk = subject.disk();
+    let mut counts = Counts::default();
+    for (name, bytes) in &subject.files {
+        let mut damaged = bytes.clone();
+        for at in 0..bytes.len() {
+            // The file's end was never written to: one flip a byte there, all eight where bytes stand.
+            let bits =
+                if bytes[at..].iter().all(|byte| *byte == 0) { at % 8..at % 8 + 1 } else { 0..8 };
+            for bit in bits {
+                damaged[at] ^= 1 << bit;
+                disk.put_file(name, &damaged);
+                subject.judge(&disk, &mut counts, &|| format!("bit {bit} of byte {at} of {name}"));
+                damaged[at] ^= 1 << bit;
+            }
+        }
+        disk.put_file(name, bytes);
+    }
+    counts.report("bits", 100_000);
+}
+
+#[test]
+fn every_truncation_is_harmless_or_told() {
+    let subject = subject(4096, 200, 10);
+    let disk = subject.disk();
+    let mut counts = Counts::default();
+    for (name, bytes) in &subject.files {
+        for length in 0..bytes.len() {
+            disk.put_file(name, &bytes[..length]);
+            subject.judge(&disk, &mut counts, &|| format!("{name} cut to {length} bytes"));
+        }
+        disk.put_file(name, bytes);
+    }
+    counts.report("truncations", 20_000);
+}
+
+#[test]
+fn sectors_zeroed_doubled_and_swapped_are_harmless_or_told() {
+    let subject = subject(4096, 300, 12);
+    let disk = subject.disk();
+    let mut counts = Counts::default();
+    let sectors: Vec<(&String, usize)> = subject
+        .files
+        .iter()
+        .filter(|(name, _)| name.ends_with(".seg") || name.ends_with(".run"))
+        .flat_map(|(name, bytes)| (0..bytes.len() / 512).map(move |at| (name, at * 512)))
+        .collect();
+    let bytes = |(name, at): (&String, usize)| subject.files[name][at..at + 512].to_vec();
+    let patched = |(name, at): (&String, usize), sector: &[u8]| {
+        let mut file = disk.bytes_of(name).unwrap();
+        file[at..at + 512].copy_from_slice(sector);
+        disk.put_file(name, &file);
+    };
+    for (n, &here) in sectors.iter().enumerate() {
+        patched(here, &[0; 512]);
+        subject.judge(&disk, &mut counts, &|| format!("{here:?} zeroed"));
+        for &there in &sectors[n + 1..] {
+            patched(here, &bytes(there));
+            subject.judge(&disk, &mut counts, &|| format!("{here:?} holds {there:?}"));
+            patched(there, &bytes(here));
+            subject.judge(&disk, &mut counts, &|| format!("{here:?} swapped with {there:?}"));
+            patched(here, &bytes(here));
+            subject.judge(&disk, &mut counts, &|| format!("{there:?} holds {here:?}"));
+            patched(there, &bytes(there));
+        }
+        patched(here, &bytes(here));
+    }
+    counts.report("sectors", 5_000);
+}
+
+#[test]
+fn segments_swapped_doubled_missing_stale_or_foreign_are_harmless_or_told() {
+    let subject = subject(4096, 300, 12);
+    let disk = subject.disk();
+    let mut counts = Counts::default();
+    let names: Vec<&String> = subject.files.keys().filter(|n| n.ends_with(".seg")).collect();
+    for a in &names {
+        disk.remove_file(a);
+        subject.judge(&disk, &mut counts, &|| format!("{a} removed"));
+        for b in &names {
+            disk.put_file(a, &subject.files[*b]);
+            subject.judge(&disk, &mut counts, &|| format!("{a} is a copy of {b}"));
+            disk.put_file(b, &subject.files[*a]);
+            subject.judge(&disk, &mut counts, &|| format!("{a} and {b} swapped"));
+            disk.put_file(b, &subject.files[*b]);
+        }
+        disk.put_file(a, &subject.files[*a]);
+    }
+    for (what, other) in [("another store", 7), ("a former life", 1)] {
+        let mut client = Client::new(ModelDisk::with_seed(other), small(4096));
+        assert!(client.open());
+        for _ in 0..8 {
+            client.put("a", &[700], Level::Power);
+        }
+        for (name, bytes) in client.disk.snapshot().iter().filter(|f| f.0.ends_with(".seg")) {
+            if !subject.files.contains_key(name) || bytes == &subject.files[name] {
+                continue;
+            }
+            disk.put_file(name, bytes);
+            subject.judge(&disk, &mut counts, &|| format!("{name} of {what}"));
+            disk.put_file(name, &subject.files[name]);
+        }
+    }
+    counts.report("segments", 40);
+}
+
+#[test]
+fn a_byte_flipped_under_an_open_store_is_corrupt_at_the_next_receive() {
+    let mut client = Client::new(ModelDisk::new(), small(4096));
+    assert!(client.open());
+    assert!(client.put("a", &[300; 20], Level::Power));
+    let consumer = client.consumer("a", "c").unwrap();
+    let (name, bytes) = client
+        .disk
+        .snapshot()
+        .into_iter()
+        .filter(|(name, _)| name.ends_with(".seg"))
+        .find(|(_, bytes)| bytes.windows(8).any(|w| w == b"m000013."))
+        .unwrap();
+    let mut damaged = bytes.clone();
+    let at = bytes.windows(8).position(|w| w == b"m000013.").unwrap();
+    damaged[at + 20] ^= 4;
+    client.disk.put_file(&name, &damaged);
+    let error = consumer.receive(100, std::time::Duration::ZERO).unwrap_err();
+    assert_eq!(error.code(), Code::Corrupt, "{error:?}");
+    assert!(error.range().is_some());
+    client.disk.put_file(&name, &bytes);
+    assert_eq!(consumer.receive(100, std::time::Duration::ZERO).unwrap().len(), 20);
+}

@@ -265,6 +265,24 @@ impl Client {
         }
     }
 
+    /// Everything any queue ever held.
+    pub fn ever(&self) -> Model {
+        let mut ever = Model::default();
+        for step in &self.steps {
+            for (name, queue) in &step.queues {
+                let all = ever.queue(name);
+                all.next = all.next.max(queue.next);
+                all.messages.extend(queue.messages.iter().map(|(at, put)| (*at, put.clone())));
+            }
+        }
+        ever
+    }
+
+    /// The state after each transaction.
+    pub fn steps(&self) -> &[Arc<Model>] {
+        &self.steps
+    }
+
     /// The same client before another copy of its disk.
     pub fn at(&self, disk: ModelDisk) -> Client {
         Client {
