@@ -180,6 +180,12 @@ impl Error {
         made
     }
 
+    /// The same error, caused by one of this code whose text is part of its own.
+    pub(crate) fn caused_by(mut self, cause: Code) -> Error {
+        self.0.cause = cause;
+        self
+    }
+
     pub(crate) fn at_message(mut self, index: usize) -> Error {
         self.0.message_index = Some(u32::try_from(index).unwrap_or(u32::MAX));
         self

@@ -51,6 +51,7 @@ mod queue;
 mod session;
 mod store;
 mod sync;
+mod wire;
 
 pub use error::{Code, Error, FATAL, REQUIRES_ROLLBACK, RETRIABLE, Result};
 pub use position::{Cause, GroupId, HistoryRow, Position, TOKEN_SIZE, TOKEN_TEXT_SIZE, Token};
