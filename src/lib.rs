@@ -46,6 +46,7 @@ pub mod disk;
 mod error;
 mod journal;
 pub mod limits;
+mod link;
 mod position;
 mod queue;
 mod session;
