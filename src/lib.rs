@@ -49,6 +49,7 @@ pub mod limits;
 mod link;
 mod position;
 mod queue;
+pub mod secret;
 mod session;
 mod store;
 mod sync;

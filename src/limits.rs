@@ -12,6 +12,8 @@ pub const KEY_BYTES_MAX: usize = u16::MAX as usize;
 pub const HEADERS_BYTES_MAX: usize = u16::MAX as usize;
 /// Longest producer id, in bytes of UTF-8.
 pub const PRODUCER_BYTES_MAX: usize = 255;
+/// Longest password, in bytes.
+pub const PASSWORD_BYTES_MAX: usize = 4 << 10;
 /// Smallest segment: exhaustive tests need journals of a few sectors.
 pub const SEGMENT_BYTES_MIN: u64 = 4 << 10;
 /// The first segment of a store, unless asked otherwise: a store of three messages costs no more.

@@ -26,7 +26,7 @@ const LAYERS: &[&[&str]] = &[
     &["store"],
     &["journal"],
     &["disk"],
-    &["position"],
+    &["position", "secret"],
     &["error", "limits", "sync"],
 ];
 
