@@ -6,8 +6,9 @@ use super::options::ConnectOptions;
 use super::stream::Stream;
 use super::tls;
 use crate::error::{Code, Error, Result};
+use crate::secret::Password;
 use crate::wire::{
-    Binding, ClientLogin, Inbox, LOGIN_FRAME_BYTES_MAX, Password, SaltedPassword, Turn, Welcome,
+    Binding, ClientLogin, Inbox, LOGIN_FRAME_BYTES_MAX, SaltedPassword, Turn, Welcome,
 };
 use ring::rand::{SecureRandom, SystemRandom};
 use std::io;

@@ -1,7 +1,8 @@
 //! How to connect to a server.
 
 use crate::error::{Code, Error, Result};
-use crate::wire::{HEARTBEAT_MS_MAX, HEARTBEAT_MS_MIN, Password};
+use crate::secret::Password;
+use crate::wire::{HEARTBEAT_MS_MAX, HEARTBEAT_MS_MIN};
 use std::path::PathBuf;
 
 /// How to connect to a server; `Default` is verified TLS with the roots of the system.

@@ -23,8 +23,9 @@
 use super::frame::{FRAME_BYTES_MAX, Frame, put_frame};
 use super::hello::{self, Hello, PREAMBLE, SCRAM, SCRAM_PLUS, check_preamble};
 use super::scram::{Binding, Client, SaltedPassword, Server};
-use super::{Fault, Inbox, Password, Verifier, kind};
+use super::{Fault, Inbox, Verifier, kind};
 use crate::error::{Code, Error, Result};
+use crate::secret::Password;
 use std::sync::Arc;
 
 /// What both sides know once the login succeeded.

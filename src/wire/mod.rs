@@ -7,7 +7,6 @@
 //! | `login` | the conversation from the first byte to a known user |
 //! | `scram` | SCRAM-SHA-256, the two sides of it |
 //! | `verifier` | what a server keeps of a password |
-//! | `password` | a password in memory |
 //! | `fault` | an error on its way to the other side |
 //! | `base64` | the text form of bytes in SCRAM |
 //!
@@ -19,7 +18,6 @@ mod fault;
 mod frame;
 mod hello;
 mod login;
-mod password;
 mod scram;
 mod verifier;
 
@@ -32,7 +30,6 @@ pub use fault::Fault;
 pub use frame::{FRAME_BYTES_MAX, Frame, HEAD, Inbox, LOGIN_FRAME_BYTES_MAX, put_frame};
 pub use hello::{HEARTBEAT_MS_MAX, HEARTBEAT_MS_MIN, PREAMBLE};
 pub use login::{ClientLogin, ServerLogin, Turn, Welcome};
-pub use password::Password;
 pub use scram::{Binding, SaltedPassword};
 pub use verifier::{ITERATIONS, ITERATIONS_MAX, ITERATIONS_MIN, Verifier};
 
