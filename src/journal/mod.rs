@@ -54,7 +54,7 @@ use std::sync::Arc;
 
 pub use body::{Body, Encoded, Front, expires_of, headers, put_header};
 pub use commit::Waiter;
-pub use format::{Type, body_sum, u32_at, u64_at};
+pub use format::{Head, LAST, Type, body_sum, u32_at, u64_at};
 pub use reader::{Cursor, Found};
 pub use reclaim::{Held, Stretch};
 pub use recover::Recovered;

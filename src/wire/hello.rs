@@ -134,7 +134,7 @@ mod tests {
     fn body(hello: &Hello) -> Vec<u8> {
         let mut out = Vec::new();
         hello.put(&mut out).unwrap();
-        out[PREAMBLE.len() + super::super::HEAD..].to_vec()
+        out[PREAMBLE.len() + super::super::frame::HEAD..].to_vec()
     }
 
     #[test]

@@ -21,7 +21,7 @@
 //! that meets a wrong preamble sends nothing at all.
 
 use super::frame::{FRAME_BYTES_MAX, Frame, put_frame};
-use super::hello::{self, Hello, PREAMBLE, SCRAM, SCRAM_PLUS, check_preamble};
+use super::hello::{Hello, PREAMBLE, SCRAM, SCRAM_PLUS, check_preamble};
 use super::scram::{Binding, Client, SaltedPassword, Server};
 use super::{Fault, Inbox, Verifier, kind};
 use crate::error::{Code, Error, Result};
@@ -274,16 +274,6 @@ impl ServerLogin {
         };
         Ok((server.user().to_string(), welcome))
     }
-}
-
-/// The bounds of a heartbeat, for options that come from outside.
-pub fn check_heartbeat(heartbeat_ms: u32) -> Result<()> {
-    let (min, max) = (hello::HEARTBEAT_MS_MIN, hello::HEARTBEAT_MS_MAX);
-    if (min..=max).contains(&heartbeat_ms) {
-        return Ok(());
-    }
-    let text = format!("a heartbeat of {heartbeat_ms} ms is not between {min} and {max}");
-    Err(Error::new(Code::Invalid, text))
 }
 
 fn text(body: &[u8]) -> Result<&str> {

@@ -8,6 +8,7 @@
 //! | `scram` | SCRAM-SHA-256, the two sides of it |
 //! | `verifier` | what a server keeps of a password |
 //! | `fault` | an error on its way to the other side |
+//! | `request` | the bodies of requests and their answers |
 //! | `base64` | the text form of bytes in SCRAM |
 //!
 //! Kinds of frames: 1 to 31 belong to the connection, 32 to 63 to replication, 64 to 95 to requests.
@@ -18,6 +19,7 @@ mod fault;
 mod frame;
 mod hello;
 mod login;
+mod request;
 mod scram;
 mod verifier;
 
@@ -27,11 +29,12 @@ use std::time::Instant;
 
 pub use base64::{decode as from_base64, encode as to_base64};
 pub use fault::Fault;
-pub use frame::{FRAME_BYTES_MAX, Frame, HEAD, Inbox, LOGIN_FRAME_BYTES_MAX, put_frame};
-pub use hello::{HEARTBEAT_MS_MAX, HEARTBEAT_MS_MIN, PREAMBLE};
+pub use frame::{FRAME_BYTES_MAX, Inbox, LOGIN_FRAME_BYTES_MAX, put_frame};
+pub use hello::{HEARTBEAT_MS_MAX, HEARTBEAT_MS_MIN};
 pub use login::{ClientLogin, ServerLogin, Turn, Welcome};
+pub use request::{Answer, REQUESTS_MAX, Request, Row, TOKENS_MAX};
 pub use scram::{Binding, SaltedPassword};
-pub use verifier::{ITERATIONS, ITERATIONS_MAX, ITERATIONS_MIN, Verifier};
+pub use verifier::{ITERATIONS, Verifier};
 
 /// Calls whoever drives a machine: it has something new to send. May be called from any thread, at any time.
 pub type Waker = Arc<dyn Fn() + Send + Sync>;

@@ -1,0 +1,227 @@
+//! The server: listeners, logins, rights and limits before a store.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `options` | how a server is opened, and its bounds |
+//! | `users` | who may log in and do what: the users file |
+//! | `throttle` | failed logins have to wait |
+//! | `table` | the connections: how many, who, and telling them to go |
+//! | `listen` | the sockets |
+//! | `connection` | one connection from its first byte to its last |
+//! | `requests` | answering requests |
+//! | `streams` | taking a stream from another store |
+//! | `client` | the other end of a requests connection |
+//!
+//! A server is one thread. Everything a client sends is bounded before it is looked at, nothing is allowed
+//! that no right names, and a refusal says no more than that it is one.
+
+mod client;
+mod connection;
+mod listen;
+mod options;
+mod requests;
+mod streams;
+mod table;
+mod throttle;
+mod users;
+
+use crate::disk::Birth;
+use crate::error::{Code, Error, Result};
+use crate::link::{Acceptor, Wakeup, acceptor, block_on, panicked, spawn};
+use crate::session::Store;
+use crate::sync::Mutex;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+pub use client::Client;
+pub use options::{ServerLimits, ServerOptions};
+pub use users::{Right, UserSource, Users, Verb};
+
+use connection::Shared;
+use listen::{Door, accept, bind};
+use requests::ServerStatus;
+use table::Table;
+use throttle::Throttle;
+
+/// How long connections get to hear that the server closes.
+const CLOSING: Duration = Duration::from_secs(2);
+/// How often a closing server looks whether all have gone.
+const CLOSING_STEP: Duration = Duration::from_millis(5);
+
+/// A running server. Dropping it closes it; the store stays open.
+pub struct Server {
+    shared: Arc<Shared>,
+    table: Arc<Table>,
+    options: ServerOptions,
+    addresses: Vec<SocketAddr>,
+    wakeup: Arc<Wakeup>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    birth: Birth,
+}
+
+impl Server {
+    /// Listens for clients of this store. Fails with LOCKED when an address is in use, CERTIFICATE when a
+    /// certificate or key cannot be used, INVALID for options that contradict each other.
+    pub fn open(store: &Store, options: &ServerOptions) -> Result<Server> {
+        options.check()?;
+        let tls = load_acceptor(options)?;
+        let users = options.users.load()?;
+        let secured = tls.is_some() || options.plain;
+        let mut doors = Vec::new();
+        for text in &options.listen {
+            doors.extend(bind(text, secured)?);
+        }
+        let tcp = |door: &Door| match door {
+            Door::Tcp(_, address) => Some(*address),
+            Door::Unix(..) => None,
+        };
+        let addresses: Vec<SocketAddr> = doors.iter().filter_map(tcp).collect();
+        if options.plain {
+            for address in addresses.iter().filter(|address| !address.ip().is_loopback()) {
+                log::warn!("plain TCP is allowed at {address}, where others can read along");
+            }
+        }
+        let table = Arc::new(Table::new(options.limits));
+        let names: Vec<String> = doors.iter().map(Door::to_string).collect();
+        let shared = Arc::new(Shared {
+            store: store.clone(),
+            users: Mutex::new(Arc::new(users)),
+            acceptor: Mutex::new(tls),
+            plain: options.plain,
+            // The options were checked, and a heartbeat is far below the bound of the type.
+            heartbeat_ms: u32::try_from(options.heartbeat_ms).unwrap_or(u32::MAX),
+            limits: options.limits,
+            throttle: Throttle::new(&options.limits),
+            status: teller(names, table.clone()),
+        });
+        let wakeup = Arc::new(Wakeup::default());
+        let run = Run { shared: shared.clone(), table: table.clone(), wakeup: wakeup.clone() };
+        let thread = spawn("repliq-server", move || run.thread(doors));
+        let thread = thread.map_err(|error| Error::io("cannot start a server", &error))?;
+        Ok(Server {
+            shared,
+            table,
+            options: options.clone(),
+            addresses,
+            wakeup,
+            thread: Mutex::new(Some(thread)),
+            birth: Birth::now(),
+        })
+    }
+
+    /// Where it listens for TCP, with the ports it got.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.addresses.clone()
+    }
+
+    /// Who is connected and what came of strangers, as JSON.
+    pub fn status(&self) -> Result<String> {
+        self.check()?;
+        (self.shared.status)()
+    }
+
+    /// Reads users, certificate and key again. Users that were removed or changed are cut off at once; what
+    /// cannot be read leaves everything as it was.
+    pub fn reload(&self) -> Result<()> {
+        self.check()?;
+        let users = Arc::new(self.options.users.load()?);
+        let tls = load_acceptor(&self.options)?;
+        *self.shared.acceptor.lock() = tls;
+        let before = std::mem::replace(&mut *self.shared.users.lock(), users.clone());
+        let why = Error::new(Code::Denied, "the rights of this user changed");
+        self.table.dismiss(&why, |name| before.get(name) == users.get(name));
+        Ok(())
+    }
+
+    /// Tells every client goodbye, ends the thread, gives the addresses free. Later calls answer CLOSED.
+    pub fn close(&self) {
+        if !self.birth.here() {
+            return;
+        }
+        self.wakeup.stop(Error::new(Code::Closed, "the server closes"));
+        if let Some(thread) = self.thread.lock().take() {
+            // Its panics were caught and logged in the thread itself.
+            let _ = thread.join();
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        if !self.birth.here() {
+            let text = "the server was opened before this process was forked; open it anew";
+            return Err(Error::new(Code::Forked, text));
+        }
+        if self.wakeup.is_stopped() {
+            return Err(Error::new(Code::Closed, "the server was closed"));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn load_acceptor(options: &ServerOptions) -> Result<Option<Acceptor>> {
+    match (&options.certificate_file, &options.key_file) {
+        (Some(certificate), Some(key)) => acceptor(certificate, key).map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn teller(names: Vec<String>, table: Arc<Table>) -> ServerStatus {
+    Arc::new(move || {
+        let mut status = table.status();
+        if let Value::Object(map) = &mut status {
+            map.insert("listen".into(), json!(names));
+        }
+        serde_json::to_string_pretty(&status).map_err(|error| {
+            Error::new(Code::Panic, format!("cannot write a status as JSON: {error}"))
+        })
+    })
+}
+
+/// The thread of a server.
+struct Run {
+    shared: Arc<Shared>,
+    table: Arc<Table>,
+    wakeup: Arc<Wakeup>,
+}
+
+impl Run {
+    fn thread(self, doors: Vec<Door>) {
+        let ended = catch_unwind(AssertUnwindSafe(|| block_on(self.live(doors))));
+        let error = match ended {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error,
+            Err(panic) => panicked(&*panic),
+        };
+        log::error!("the server ended: {error}");
+        self.wakeup.stop(error);
+    }
+
+    async fn live(&self, doors: Vec<Door>) {
+        let (shared, table) = (&self.shared, &self.table);
+        let open = |door| tokio::spawn(accept(door, shared.clone(), table.clone()));
+        let listening: Vec<_> = doors.into_iter().map(open).collect();
+        let why = match self.wakeup.unless_stopped(std::future::pending::<()>()).await {
+            Err(why) => why,
+            Ok(()) => return,
+        };
+        for task in listening {
+            task.abort();
+            // An aborted task gives its socket free before it answers.
+            let _ = task.await;
+        }
+        self.table.dismiss_all(&why);
+        let since = Instant::now();
+        while !self.table.is_empty() && since.elapsed() < CLOSING {
+            tokio::time::sleep(CLOSING_STEP).await;
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! The side of a requests connection that answers.
+//!
+//! Requests wait in the order in which they came and are worked on while the socket has room for answers, so
+//! a client that asks and does not read costs bounded memory. A put is appended in that order and answered
+//! when it is durable; nobody here waits for the disk.
+
+use super::users::{User, Verb};
+use crate::error::{Code, Error, Result};
+use crate::journal::{Body, headers};
+use crate::limits::RECEIVE_MESSAGES_MAX;
+use crate::position::Token;
+use crate::queue::{Message, Packed, Received};
+use crate::session::{QueueInfo, Store};
+use crate::store::{Entry, Watch};
+use crate::sync::Mutex;
+use crate::wire::{Answer, Machine, REQUESTS_MAX, Request, Row, Waker};
+use serde_json::{Value, json};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Bytes of requests that wait.
+const WAITING_BYTES_MAX: usize = 64 << 20;
+
+type Stored = Arc<Mutex<VecDeque<(u32, Result<(Token, crate::store::Level)>)>>>;
+
+/// Tells the status of the server.
+pub type ServerStatus = Arc<dyn Fn() -> Result<String> + Send + Sync>;
+
+/// The requests of one connection.
+pub struct Requests {
+    store: Store,
+    user: Arc<User>,
+    server: ServerStatus,
+    waker: Waker,
+    waiting: VecDeque<(u8, Vec<u8>)>,
+    waiting_bytes: usize,
+    under_way: usize,
+    stored: Stored,
+    waits: Vec<Wait>,
+    watch: Option<Watch>,
+}
+
+struct Wait {
+    number: u32,
+    at: String,
+    tokens: Vec<Token>,
+    until: Instant,
+}
+
+impl Requests {
+    /// Answers what this user may ask.
+    pub fn new(store: Store, user: Arc<User>, server: ServerStatus, waker: Waker) -> Requests {
+        Requests {
+            store,
+            user,
+            server,
+            waker,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            under_way: 0,
+            stored: Stored::default(),
+            waits: Vec::new(),
+            watch: None,
+        }
+    }
+
+    /// Works on one request; what it answers at once goes into `body`.
+    fn work(
+        &mut self,
+        kind: u8,
+        asked: &[u8],
+        now: Instant,
+        body: &mut Vec<u8>,
+    ) -> Result<Option<u8>> {
+        let (number, request) = Request::decode(kind, asked)?;
+        let outcome = match request {
+            Request::Status => self.status(number, body),
+            Request::Server => self.server(number, body),
+            Request::Queues => self.queues(number, body),
+            Request::Browse { queue, from, max } => self.browse(number, queue, from, max, body),
+            Request::Put { queue, messages } => match self.put(number, queue, &messages) {
+                Ok(()) => return Ok(None),
+                Err(error) => Err(error),
+            },
+            Request::Wait { at, timeout_ms, tokens } => {
+                let until = now + Duration::from_millis(u64::from(timeout_ms));
+                let wait = Wait { number, at: at.into(), tokens, until };
+                match self.wait(wait, now) {
+                    Ok(true) => Answer::Reached.encode(number, body),
+                    Ok(false) => return Ok(None),
+                    Err(error) => Err(error),
+                }
+            }
+        };
+        outcome.or_else(|error| refuse(number, error, body)).map(Some)
+    }
+
+    fn allow(&self, verb: Verb, queue: &str) -> Result<()> {
+        if self.user.may(verb, queue) { Ok(()) } else { Err(denied()) }
+    }
+
+    fn status(&self, number: u32, body: &mut Vec<u8>) -> Result<u8> {
+        self.allow(Verb::Admin, "*")?;
+        Answer::Text(&self.store.status()?).encode(number, body)
+    }
+
+    fn server(&self, number: u32, body: &mut Vec<u8>) -> Result<u8> {
+        self.allow(Verb::Admin, "*")?;
+        Answer::Text(&(self.server)()?).encode(number, body)
+    }
+
+    fn queues(&self, number: u32, body: &mut Vec<u8>) -> Result<u8> {
+        let queues = self.store.queues()?;
+        let seen = queues.iter().filter(|info| self.user.may_see(&info.name));
+        let text = Value::Array(seen.map(queue_json).collect()).to_string();
+        Answer::Text(&text).encode(number, body)
+    }
+
+    fn browse(
+        &self,
+        number: u32,
+        queue: &str,
+        from: u64,
+        max: u32,
+        body: &mut Vec<u8>,
+    ) -> Result<u8> {
+        self.allow(Verb::Browse, queue)?;
+        let queue = self.store.find_queue(queue)?;
+        let max = usize::try_from(max).unwrap_or(usize::MAX).min(RECEIVE_MESSAGES_MAX);
+        let found = self.store.snapshot()?.browse(queue, from, max)?;
+        let row = |message: &'_ Received| {
+            (message.sequence(), message.transaction(), message.committed_ms())
+        };
+        let rows = found.iter().map(|message| {
+            let (sequence, transaction, committed_ms) = row(message);
+            Row { sequence, transaction, committed_ms, body: message.stored().0 }
+        });
+        Answer::Messages(rows.collect()).encode(number, body)
+    }
+
+    fn put(&mut self, number: u32, queue: &str, bodies: &[&[u8]]) -> Result<()> {
+        self.allow(Verb::Publish, queue)?;
+        if self.under_way >= REQUESTS_MAX {
+            let text = format!("{REQUESTS_MAX} puts of this connection are under way already");
+            return Err(Error::new(Code::Quota, text));
+        }
+        let queue = self.store.queue(queue)?;
+        let taken: Vec<Taken<'_>> = taken_apart(bodies)?;
+        let messages: Vec<Message<'_>> = taken.iter().map(Taken::message).collect();
+        let mut packed: Vec<Packed<'_>> = Vec::with_capacity(messages.len());
+        for (index, message) in messages.iter().enumerate() {
+            packed.push(message.pack().map_err(|error| error.at_message(index))?);
+        }
+        let entries: Vec<Entry<'_>> = packed.iter().map(|one| one.entry(queue.number())).collect();
+        let core = self.store.core();
+        let staged = core.transact(&entries, &[], core.level())?;
+        self.under_way += 1;
+        let (stored, waker) = (self.stored.clone(), self.waker.clone());
+        let commit = staged.commit();
+        match staged.appended.as_ref().filter(|_| staged.level() == crate::store::Level::Power) {
+            Some(appended) => core.when_durable(
+                appended,
+                Box::new(move |outcome: Result<()>| {
+                    let outcome = outcome.map(|()| (commit.token, commit.level));
+                    stored.lock().push_back((number, outcome));
+                    waker();
+                }),
+            ),
+            None => {
+                let outcome = core.finish(&staged).map(|commit| (commit.token, commit.level));
+                stored.lock().push_back((number, outcome));
+                waker();
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it is reached already; otherwise it is looked at again after each commit.
+    fn wait(&mut self, wait: Wait, now: Instant) -> Result<bool> {
+        if wait.at.is_empty() {
+            // Whoever may do anything here may ask whether it is done.
+            if !self.user.may_anything() {
+                return Err(denied());
+            }
+        } else {
+            self.allow(Verb::Admin, "*")?;
+        }
+        if wait.tokens.is_empty() {
+            return Err(Error::new(Code::Invalid, "no token was given to wait for"));
+        }
+        if self.waits.len() >= REQUESTS_MAX {
+            let text = format!("{REQUESTS_MAX} waits of this connection are under way already");
+            return Err(Error::new(Code::Quota, text));
+        }
+        if self.watch.is_none() {
+            self.watch = Some(self.store.core().watch(self.waker.clone()));
+        }
+        match self.reached(&wait) {
+            Err(error) if error.code() == Code::Timeout && wait.until > now => {
+                self.waits.push(wait);
+                // Nobody may be waiting for the commit it is about.
+                self.store.core().lead_soon();
+                Ok(false)
+            }
+            outcome => outcome.map(|()| true),
+        }
+    }
+
+    fn reached(&self, wait: &Wait) -> Result<()> {
+        self.store.wait(&wait.at, &wait.tokens, Duration::ZERO)
+    }
+
+    /// The first wait that is over, answered.
+    fn end_of_wait(&mut self, now: Instant, body: &mut Vec<u8>) -> Result<Option<u8>> {
+        for index in 0..self.waits.len() {
+            let wait = &self.waits[index];
+            let outcome = match self.reached(wait) {
+                Err(error) if error.code() == Code::Timeout && wait.until > now => continue,
+                outcome => outcome,
+            };
+            let wait = self.waits.swap_remove(index);
+            return match outcome {
+                Ok(()) => Answer::Reached.encode(wait.number, body),
+                Err(error) => refuse(wait.number, error, body),
+            }
+            .map(Some);
+        }
+        if self.waits.is_empty() {
+            self.watch = None;
+        }
+        Ok(None)
+    }
+}
+
+impl Machine for Requests {
+    fn on_frame(&mut self, kind: u8, body: &[u8], _now: Instant) -> Result<()> {
+        self.waiting_bytes += body.len();
+        if self.waiting.len() >= REQUESTS_MAX || self.waiting_bytes > WAITING_BYTES_MAX {
+            let text =
+                format!("more than {REQUESTS_MAX} requests or 64 MiB of them wait for answers");
+            return Err(Error::new(Code::Quota, text));
+        }
+        self.waiting.push_back((kind, body.to_vec()));
+        Ok(())
+    }
+
+    fn next_frame(&mut self, now: Instant, body: &mut Vec<u8>) -> Result<Option<u8>> {
+        let stored = self.stored.lock().pop_front();
+        if let Some((number, outcome)) = stored {
+            self.under_way -= 1;
+            return match outcome {
+                Ok((token, level)) => Answer::Stored(token, level).encode(number, body),
+                Err(error) => refuse(number, error, body),
+            }
+            .map(Some);
+        }
+        while let Some((kind, asked)) = self.waiting.pop_front() {
+            self.waiting_bytes -= asked.len();
+            if let Some(kind) = self.work(kind, &asked, now, body)? {
+                return Ok(Some(kind));
+            }
+        }
+        self.end_of_wait(now, body)
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.waits.iter().map(|wait| wait.until).min()
+    }
+}
+
+fn denied() -> Error {
+    Error::new(Code::Denied, "this user may not do that")
+}
+
+fn refuse(number: u32, error: Error, body: &mut Vec<u8>) -> Result<u8> {
+    body.clear();
+    Answer::Refused(error).encode(number, body)
+}
+
+/// A message as it came, with its headers listed.
+struct Taken<'a> {
+    body: Body<'a>,
+    producer: &'a str,
+    headers: Vec<(&'a str, &'a [u8])>,
+}
+
+impl Taken<'_> {
+    fn message(&self) -> Message<'_> {
+        let front = &self.body.front;
+        Message {
+            kind: front.kind,
+            key: self.body.key,
+            headers: &self.headers,
+            payload: self.body.payload,
+            expires_ms: front.expires_ms,
+            deliver_at_ms: front.deliver_at_ms,
+            priority: front.priority,
+            producer: self.producer,
+            producer_sequence: front.producer_sequence,
+        }
+    }
+}
+
+fn taken_apart<'a>(bodies: &[&'a [u8]]) -> Result<Vec<Taken<'a>>> {
+    let malformed = |index: usize| {
+        Error::new(Code::Invalid, "a message arrived that is malformed").at_message(index)
+    };
+    let one = |(index, bytes): (usize, &&'a [u8])| {
+        let body = Body::decode(bytes).ok_or_else(|| malformed(index))?;
+        let text = |bytes: &'a [u8]| std::str::from_utf8(bytes).map_err(|_| malformed(index));
+        let mut listed = Vec::new();
+        let mut length = 0;
+        for (name, value) in headers(body.headers) {
+            listed.push((text(name)?, value));
+            length += 3 + name.len() + value.len();
+        }
+        if length != body.headers.len() {
+            return Err(malformed(index));
+        }
+        Ok(Taken { body, producer: text(body.front.producer)?, headers: listed })
+    };
+    bodies.iter().enumerate().map(one).collect()
+}
+
+fn queue_json(info: &QueueInfo) -> Value {
+    let consumers = info.consumers.iter().map(|consumer| {
+        json!({
+            "name": consumer.name,
+            "acknowledged": consumer.acknowledged,
+            "waiting": consumer.waiting,
+        })
+    });
+    json!({
+        "name": info.name,
+        "number": info.queue.number(),
+        "messages": info.messages,
+        "bytes": info.bytes,
+        "next_sequence": info.next_sequence,
+        "paused": info.paused,
+        "consumers": consumers.collect::<Vec<Value>>(),
+    })
+}
