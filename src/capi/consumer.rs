@@ -1,0 +1,222 @@
+//! Consumers: named, durable readers of a queue.
+
+use std::ffi::c_char;
+
+use crate::error::{Code, Error, Result};
+use crate::queue::From;
+use crate::session::{Consumer, ConsumerOptions, Store};
+use crate::sync::Mutex;
+
+use super::argument::{self, Out, OutArray, array, invalid, level, maybe_text, text, wait};
+use super::boundary::boundary;
+use super::handle::{self, Face, pin};
+use super::message::{self, Views};
+use super::types::*;
+
+/// A consumer as C holds it.
+pub struct Reader {
+    store: Store,
+    consumer: Consumer,
+    views: Mutex<Views>,
+}
+
+impl Face for repliq_consumer {
+    type Object = Reader;
+    const KIND: u8 = 3;
+    const NAME: &'static str = "consumer";
+}
+
+impl Reader {
+    pub(super) fn consumer(&self) -> &Consumer {
+        &self.consumer
+    }
+
+    /// What a listener is made of.
+    pub(super) fn into_parts(self) -> (Store, Consumer) {
+        (self.store, self.consumer)
+    }
+}
+
+/// Opens the consumer of this name on a queue and stores it in `*consumer`; it is created on first use, and its
+/// place in the queue is kept for ever.
+///
+/// `options` may be NULL. Close with repliq_consumer_close.
+///
+/// Fails with REPLIQ_INVALID, REPLIQ_TOO_LARGE (the name), REPLIQ_NO_SUCH_NAME (the queue), REPLIQ_BUSY (open
+/// already), REPLIQ_READ_ONLY, REPLIQ_CLOSED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn repliq_consumer_open(
+    store: *mut repliq_store,
+    name: *const c_char,
+    queue: repliq_queue,
+    options: *const repliq_consumer_options,
+    consumer: *mut *mut repliq_consumer,
+) -> repliq_code {
+    boundary(|| {
+        let store = pin(store)?;
+        // SAFETY: the caller's contract: a text, options or NULL, and a place for the handle.
+        let (name, options, out) = unsafe {
+            (text(name, "name")?, consumer_options(options)?, Out::needed(consumer, "consumer")?)
+        };
+        let consumer = store.consumer(name, message::queue(queue), &options)?;
+        let views = Mutex::new(Views::default());
+        out.put(handle::open(Reader { store: store.clone(), consumer, views })?);
+        Ok(())
+    })
+}
+
+unsafe fn consumer_options(options: *const repliq_consumer_options) -> Result<ConsumerOptions> {
+    let mut chosen = ConsumerOptions::default();
+    // SAFETY: the caller's contract of `repliq_consumer_open`.
+    let Some(options) = (unsafe { argument::options(options)? }) else { return Ok(chosen) };
+    chosen.from = match (options.from, options.from_sequence) {
+        (REPLIQ_FROM_OLDEST, 0) => From::Oldest,
+        (REPLIQ_FROM_NOW, 0) => From::Now,
+        (REPLIQ_FROM_SEQUENCE, sequence) => From::Sequence(sequence),
+        (from, sequence) => {
+            let text = format!("from is {from} with from_sequence {sequence}: not one of REPLIQ_FROM_*");
+            return Err(invalid(text));
+        }
+    };
+    chosen.ack_level = level(options.ack_level, "ack_level")?;
+    Ok(chosen)
+}
+
+/// Receives at most `max` messages, waiting at most `timeout_ms` for the first, and stores their number in `*n`;
+/// 0 when the time was over. Each comes again unless it is acknowledged.
+///
+/// What the messages point to lives until the next receive or close of the consumer; therefore one thread at a
+/// time.
+///
+/// Fails with REPLIQ_INVALID, REPLIQ_PAUSED, REPLIQ_NO_SUCH_NAME (deleted), REPLIQ_CORRUPT (with the range),
+/// REPLIQ_BUSY (another thread receives), REPLIQ_CLOSED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn repliq_consumer_receive(
+    consumer: *mut repliq_consumer,
+    messages: *mut repliq_message,
+    max: usize,
+    timeout_ms: u64,
+    n: *mut usize,
+) -> repliq_code {
+    boundary(|| {
+        let reader = pin(consumer)?;
+        // SAFETY: the caller's contract: room for `max` messages and a place for their number.
+        let (messages, n) =
+            unsafe { (OutArray::new(messages, max, "messages")?, Out::needed(n, "n")?) };
+        let text = "another thread is receiving from the consumer";
+        let mut views = reader.views.try_lock().ok_or_else(|| Error::new(Code::Busy, text))?;
+        *views = Views::default();
+        let received = reader.consumer.receive(messages.max(), wait(timeout_ms))?;
+        *views = Views::new(received);
+        n.put(views.put(messages));
+        Ok(())
+    })
+}
+
+/// Acknowledges the messages with these `n` sequences, in any order, as a transaction of its own.
+///
+/// `result` may be NULL. Thread-safe.
+///
+/// Fails with REPLIQ_INVALID (NULL, n is 0, a message that was not handed out), REPLIQ_NO_SUCH_NAME (deleted),
+/// REPLIQ_QUOTA (too many gaps), REPLIQ_CLOSED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn repliq_consumer_ack(
+    consumer: *mut repliq_consumer,
+    sequences: *const u64,
+    n: usize,
+    result: *mut repliq_result,
+) -> repliq_code {
+    boundary(|| {
+        let reader = pin(consumer)?;
+        // SAFETY: the caller's contract: `n` sequences, NULL or a place for the result.
+        let (sequences, out) =
+            unsafe { (array(sequences, n, "sequences")?, Out::maybe(result, "result")?) };
+        out.put(argument::result(&reader.consumer.ack(sequences)?));
+        Ok(())
+    })
+}
+
+/// Gives the messages with these `n` sequences back: they come again, in order, before newer ones.
+///
+/// `delay_ms` must be 0 and `reason` NULL until queues can delay and count reasons; `reason` may be NULL.
+/// Thread-safe.
+///
+/// Fails with REPLIQ_INVALID, REPLIQ_UNSUPPORTED (delay_ms, reason), REPLIQ_CLOSED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn repliq_consumer_reject(
+    consumer: *mut repliq_consumer,
+    sequences: *const u64,
+    n: usize,
+    delay_ms: u64,
+    reason: *const c_char,
+) -> repliq_code {
+    boundary(|| {
+        let reader = pin(consumer)?;
+        // SAFETY: the caller's contract: `n` sequences, a text or NULL.
+        let (sequences, reason) =
+            unsafe { (array(sequences, n, "sequences")?, maybe_text(reason, "reason")?) };
+        if delay_ms > 0 || reason.is_some() {
+            let text = "a rejection with a delay or a reason is not built in yet";
+            return Err(Error::new(Code::Unsupported, text));
+        }
+        reader.consumer.reject(sequences)
+    })
+}
+
+/// Goes on with the message of this sequence: what is before counts as acknowledged, from it on nothing does.
+///
+/// `result` may be NULL. Thread-safe.
+///
+/// Fails with REPLIQ_INVALID, REPLIQ_NO_SUCH_NAME (deleted), REPLIQ_CLOSED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn repliq_consumer_seek(
+    consumer: *mut repliq_consumer,
+    sequence: u64,
+    result: *mut repliq_result,
+) -> repliq_code {
+    boundary(|| {
+        let reader = pin(consumer)?;
+        // SAFETY: the caller's contract: NULL or a place for the result.
+        let out = unsafe { Out::maybe(result, "result")? };
+        out.put(argument::result(&reader.consumer.seek(sequence)?));
+        Ok(())
+    })
+}
+
+/// Closes a consumer; who waits in a receive gets REPLIQ_CLOSED. Its place in the queue stays. NULL is fine.
+///
+/// Fails with REPLIQ_BAD_HANDLE, REPLIQ_BUSY (from a callback of a call on the consumer).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn repliq_consumer_close(consumer: *mut repliq_consumer) -> repliq_code {
+    boundary(|| {
+        if consumer.is_null() {
+            return Ok(());
+        }
+        drop(handle::close(consumer, |reader| {
+            reader.consumer.close();
+            Ok(())
+        })?);
+        Ok(())
+    })
+}
+
+/// Deletes the consumer of this name on a queue; messages only it waited for may go.
+///
+/// `result` may be NULL. Thread-safe.
+///
+/// Fails with REPLIQ_INVALID, REPLIQ_NO_SUCH_NAME, REPLIQ_READ_ONLY, REPLIQ_CLOSED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn repliq_consumer_delete(
+    store: *mut repliq_store,
+    name: *const c_char,
+    queue: repliq_queue,
+    result: *mut repliq_result,
+) -> repliq_code {
+    boundary(|| {
+        let store = pin(store)?;
+        // SAFETY: the caller's contract: a text, NULL or a place for the result.
+        let (name, out) = unsafe { (text(name, "name")?, Out::maybe(result, "result")?) };
+        out.put(argument::result(&store.consumer_delete(name, message::queue(queue))?));
+        Ok(())
+    })
+}

@@ -1,0 +1,231 @@
+//! Stores: open, put, tokens, status.
+
+use std::ffi::c_char;
+
+use crate::error::{Code, Error, Result};
+use crate::session::{Store, StoreOptions};
+
+use super::argument::{self, Out, array, level, maybe_text, put_text, text, wait, yes};
+use super::boundary::{boundary, quiet_panics};
+use super::handle::{self, Face, pin};
+use super::message;
+use super::types::*;
+
+impl Face for repliq_store {
+    type Object = Store;
+    const KIND: u8 = 1;
+    const NAME: &'static str = "store";
+}
+
+/// Opens the store in the directory `path`, which is created when there is none, and stores it in `*store`.
+///
+/// No thread is started and no socket opened. `options` may be NULL. Close with repliq_store_close.
+///
+/// Fails with REPLIQ_INVALID (NULL, not UTF-8, an option out of range), REPLIQ_NO_SUCH_NAME (nothing there and
+/// `create` is REPLIQ_NO), REPLIQ_NOT_A_STORE, REPLIQ_LOCKED (open elsewhere; the owner is named),
+/// REPLIQ_BAD_PASSWORD, REPLIQ_PERMISSION, REPLIQ_VERSION, REPLIQ_CORRUPT, REPLIQ_NO_SPACE, REPLIQ_IO.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn repliq_store_open(
+    path: *const c_char,
+    options: *const repliq_store_options,
+    store: *mut *mut repliq_store,
+) -> repliq_code {
+    boundary(|| {
+        quiet_panics();
+        // SAFETY: the caller's contract: a text, options or NULL, and a place for the handle.
+        let (path, options, out) = unsafe {
+            (text(path, "path")?, store_options(options)?, Out::needed(store, "store")?)
+        };
+        out.put(handle::open(Store::open(path, &options)?)?);
+        Ok(())
+    })
+}
+
+unsafe fn store_options(options: *const repliq_store_options) -> Result<StoreOptions> {
+    let mut chosen = StoreOptions::default();
+    // SAFETY: the caller's contract of `repliq_store_open`.
+    let Some(options) = (unsafe { argument::options(options)? }) else { return Ok(chosen) };
+    if options.password.len > 0 {
+        return Err(Error::new(Code::Unsupported, "encryption at rest is not built in yet"));
+    }
+    chosen.create = yes(options.create, chosen.create, "create")?;
+    chosen.read_only = yes(options.read_only, chosen.read_only, "read_only")?;
+    chosen.helper = yes(options.helper, chosen.helper, "helper")?;
+    chosen.level = level(options.level, "level")?.unwrap_or(chosen.level);
+    let or = |value: u64, default: u64| if value == 0 { default } else { value };
+    chosen.segment_bytes = or(options.segment_bytes, chosen.segment_bytes);
+    chosen.segment_bytes_max = or(options.segment_bytes_max, chosen.segment_bytes_max);
+    chosen.keep_ms = or(options.keep_ms, chosen.keep_ms);
+    chosen.keep_bytes = or(options.keep_bytes, chosen.keep_bytes);
+    Ok(chosen)
+}
+
+/// Makes everything durable, ends the store's threads and gives the directory free.
+///
+/// Waits for calls inside. Sessions, consumers, listeners and snapshots of the store answer REPLIQ_CLOSED from
+/// now on and still want to be closed. NULL is fine.
+///
+/// Fails with REPLIQ_BAD_HANDLE, REPLIQ_BUSY (from a callback of a call on the store), REPLIQ_IO; after
+/// REPLIQ_IO the handle is closed all the same.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn repliq_store_close(store: *mut repliq_store) -> repliq_code {
+    boundary(|| {
+        if store.is_null() {
+            return Ok(());
+        }
+        let mut closed = Ok(());
+        drop(handle::close(store, |store| {
+            closed = store.close();
+            Ok(())
+        })?);
+        closed
+    })
+}
+
+/// Stores the queue of this name in `*queue`; it is created on first use.
+///
+/// A name has 1 to 255 bytes of UTF-8 without control characters. Thread-safe.
+///
+/// Fails with REPLIQ_INVALID, REPLIQ_TOO_LARGE (the name), REPLIQ_QUOTA, REPLIQ_READ_ONLY, REPLIQ_CLOSED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn repliq_store_queue(
+    store: *mut repliq_store,
+    name: *const c_char,
+    queue: *mut repliq_queue,
+) -> repliq_code {
+    boundary(|| {
+        let store = pin(store)?;
+        // SAFETY: the caller's contract: a text and a place for the queue.
+        let (name, out) = unsafe { (text(name, "name")?, Out::needed(queue, "queue")?) };
+        out.put(store.queue(name)?.number());
+        Ok(())
+    })
+}
+
+/// Puts `n` messages into a queue as one transaction and waits until it is as durable as asked.
+///
+/// The bytes are copied. `options` may be NULL, `result` may be NULL. Thread-safe: callers that meet share a
+/// sync.
+///
+/// Fails with REPLIQ_INVALID, REPLIQ_TOO_LARGE, REPLIQ_NO_SUCH_NAME (the queue is deleted), REPLIQ_PAUSED,
+/// REPLIQ_OUT_OF_ORDER, REPLIQ_UNSUPPORTED, REPLIQ_NO_SPACE, REPLIQ_READ_ONLY: nothing was put, and
+/// message_index of the error says where. REPLIQ_OUTCOME_UNKNOWN: the disk failed, the next open decides.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn repliq_store_put(
+    store: *mut repliq_store,
+    queue: repliq_queue,
+    messages: *const repliq_message,
+    n: usize,
+    options: *const repliq_put_options,
+    result: *mut repliq_result,
+) -> repliq_code {
+    boundary(|| {
+        let store = pin(store)?;
+        // SAFETY: the caller's contract: `n` messages, options or NULL, NULL or a place for the result.
+        let (messages, options, out) = unsafe {
+            (array(messages, n, "messages")?, argument::options(options)?, Out::maybe(result, "result")?)
+        };
+        let asked = options.map_or(Ok(None), |options| level(options.level, "level"))?;
+        let queue = message::queue(queue);
+        // SAFETY: the caller's contract: what the messages point to is readable.
+        let commit = unsafe {
+            message::with(messages, |messages| match asked {
+                None => store.put(queue, messages),
+                Some(level) => store.put_at(queue, messages, level),
+            })
+        }?;
+        out.put(argument::result(&commit));
+        Ok(())
+    })
+}
+
+/// Puts `n` messages as one transaction at the store's level without waiting; `port` gets the outcome under
+/// `tag`.
+///
+/// The bytes are copied before it returns. Thread-safe.
+///
+/// Fails as repliq_store_put does for what can be told at once; then the port gets nothing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn repliq_store_put_start(
+    store: *mut repliq_store,
+    queue: repliq_queue,
+    messages: *const repliq_message,
+    n: usize,
+    port: *mut repliq_port,
+    tag: u64,
+) -> repliq_code {
+    boundary(|| {
+        let (store, port) = (pin(store)?, pin(port)?);
+        // SAFETY: the caller's contract: `n` messages.
+        let messages = unsafe { array(messages, n, "messages")? };
+        let queue = message::queue(queue);
+        // SAFETY: the caller's contract: what the messages point to is readable.
+        unsafe { message::with(messages, |all| store.put_start(queue, all, port.port(), tag)) }
+    })
+}
+
+/// Waits until the transactions of all `n` tokens are at a place, at most `timeout_ms`.
+///
+/// `at` is "" (applied and durable here), "target:NAME", "target:*" (at every target) or "consumer:NAME"
+/// (acknowledged); it may be NULL, which is "". Thread-safe.
+///
+/// Fails with REPLIQ_INVALID, REPLIQ_TIMEOUT, REPLIQ_EMPTY (the transaction wrote nothing), REPLIQ_NOT_FOUND
+/// (lost; final), REPLIQ_WRONG_GROUP, REPLIQ_NO_SUCH_NAME, REPLIQ_CLOSED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn repliq_store_wait(
+    store: *mut repliq_store,
+    at: *const c_char,
+    tokens: *const repliq_token,
+    n: usize,
+    timeout_ms: u64,
+) -> repliq_code {
+    boundary(|| {
+        let store = pin(store)?;
+        // SAFETY: the caller's contract: a text or NULL, and `n` tokens.
+        let (at, tokens) = unsafe { (maybe_text(at, "at")?, argument::tokens(tokens, n)?) };
+        store.wait(at.unwrap_or(""), &tokens, wait(timeout_ms))
+    })
+}
+
+/// The same without waiting; `port` gets the outcome under `tag`, with the last token in its result.
+///
+/// `at` may be NULL. Thread-safe.
+///
+/// Fails with REPLIQ_INVALID, REPLIQ_CLOSED; then the port gets nothing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn repliq_store_watch(
+    store: *mut repliq_store,
+    at: *const c_char,
+    tokens: *const repliq_token,
+    n: usize,
+    port: *mut repliq_port,
+    tag: u64,
+) -> repliq_code {
+    boundary(|| {
+        let (store, port) = (pin(store)?, pin(port)?);
+        // SAFETY: the caller's contract: a text or NULL, and `n` tokens.
+        let (at, tokens) = unsafe { (maybe_text(at, "at")?, argument::tokens(tokens, n)?) };
+        store.watch(at.unwrap_or(""), &tokens, port.port(), tag)
+    })
+}
+
+/// Writes what the store is and has, as JSON, to `text`, which has room for `size` bytes, and the length of the
+/// whole to `*len`.
+///
+/// Like snprintf: where `*len` is not less than `size`, the text was cut; a `size` of 0 only asks for the
+/// length, and then `text` may be NULL. `len` may be NULL otherwise. Thread-safe.
+///
+/// Fails with REPLIQ_INVALID, REPLIQ_CLOSED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn repliq_store_status(
+    store: *mut repliq_store,
+    text: *mut c_char,
+    size: usize,
+    len: *mut usize,
+) -> repliq_code {
+    boundary(|| {
+        let store = pin(store)?;
+        // SAFETY: the caller's contract: room for `size` bytes, NULL or a place for the length.
+        unsafe { put_text(text, size, len, || store.status()) }
+    })
+}

@@ -1,0 +1,304 @@
+//! The plain types of the header. Layouts are part of the ABI.
+
+use std::ffi::{c_char, c_void};
+
+/// A code of the table above: 0 is success.
+pub type repliq_code = i32;
+
+/// A queue of a store: a plain number, never closed, valid as long as the store has the queue.
+pub type repliq_queue = u32;
+
+/// The answer yes to an option that has a default of its own.
+pub const REPLIQ_YES: i32 = 1;
+/// The answer no to an option that has a default of its own.
+pub const REPLIQ_NO: i32 = 2;
+
+/// A commit with this level survives the end of the process (kill -9), but not a power cut.
+pub const REPLIQ_LEVEL_PROCESS: i32 = 1;
+/// A commit with this level survives a power cut.
+pub const REPLIQ_LEVEL_POWER: i32 = 2;
+
+/// A new consumer begins with the oldest message there is.
+pub const REPLIQ_FROM_OLDEST: i32 = 0;
+/// A new consumer begins with the first message put after it was created.
+pub const REPLIQ_FROM_NOW: i32 = 1;
+/// A new consumer begins with the message of the sequence given.
+pub const REPLIQ_FROM_SEQUENCE: i32 = 2;
+
+/// A listener's handler gets one message a call.
+pub const REPLIQ_UNIT_MESSAGE: i32 = 0;
+/// A listener's handler gets the messages of one transaction a call.
+pub const REPLIQ_UNIT_JOB: i32 = 1;
+
+/// What a listener does with messages that fail: try them until they are handled; those behind them wait.
+pub const REPLIQ_POLICY_BLOCK: i32 = 0;
+/// What a listener does with messages that fail: set their keys aside until it is opened anew.
+pub const REPLIQ_POLICY_PARK: i32 = 1;
+/// What a listener does with messages that fail: move them to another queue after so many failures.
+pub const REPLIQ_POLICY_DEAD_LETTER: i32 = 2;
+
+/// A handler's answer: handled, commit.
+pub const REPLIQ_HANDLED: i32 = 0;
+/// A handler's answer: roll back and call again later.
+pub const REPLIQ_RETRY: i32 = 1;
+/// A handler's answer: roll back and set the keys of the messages aside, whatever the policy.
+pub const REPLIQ_PARK: i32 = 2;
+
+/// A log line of something that failed.
+pub const REPLIQ_LOG_ERROR: i32 = 1;
+/// A log line of something that is not as it should be, while the library goes on.
+pub const REPLIQ_LOG_WARN: i32 = 2;
+/// A log line for operators.
+pub const REPLIQ_LOG_INFO: i32 = 3;
+/// A log line for developers.
+pub const REPLIQ_LOG_DEBUG: i32 = 4;
+/// A log line of everything there is.
+pub const REPLIQ_LOG_TRACE: i32 = 5;
+
+/// Number of bytes of a token.
+pub const REPLIQ_TOKEN_SIZE: usize = 40;
+/// Number of bytes of a token's text, with the NUL at its end.
+pub const REPLIQ_TOKEN_TEXT_SIZE: usize = 55;
+/// Number of bytes of an error's text, with the NUL at its end.
+pub const REPLIQ_ERROR_TEXT_SIZE: usize = 512;
+/// The message_index of an error that is about no message.
+pub const REPLIQ_NO_INDEX: u32 = u32::MAX;
+
+/// A length of bytes somewhere. `data` may be NULL when `len` is 0.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct repliq_bytes {
+    /// The first byte.
+    pub data: *const c_void,
+    /// How many there are.
+    pub len: usize,
+}
+
+/// A header of a message.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct repliq_header {
+    /// UTF-8, not empty.
+    pub name: repliq_bytes,
+    /// Any bytes.
+    pub value: repliq_bytes,
+}
+
+/// A message. A program that puts fills in what it wants, the rest is zero: `repliq_message m = REPLIQ_MESSAGE;`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct repliq_message {
+    /// What it says.
+    pub payload: repliq_bytes,
+    /// What it is about; readers select and order by it. May be empty.
+    pub key: repliq_bytes,
+    /// Its headers; NULL when there are none.
+    pub headers: *const repliq_header,
+    /// How many headers there are.
+    pub header_count: usize,
+    /// The name of a producer that numbers its messages, UTF-8; empty for none.
+    pub producer: repliq_bytes,
+    /// The producer's number, exactly one above its last one. A repeated number is stored once.
+    pub producer_sequence: u64,
+    /// When it stops being worth delivering, in milliseconds since 1970; 0 for never.
+    pub expires_ms: u64,
+    /// Earliest delivery; 0, until queues can delay.
+    pub deliver_at_ms: u64,
+    /// A number for the program's own use, such as a request id; 0 for none.
+    pub kind: u16,
+    /// 0, until queues have priorities.
+    pub priority: u8,
+    /// Must be 0.
+    pub reserved: [u8; 5],
+    /// Read only: its place in its queue, gap-free from 1. Ignored by put, as is what follows.
+    pub sequence: u64,
+    /// Read only: when its transaction was committed, in milliseconds since 1970.
+    pub committed_ms: u64,
+    /// Read only: its queue.
+    pub queue: repliq_queue,
+    /// Read only: how often it was handed to this consumer, this time counted.
+    pub deliveries: u32,
+}
+
+/// The proof of a commit, to be asked for at any store of the same group. Compare with memcmp.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct repliq_token {
+    /// The same on every machine.
+    pub bytes: [u8; REPLIQ_TOKEN_SIZE],
+}
+
+/// What a commit answers.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct repliq_result {
+    /// Where the transaction is in the order of commits.
+    pub token: repliq_token,
+    /// What it survives: REPLIQ_LEVEL_PROCESS or REPLIQ_LEVEL_POWER.
+    pub level: i32,
+}
+
+/// What went wrong: `repliq_error e = REPLIQ_ERROR; repliq_error_last(&e);`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct repliq_error {
+    /// sizeof(repliq_error), as REPLIQ_ERROR sets it.
+    pub size: usize,
+    /// The number to branch on.
+    pub code: repliq_code,
+    /// The code of the error behind this one, or 0.
+    pub cause_code: repliq_code,
+    /// The number of the operating system, or 0.
+    pub os_errno: i32,
+    /// REPLIQ_FLAG_*, or'ed.
+    pub flags: u32,
+    /// The message of a batch that was refused, counted from 0, or REPLIQ_NO_INDEX.
+    pub message_index: u32,
+    /// The first sequence or offset it is about, or 0.
+    pub sequence_from: u64,
+    /// The last one.
+    pub sequence_to: u64,
+    /// For people: what was done, to what, and why it failed. UTF-8 with a NUL at its end.
+    pub text: [c_char; REPLIQ_ERROR_TEXT_SIZE],
+}
+
+/// What happened to an operation started with a port.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct repliq_event {
+    /// As it was given when the operation was started.
+    pub tag: u64,
+    /// How the operation ended.
+    pub code: repliq_code,
+    /// The code of the error behind it, or 0.
+    pub cause_code: repliq_code,
+    /// The error's text; empty on success. Lives until the next drain or close of the port.
+    pub text: repliq_bytes,
+    /// On success, what the commit answered.
+    pub result: repliq_result,
+}
+
+/// How to open a store: `repliq_store_options o = REPLIQ_STORE_OPTIONS;`. Zero is the default everywhere.
+#[repr(C)]
+pub struct repliq_store_options {
+    /// sizeof(repliq_store_options), as the macro sets it.
+    pub size: usize,
+    /// Must be 0.
+    pub flags: u32,
+    /// What commits survive that name no level; REPLIQ_LEVEL_POWER by default.
+    pub level: i32,
+    /// Encrypts the store at rest; empty for a store in clear text. Copied, and wiped at close.
+    pub password: repliq_bytes,
+    /// Whether a store is created where there is none; REPLIQ_YES by default.
+    pub create: i32,
+    /// Whether the store is opened for looking only; REPLIQ_NO by default.
+    pub read_only: i32,
+    /// Whether a thread works ahead (prepared segments, reclaim); REPLIQ_YES by default.
+    pub helper: i32,
+    /// Must be 0.
+    pub reserved: i32,
+    /// Bytes of the first segment, a power of two of at least 4096; 65536 by default.
+    pub segment_bytes: u64,
+    /// Bytes of the largest segment; 67108864 by default.
+    pub segment_bytes_max: u64,
+    /// How long what every reader has is kept for receivers that went back; 86400000 by default.
+    pub keep_ms: u64,
+    /// How many bytes of it at most; 1073741824 by default.
+    pub keep_bytes: u64,
+}
+
+/// How to put: `repliq_put_options o = REPLIQ_PUT_OPTIONS;`.
+#[repr(C)]
+pub struct repliq_put_options {
+    /// sizeof(repliq_put_options), as the macro sets it.
+    pub size: usize,
+    /// Must be 0.
+    pub flags: u32,
+    /// What the commit must survive; the store's level by default.
+    pub level: i32,
+}
+
+/// How to open a session: `repliq_session_options o = REPLIQ_SESSION_OPTIONS;`.
+#[repr(C)]
+pub struct repliq_session_options {
+    /// sizeof(repliq_session_options), as the macro sets it.
+    pub size: usize,
+    /// Must be 0.
+    pub flags: u32,
+    /// What its commits must survive; the store's level by default.
+    pub level: i32,
+}
+
+/// How to open a consumer: `repliq_consumer_options o = REPLIQ_CONSUMER_OPTIONS;`.
+#[repr(C)]
+pub struct repliq_consumer_options {
+    /// sizeof(repliq_consumer_options), as the macro sets it.
+    pub size: usize,
+    /// Must be 0.
+    pub flags: u32,
+    /// Where a consumer begins that is created by this call: REPLIQ_FROM_*.
+    pub from: i32,
+    /// The sequence for REPLIQ_FROM_SEQUENCE, otherwise 0.
+    pub from_sequence: u64,
+    /// What acknowledgements survive; REPLIQ_LEVEL_POWER by default. With REPLIQ_LEVEL_PROCESS they ride with
+    /// the next sync, and a power cut delivers again.
+    pub ack_level: i32,
+    /// Must be 0.
+    pub reserved: i32,
+}
+
+/// How to listen: `repliq_listener_options o = REPLIQ_LISTENER_OPTIONS;`.
+#[repr(C)]
+pub struct repliq_listener_options {
+    /// sizeof(repliq_listener_options), as the macro sets it.
+    pub size: usize,
+    /// Must be 0.
+    pub flags: u32,
+    /// What the handler gets: REPLIQ_UNIT_*.
+    pub unit: i32,
+    /// What happens to a message that cannot be handled: REPLIQ_POLICY_*.
+    pub policy: i32,
+    /// REPLIQ_POLICY_DEAD_LETTER: after how many failures, at least 1; otherwise 0.
+    pub dead_letter_after: u32,
+    /// REPLIQ_POLICY_DEAD_LETTER: the name of the queue it is moved to; otherwise NULL.
+    pub dead_letter_queue: *const c_char,
+    /// The first pause before a message is tried again, doubled each time; 0 for the default.
+    pub retry_ms: u64,
+    /// The longest pause; 0 for the default.
+    pub retry_ms_max: u64,
+}
+
+/// Called by a listener on a thread of its own, with messages that live until it returns, and a session: what
+/// the handler puts there is committed together with the acknowledgement. Answers REPLIQ_HANDLED, REPLIQ_RETRY
+/// or REPLIQ_PARK. It must not throw, commit, roll back, or close the listener or the session.
+pub type repliq_handler = Option<
+    unsafe extern "C" fn(
+        user: *mut c_void,
+        session: *mut repliq_session,
+        messages: *const repliq_message,
+        n: usize,
+    ) -> i32,
+>;
+
+/// Called for each log line, from any thread, with texts that live until it returns. It must not throw.
+pub type repliq_log_function = Option<
+    unsafe extern "C" fn(
+        user: *mut c_void,
+        level: i32,
+        target: *const c_char,
+        text: *const c_char,
+    ),
+>;
+
+/// An open store.
+pub struct repliq_store(());
+/// A transaction over any queues of one store; one thread at a time.
+pub struct repliq_session(());
+/// A named, durable reader of a queue.
+pub struct repliq_consumer(());
+/// A consumer with a handler.
+pub struct repliq_listener(());
+/// A look at the queues of a store without taking anything.
+pub struct repliq_snapshot(());
+/// A queue of finished operations.
+pub struct repliq_port(());

@@ -1,0 +1,10 @@
+//! The C ABI from outside: the header, the exported names, and what C and C++ programs see of it.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "abi/header.rs"]
+mod header;
+#[path = "abi/language.rs"]
+mod language;
+#[path = "abi/tools.rs"]
+mod tools;
