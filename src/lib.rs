@@ -42,6 +42,8 @@
 //! # }
 //! ```
 
+#[cfg(feature = "capi")]
+pub mod capi;
 pub mod disk;
 mod error;
 mod journal;

@@ -41,6 +41,12 @@ pub const REASON_CHARS_MAX: usize = 1_024;
 pub const RECEIVE_MESSAGES_MAX: usize = 65_536;
 /// Bytes one receive call reads at most, unless a single message is larger.
 pub const RECEIVE_BYTES_MAX: usize = 1 << 20;
+/// Handles of the C ABI that are open at once; the table of a process that leaks them ends here.
+pub const HANDLES_MAX: usize = 65_536;
+/// Messages, tokens or sequences one call of the C ABI takes at most: a wild length must not be believed.
+pub const ARRAY_MAX: usize = 1 << 20;
+/// Longest path, URL or text of the C ABI, in bytes: a text without its end must not be followed for ever.
+pub const TEXT_BYTES_MAX: usize = 64 << 10;
 
 const _: () = assert!(SEGMENT_BYTES_MIN <= SEGMENT_BYTES_FIRST);
 const _: () = assert!(SEGMENT_BYTES_FIRST <= SEGMENT_BYTES_MAX);
@@ -48,4 +54,5 @@ const _: () = assert!((MESSAGE_BYTES_MAX as u64) < SEGMENT_BYTES_MAX);
 const _: () = assert!(MESSAGE_BYTES_MAX < TRANSACTION_BYTES_MAX);
 const _: () = assert!(NAME_BYTES_MAX <= u8::MAX as usize);
 const _: () = assert!(PRODUCER_BYTES_MAX <= u8::MAX as usize);
+const _: () = assert!(RECEIVE_MESSAGES_MAX <= ARRAY_MAX);
 const _: () = assert!(RECEIVE_BYTES_MAX <= MESSAGE_BYTES_MAX);

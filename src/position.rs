@@ -195,6 +195,25 @@ impl Token {
         bytes
     }
 
+    /// The least set that says the same as these tokens: of each epoch of each group the last one. A token of a
+    /// transaction that wrote nothing says nothing beside others of its group.
+    pub fn join(tokens: &[Token]) -> Vec<Token> {
+        let mut joined: Vec<Token> = Vec::new();
+        for token in tokens {
+            let same = |known: &&mut Token| {
+                let empty = known.is_empty() || token.is_empty();
+                let epoch = (known.owner, known.position.epoch) == (token.owner, token.position.epoch);
+                known.group == token.group && (empty || epoch)
+            };
+            match joined.iter_mut().find(same) {
+                Some(known) if known.position < token.position => *known = *token,
+                Some(_) => {}
+                None => joined.push(*token),
+            }
+        }
+        joined
+    }
+
     /// Reads a token: 40 bytes as [`Token::to_bytes`] wrote them, or the 54 characters of its text.
     ///
     /// Fails with [`Code::Invalid`] on anything else.
@@ -524,6 +543,17 @@ mod tests {
         assert_eq!(Token::parse(&empty.to_bytes()).unwrap(), empty);
         assert_eq!(asked(empty, &[], 0, 0), Answer::Empty);
         assert_eq!(asked(empty, &[row(1, 1), row(2, 10)], 20, 20), Answer::Empty);
+    }
+
+    #[test]
+    fn a_joined_list_keeps_the_last_of_each_epoch_and_no_empty_one_beside_others() {
+        let other = Token::new(OTHER_GROUP, OWNER, Position { epoch: 1, sequence: 2 });
+        let theirs = Token::new(GROUP, OTHER_OWNER, Position { epoch: 2, sequence: 2 });
+        let empty = Token::empty(GROUP);
+        let all = [empty, token(1, 5), other, token(2, 9), empty, token(1, 7), theirs, token(2, 8)];
+        assert_eq!(Token::join(&all), [token(1, 7), other, token(2, 9), theirs]);
+        assert_eq!(Token::join(&[empty, empty]), [empty]);
+        assert_eq!(Token::join(&[]), []);
     }
 
     #[test]

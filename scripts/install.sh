@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Installs the library for C and C++: header, shared and static library, pkg-config file, CMake package.
+#
+# Usage: [PREFIX=/usr/local] [DESTDIR=] [PROFILE=release] scripts/install.sh
+#
+# Builds what is missing. FROM=DIR takes the libraries from there instead, as they are.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+prefix=${PREFIX:-/usr/local}
+profile=${PROFILE:-release}
+case $prefix in
+    /*) ;;
+    *) echo "install: PREFIX is $prefix, not an absolute path" >&2; exit 1 ;;
+esac
+from=${FROM:-}
+if [ -z "$from" ]; then
+    cargo build --locked --lib --profile "$profile"
+    from=${CARGO_TARGET_DIR:-target}/${profile/%dev/debug}
+fi
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+abi=$(sed -n 's/^#define REPLIQ_ABI_VERSION //p' include/repliq.h)
+lib=${DESTDIR:-}$prefix/lib
+
+install -d "$lib/pkgconfig" "$lib/cmake/repliq" "${DESTDIR:-}$prefix/include"
+install -m 644 include/repliq.h include/repliq.hpp "${DESTDIR:-}$prefix/include"
+install -m 755 "$from/librepliq.so" "$lib/librepliq.so.$version"
+ln -sf "librepliq.so.$version" "$lib/librepliq.so.$abi"
+ln -sf "librepliq.so.$abi" "$lib/librepliq.so"
+install -m 644 "$from/librepliq.a" "$lib/librepliq.a"
+
+cat > "$lib/pkgconfig/repliq.pc" << PC
+prefix=\${pcfiledir}/../..
+libdir=\${prefix}/lib
+includedir=\${prefix}/include
+
+Name: repliq
+Description: Persistent transactional message queues that replicate
+Version: $version
+Libs: -L\${libdir} -lrepliq
+Libs.private: -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc
+Cflags: -I\${includedir}
+PC
+
+cat > "$lib/cmake/repliq/repliq-config.cmake" << 'CMAKE'
+# repliq::repliq is the shared library, repliq::static the static one.
+get_filename_component(_repliq_prefix "${CMAKE_CURRENT_LIST_DIR}/../../.." ABSOLUTE)
+include(CMakeFindDependencyMacro)
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_dependency(Threads)
+if(NOT TARGET repliq::repliq)
+    add_library(repliq::repliq SHARED IMPORTED)
+    set_target_properties(repliq::repliq PROPERTIES
+        IMPORTED_LOCATION "${_repliq_prefix}/lib/librepliq.so"
+        INTERFACE_INCLUDE_DIRECTORIES "${_repliq_prefix}/include"
+        INTERFACE_LINK_LIBRARIES Threads::Threads)
+    add_library(repliq::static STATIC IMPORTED)
+    set_target_properties(repliq::static PROPERTIES
+        IMPORTED_LOCATION "${_repliq_prefix}/lib/librepliq.a"
+        INTERFACE_INCLUDE_DIRECTORIES "${_repliq_prefix}/include"
+        INTERFACE_LINK_LIBRARIES "Threads::Threads;gcc_s;rt;m;dl")
+endif()
+unset(_repliq_prefix)
+CMAKE
+
+# Until 1.0 a minor number may change the API, so only the same one fits.
+cat > "$lib/cmake/repliq/repliq-config-version.cmake" << CMAKE
+set(PACKAGE_VERSION "$version")
+string(REGEX MATCH "^[0-9]+\\\\.[0-9]+" _repliq_have "\${PACKAGE_VERSION}")
+string(REGEX MATCH "^[0-9]+\\\\.[0-9]+" _repliq_asked "\${PACKAGE_FIND_VERSION}")
+if(PACKAGE_FIND_VERSION VERSION_GREATER PACKAGE_VERSION
+        OR (_repliq_asked AND NOT _repliq_asked STREQUAL _repliq_have))
+    set(PACKAGE_VERSION_COMPATIBLE FALSE)
+else()
+    set(PACKAGE_VERSION_COMPATIBLE TRUE)
+    if(PACKAGE_FIND_VERSION VERSION_EQUAL PACKAGE_VERSION)
+        set(PACKAGE_VERSION_EXACT TRUE)
+    endif()
+endif()
+CMAKE
+echo "install: repliq $version is in ${DESTDIR:-}$prefix"
