@@ -202,7 +202,8 @@ impl Token {
         for token in tokens {
             let same = |known: &&mut Token| {
                 let empty = known.is_empty() || token.is_empty();
-                let epoch = (known.owner, known.position.epoch) == (token.owner, token.position.epoch);
+                let epoch =
+                    (known.owner, known.position.epoch) == (token.owner, token.position.epoch);
                 known.group == token.group && (empty || epoch)
             };
             match joined.iter_mut().find(same) {

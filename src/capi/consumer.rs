@@ -74,7 +74,8 @@ unsafe fn consumer_options(options: *const repliq_consumer_options) -> Result<Co
         (REPLIQ_FROM_NOW, 0) => From::Now,
         (REPLIQ_FROM_SEQUENCE, sequence) => From::Sequence(sequence),
         (from, sequence) => {
-            let text = format!("from is {from} with from_sequence {sequence}: not one of REPLIQ_FROM_*");
+            let text =
+                format!("from is {from} with from_sequence {sequence}: not one of REPLIQ_FROM_*");
             return Err(invalid(text));
         }
     };

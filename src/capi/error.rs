@@ -29,7 +29,8 @@ pub unsafe extern "C" fn repliq_error_last(error: *mut repliq_error) -> repliq_c
         };
         if size != size_of::<repliq_error>() {
             let known = size_of::<repliq_error>();
-            let text = format!("a repliq_error of size {size}, not {known}; begin with REPLIQ_ERROR");
+            let text =
+                format!("a repliq_error of size {size}, not {known}; begin with REPLIQ_ERROR");
             return Err(invalid(text));
         }
         kept.size = size;

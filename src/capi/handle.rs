@@ -96,7 +96,9 @@ impl Ticket {
     }
 
     fn is_open(&self, word: u64) -> bool {
-        word >> 32 == self.generation && word >> 24 & 0xff == u64::from(self.kind) && word & CLOSING == 0
+        word >> 32 == self.generation
+            && word >> 24 & 0xff == u64::from(self.kind)
+            && word & CLOSING == 0
     }
 }
 

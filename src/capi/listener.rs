@@ -20,12 +20,8 @@ impl Face for repliq_listener {
 }
 
 struct Handler {
-    function: unsafe extern "C" fn(
-        *mut c_void,
-        *mut repliq_session,
-        *const repliq_message,
-        usize,
-    ) -> i32,
+    function:
+        unsafe extern "C" fn(*mut c_void, *mut repliq_session, *const repliq_message, usize) -> i32,
     user: *mut c_void,
 }
 
@@ -41,8 +37,7 @@ impl Handler {
             Err(error) => return Handled::Retry(error.to_string()),
         };
         // SAFETY: the header's contract for a handler; everything given lives until it returns.
-        let answer =
-            unsafe { (self.function)(self.user, seat, messages.as_ptr(), messages.len()) };
+        let answer = unsafe { (self.function)(self.user, seat, messages.as_ptr(), messages.len()) };
         // It is open: a handler cannot close what was lent to it.
         let _ = handle::close(seat, |_| Ok(()));
         match answer {
@@ -79,7 +74,8 @@ pub unsafe extern "C" fn repliq_listener_open(
         let function = handler.ok_or_else(|| invalid("the handler is NULL"))?;
         let (store, consumer) = handle::close(consumer, |_| Ok(()))?.into_parts();
         let handler = Handler { function, user };
-        let call = move |session: &mut Session, received: &[Received]| handler.call(session, received);
+        let call =
+            move |session: &mut Session, received: &[Received]| handler.call(session, received);
         out.put(handle::open(Listener::open(&store, consumer, &options, call)?)?);
         Ok(())
     })
@@ -94,7 +90,8 @@ unsafe fn listener_options(options: *const repliq_listener_options) -> Result<Li
         REPLIQ_UNIT_JOB => Unit::Job,
         other => return Err(invalid(format!("unit is {other}, not one of REPLIQ_UNIT_*"))),
     };
-    let (after, queue): (u32, *const c_char) = (options.dead_letter_after, options.dead_letter_queue);
+    let (after, queue): (u32, *const c_char) =
+        (options.dead_letter_after, options.dead_letter_queue);
     chosen.policy = match (options.policy, after, queue.is_null()) {
         (REPLIQ_POLICY_BLOCK, 0, true) => Policy::Block,
         (REPLIQ_POLICY_PARK, 0, true) => Policy::Park,
@@ -104,7 +101,8 @@ unsafe fn listener_options(options: *const repliq_listener_options) -> Result<Li
             Policy::DeadLetter { after, queue }
         }
         (policy @ REPLIQ_POLICY_BLOCK..=REPLIQ_POLICY_DEAD_LETTER, _, _) => {
-            let text = format!("dead_letter_after and dead_letter_queue do not fit policy {policy}");
+            let text =
+                format!("dead_letter_after and dead_letter_queue do not fit policy {policy}");
             return Err(invalid(text));
         }
         (other, _, _) => {

@@ -3,7 +3,7 @@
 use std::ffi::c_void;
 
 use crate::error::{Error, Result};
-use crate::limits::{KEY_BYTES_MAX, HEADERS_BYTES_MAX, MESSAGE_BYTES_MAX, PRODUCER_BYTES_MAX};
+use crate::limits::{HEADERS_BYTES_MAX, KEY_BYTES_MAX, MESSAGE_BYTES_MAX, PRODUCER_BYTES_MAX};
 use crate::queue::{Message, Queue, Received};
 
 use super::argument::{OutArray, array, bytes, invalid, utf8};

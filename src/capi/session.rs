@@ -69,7 +69,8 @@ impl Inner {
         match &mut self.session {
             Held::Own(session) => Ok((session, &mut self.views, self.level)),
             Held::Lent(_) => {
-                let text = "the session is lent by a listener, which receives, commits and closes it";
+                let text =
+                    "the session is lent by a listener, which receives, commits and closes it";
                 Err(Error::new(Code::Busy, text))
             }
         }

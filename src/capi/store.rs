@@ -33,9 +33,8 @@ pub unsafe extern "C" fn repliq_store_open(
     boundary(|| {
         quiet_panics();
         // SAFETY: the caller's contract: a text, options or NULL, and a place for the handle.
-        let (path, options, out) = unsafe {
-            (text(path, "path")?, store_options(options)?, Out::needed(store, "store")?)
-        };
+        let (path, options, out) =
+            unsafe { (text(path, "path")?, store_options(options)?, Out::needed(store, "store")?) };
         out.put(handle::open(Store::open(path, &options)?)?);
         Ok(())
     })
@@ -123,7 +122,11 @@ pub unsafe extern "C" fn repliq_store_put(
         let store = pin(store)?;
         // SAFETY: the caller's contract: `n` messages, options or NULL, NULL or a place for the result.
         let (messages, options, out) = unsafe {
-            (array(messages, n, "messages")?, argument::options(options)?, Out::maybe(result, "result")?)
+            (
+                array(messages, n, "messages")?,
+                argument::options(options)?,
+                Out::maybe(result, "result")?,
+            )
         };
         let asked = options.map_or(Ok(None), |options| level(options.level, "level"))?;
         let queue = message::queue(queue);

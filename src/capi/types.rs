@@ -282,12 +282,7 @@ pub type repliq_handler = Option<
 
 /// Called for each log line, from any thread, with texts that live until it returns. It must not throw.
 pub type repliq_log_function = Option<
-    unsafe extern "C" fn(
-        user: *mut c_void,
-        level: i32,
-        target: *const c_char,
-        text: *const c_char,
-    ),
+    unsafe extern "C" fn(user: *mut c_void, level: i32, target: *const c_char, text: *const c_char),
 >;
 
 /// An open store.

@@ -26,7 +26,8 @@ fn the_committed_header_is_the_generated_one() {
     }
     let committed = committed();
     let differs = generated.lines().zip(committed.lines()).position(|(new, old)| new != old);
-    let line = differs.map_or(generated.lines().count().min(committed.lines().count()), |at| at) + 1;
+    let line =
+        differs.map_or(generated.lines().count().min(committed.lines().count()), |at| at) + 1;
     assert!(generated == committed, "include/repliq.h:{line} differs; BLESS=1 accepts the change");
 }
 
@@ -34,7 +35,9 @@ fn generate() -> String {
     let declarations = declarations();
     let (head, declarations) = declarations.split_at(declarations.find("*/\n").unwrap() + 3);
     let mut out = String::from(head.trim_start());
-    out.push_str("\n#ifndef REPLIQ_H\n#define REPLIQ_H\n\n#include <stddef.h>\n#include <stdint.h>\n");
+    out.push_str(
+        "\n#ifndef REPLIQ_H\n#define REPLIQ_H\n\n#include <stddef.h>\n#include <stdint.h>\n",
+    );
     out.push_str("#include <string.h>\n\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n");
     let version: Vec<&str> = env!("CARGO_PKG_VERSION").split('.').collect();
     writeln!(out, "/** The version of this header; repliq_version() is the library's. */").unwrap();
@@ -42,7 +45,8 @@ fn generate() -> String {
     writeln!(out, "#define REPLIQ_HEADER_VERSION_MAJOR {}", version[0]).unwrap();
     writeln!(out, "#define REPLIQ_HEADER_VERSION_MINOR {}", version[1]).unwrap();
     writeln!(out, "#define REPLIQ_HEADER_VERSION_PATCH {}", version[2]).unwrap();
-    writeln!(out, "/** The ABI of this header, to be compared with repliq_abi_version(). */").unwrap();
+    writeln!(out, "/** The ABI of this header, to be compared with repliq_abi_version(). */")
+        .unwrap();
     writeln!(out, "#define REPLIQ_ABI_VERSION 0\n").unwrap();
     out.push_str(&codes());
     out.push_str(declarations.trim());
@@ -72,8 +76,18 @@ fn declarations() -> String {
     let mut builder = cbindgen::Builder::new().with_config(config);
     // The order in which a reader needs them.
     let files = [
-        "types", "error", "token", "store", "queue", "session", "consumer", "listener", "snapshot",
-        "port", "replication", "server",
+        "types",
+        "error",
+        "token",
+        "store",
+        "queue",
+        "session",
+        "consumer",
+        "listener",
+        "snapshot",
+        "port",
+        "replication",
+        "server",
     ];
     let folder = Path::new(ROOT).join("src/capi");
     for file in files.map(|name| folder.join(format!("{name}.rs"))) {
@@ -84,7 +98,9 @@ fn declarations() -> String {
     let mut text = Vec::new();
     builder.generate().unwrap().write(&mut text);
     let mut text = String::from_utf8(text).unwrap();
-    text = text.replace("struct repliq_", "repliq_").replace("typedef repliq_", "typedef struct repliq_");
+    text = text
+        .replace("struct repliq_", "repliq_")
+        .replace("typedef repliq_", "typedef struct repliq_");
     // A comment of one line takes one line.
     for indent in ["", "    "] {
         let open = format!("\n{indent}/**\n{indent} * ");
@@ -107,7 +123,9 @@ fn declarations() -> String {
 fn codes() -> String {
     let source = fs::read_to_string(Path::new(ROOT).join("src/error.rs")).unwrap();
     let table = source.split("\ncodes! {\n").nth(1).unwrap().split("\n}\n").next().unwrap();
-    let mut out = String::from("/** What a function answers. Numbers are never reused and never renumbered. */\nenum {\n");
+    let mut out = String::from(
+        "/** What a function answers. Numbers are never reused and never renumbered. */\nenum {\n",
+    );
     let mut comments = Vec::new();
     let mut rows = 0;
     for line in table.lines().map(str::trim) {
@@ -127,7 +145,11 @@ fn codes() -> String {
     out.push_str("};\n\n");
     for (name, flag, what) in [
         ("RETRIABLE", repliq::RETRIABLE, "the same call may succeed later, as it is"),
-        ("REQUIRES_ROLLBACK", repliq::REQUIRES_ROLLBACK, "the transaction must be rolled back first"),
+        (
+            "REQUIRES_ROLLBACK",
+            repliq::REQUIRES_ROLLBACK,
+            "the transaction must be rolled back first",
+        ),
         ("FATAL", repliq::FATAL, "the handle is finished; close it"),
     ] {
         writeln!(out, "/** Flag of a code: {what}. */\n#define REPLIQ_FLAG_{name} {flag}").unwrap();
@@ -144,7 +166,10 @@ pub fn structs(header: &str) -> Vec<(String, Vec<(String, String)>)> {
         let Some(body) = text.strip_prefix('{').and_then(|text| text.split("\n}").next()) else {
             continue;
         };
-        let fields = body.lines().map(str::trim).filter(|line| line.ends_with(';') && !line.starts_with('*'));
+        let fields = body
+            .lines()
+            .map(str::trim)
+            .filter(|line| line.ends_with(';') && !line.starts_with('*'));
         let fields = fields.map(|line| {
             let line = line.trim_end_matches(';');
             let at = line.rfind([' ', '*']).unwrap() + 1;
@@ -177,7 +202,9 @@ pub fn functions(header: &str) -> Vec<Function> {
         } else if line.starts_with(" *") {
             doc += line;
         }
-        let starts = line.starts_with("repliq_code ") || line.starts_with("const char *") || line.starts_with("uint32_t ");
+        let starts = line.starts_with("repliq_code ")
+            || line.starts_with("const char *")
+            || line.starts_with("uint32_t ");
         if !starts {
             continue;
         }

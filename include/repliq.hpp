@@ -1,0 +1,1137 @@
+/**
+ * repliq for C++17: the same nouns and verbs as repliq.h, as values and owners.
+ *
+ *     #include <iostream>
+ *     #include <repliq.hpp>
+ *
+ *     int main()
+ *     {
+ *         repliq::store store("shop");
+ *         repliq::queue orders = store.queue("orders");
+ *         orders.put("one pound of tea");
+ *
+ *         repliq::consumer clerk = store.consumer("clerk", orders);
+ *         for (const repliq::received &order : clerk)
+ *             std::cout << order.payload() << "\n";
+ *     }
+ *
+ * - What can fail throws repliq::error, a std::system_error: code() to branch on, what() for people.
+ * - store, session, consumer, listener, snapshot and port own their handle and close it at the end of the scope;
+ *   a session rolls back what was not committed. They can be moved, not copied.
+ * - queue, token, result, bytes, message and received are values. A received message holds its own bytes.
+ * - Waiting ends with a timeout, given as std::chrono duration; what was started without waiting ends in a
+ *   std::future.
+ *
+ * Header only, on top of the C ABI: link with librepliq.
+ */
+#ifndef REPLIQ_HPP
+#define REPLIQ_HPP
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <future>
+#include <iterator>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <ostream>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <thread>
+#include <type_traits>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "repliq.h"
+
+namespace repliq {
+
+/* ---- errors */
+
+/** The number of an error, the same in every language; see repliq.h for what each means. */
+enum class code : int {
+    ok = REPLIQ_OK,
+    invalid = REPLIQ_INVALID,
+    bad_handle = REPLIQ_BAD_HANDLE,
+    closed = REPLIQ_CLOSED,
+    forked = REPLIQ_FORKED,
+    busy = REPLIQ_BUSY,
+    unsupported = REPLIQ_UNSUPPORTED,
+    exists = REPLIQ_EXISTS,
+    no_such_name = REPLIQ_NO_SUCH_NAME,
+    too_large = REPLIQ_TOO_LARGE,
+    quota = REPLIQ_QUOTA,
+    no_space = REPLIQ_NO_SPACE,
+    io = REPLIQ_IO,
+    poisoned = REPLIQ_POISONED,
+    corrupt = REPLIQ_CORRUPT,
+    tampered = REPLIQ_TAMPERED,
+    bad_password = REPLIQ_BAD_PASSWORD,
+    not_a_store = REPLIQ_NOT_A_STORE,
+    version = REPLIQ_VERSION,
+    locked = REPLIQ_LOCKED,
+    permission = REPLIQ_PERMISSION,
+    read_only = REPLIQ_READ_ONLY,
+    rollback_only = REPLIQ_ROLLBACK_ONLY,
+    rolled_back = REPLIQ_ROLLED_BACK,
+    outcome_unknown = REPLIQ_OUTCOME_UNKNOWN,
+    outcome_expired = REPLIQ_OUTCOME_EXPIRED,
+    stale = REPLIQ_STALE,
+    fenced = REPLIQ_FENCED,
+    paused = REPLIQ_PAUSED,
+    timeout = REPLIQ_TIMEOUT,
+    cancelled = REPLIQ_CANCELLED,
+    empty = REPLIQ_EMPTY,
+    not_found = REPLIQ_NOT_FOUND,
+    wrong_group = REPLIQ_WRONG_GROUP,
+    not_primary = REPLIQ_NOT_PRIMARY,
+    unreachable = REPLIQ_UNREACHABLE,
+    protocol = REPLIQ_PROTOCOL,
+    denied = REPLIQ_DENIED,
+    certificate = REPLIQ_CERTIFICATE,
+    target = REPLIQ_TARGET,
+    panic = REPLIQ_PANIC,
+    diverged = REPLIQ_DIVERGED,
+    out_of_order = REPLIQ_OUT_OF_ORDER
+};
+
+/** The category of the codes, "repliq". */
+inline const std::error_category &category() noexcept
+{
+    class codes final : public std::error_category {
+    public:
+        const char *name() const noexcept override { return "repliq"; }
+        std::string message(int value) const override { return repliq_code_name(value); }
+    };
+    static const codes instance;
+    return instance;
+}
+
+inline std::error_code make_error_code(code value) noexcept
+{
+    return {static_cast<int>(value), category()};
+}
+
+} // namespace repliq
+
+template <> struct std::is_error_code_enum<repliq::code> : std::true_type {};
+
+namespace repliq {
+
+/** What went wrong. Catch it, compare code() with a repliq::code, show what() to people. */
+class error : public std::system_error {
+public:
+    error(repliq::code value, std::string text)
+        : std::system_error(make_error_code(value)), text_(std::move(text)),
+          flags_(repliq_code_flags(static_cast<int>(value)))
+    {
+    }
+
+    explicit error(const repliq_error &from)
+        : std::system_error(from.code, category()), text_(from.text), flags_(from.flags),
+          cause_(from.cause_code), os_errno_(from.os_errno), index_(from.message_index),
+          from_(from.sequence_from), to_(from.sequence_to)
+    {
+    }
+
+    const char *what() const noexcept override { return text_.c_str(); }
+    /** The code as an enumerator, for switch. */
+    repliq::code value() const noexcept { return static_cast<repliq::code>(code().value()); }
+    /** The code of the error behind this one; ok where there is none. */
+    repliq::code cause() const noexcept { return static_cast<repliq::code>(cause_); }
+    int os_errno() const noexcept { return os_errno_; }
+    /** The same call may succeed later, as it is. */
+    bool retriable() const noexcept { return (flags_ & REPLIQ_FLAG_RETRIABLE) != 0; }
+    bool requires_rollback() const noexcept { return (flags_ & REPLIQ_FLAG_REQUIRES_ROLLBACK) != 0; }
+    /** The object is finished. */
+    bool fatal() const noexcept { return (flags_ & REPLIQ_FLAG_FATAL) != 0; }
+    /** The message of a batch that was refused, counted from 0. */
+    std::optional<std::size_t> message_index() const noexcept
+    {
+        return index_ == REPLIQ_NO_INDEX ? std::nullopt : std::optional<std::size_t>(index_);
+    }
+    /** The sequences or offsets it is about, first and last; zeros for none. */
+    std::pair<std::uint64_t, std::uint64_t> range() const noexcept { return {from_, to_}; }
+
+private:
+    std::string text_;
+    std::uint32_t flags_ = 0;
+    int cause_ = 0;
+    int os_errno_ = 0;
+    std::uint32_t index_ = REPLIQ_NO_INDEX;
+    std::uint64_t from_ = 0;
+    std::uint64_t to_ = 0;
+};
+
+namespace detail {
+
+inline void check(repliq_code result)
+{
+    if (result != REPLIQ_OK) {
+        repliq_error last = REPLIQ_ERROR;
+        repliq_error_last(&last);
+        throw error(last);
+    }
+}
+
+/** A text for C, which ends at its first NUL: one inside would name something else. */
+inline std::string text(std::string_view from, const char *what)
+{
+    std::string made(from);
+    std::string::size_type at = made.find('\0');
+    if (at != std::string::npos) {
+        for (; at != std::string::npos; at = made.find('\0', at + 1))
+            made.replace(at, 1, "\\0");
+        throw error(code::invalid,
+                    "\"" + made + "\" is no name for a " + what + ": empty, or with control characters");
+    }
+    return made;
+}
+
+template <class Rep, class Period> std::uint64_t ms(std::chrono::duration<Rep, Period> wait)
+{
+    auto whole = std::chrono::ceil<std::chrono::milliseconds>(wait).count();
+    return whole < 0 ? 0 : static_cast<std::uint64_t>(whole);
+}
+
+/** Closes a handle at the end of its owner. A ticket is no address, so a stale one does no harm. */
+template <class T, repliq_code (*Close)(T *)> struct closer {
+    void operator()(T *handle) const noexcept { Close(handle); }
+};
+template <class T, repliq_code (*Close)(T *)> using owner = std::unique_ptr<T, closer<T, Close>>;
+
+} // namespace detail
+
+/* ---- values */
+
+/** Bytes somewhere else: valid as long as what they were made from. */
+class bytes {
+public:
+    constexpr bytes() noexcept = default;
+    constexpr bytes(const void *data, std::size_t size) noexcept : data_(data), size_(size) {}
+    bytes(std::string_view from) noexcept : data_(from.data()), size_(from.size()) {}
+    bytes(const std::string &from) noexcept : data_(from.data()), size_(from.size()) {}
+    bytes(const char *from) noexcept : bytes(std::string_view(from)) {}
+    template <class Byte, class = std::enable_if_t<sizeof(Byte) == 1>>
+    bytes(const std::vector<Byte> &from) noexcept : data_(from.data()), size_(from.size())
+    {
+    }
+
+    const void *data() const noexcept { return data_; }
+    std::size_t size() const noexcept { return size_; }
+    bool empty() const noexcept { return size_ == 0; }
+    std::string_view view() const noexcept { return {static_cast<const char *>(data_), size_}; }
+    repliq_bytes c() const noexcept { return {data_, size_}; }
+
+private:
+    const void *data_ = nullptr;
+    std::size_t size_ = 0;
+};
+
+/** A header of a message: a name and any bytes. */
+struct header {
+    std::string_view name;
+    bytes value;
+};
+
+/** A message to be put. What it points to is copied by the put. */
+struct message {
+    bytes payload;
+    bytes key = {};
+    std::vector<header> headers = {};
+    std::uint16_t kind = 0;
+    std::string_view producer = {};
+    std::uint64_t producer_sequence = 0;
+    std::uint64_t expires_ms = 0;
+    std::uint64_t deliver_at_ms = 0;
+    std::uint8_t priority = 0;
+
+    message() = default;
+    /** From anything bytes can be made from. */
+    template <class From, class = std::enable_if_t<std::is_constructible_v<bytes, From>>>
+    message(const From &from) : payload(from)
+    {
+    }
+};
+
+/** What a commit survives. */
+enum class level : int {
+    /** As the store says. */
+    of_store = 0,
+    /** kill -9, but not a power cut. */
+    process = REPLIQ_LEVEL_PROCESS,
+    /** A power cut. */
+    power = REPLIQ_LEVEL_POWER
+};
+
+/** The proof of a commit, to be asked for at any store of the same group. Has no order. */
+class token {
+public:
+    token() noexcept : raw_{} {}
+    explicit token(const repliq_token &raw) noexcept : raw_(raw) {}
+
+    /** From 40 bytes, or the 54 characters of text(). */
+    static token parse(bytes from)
+    {
+        token made;
+        detail::check(repliq_token_parse(from.data(), from.size(), &made.raw_));
+        return made;
+    }
+
+    std::string text() const
+    {
+        char made[REPLIQ_TOKEN_TEXT_SIZE];
+        detail::check(repliq_token_text(&raw_, made, sizeof made));
+        return made;
+    }
+
+    /** The least list that says the same. */
+    static std::vector<token> join(const std::vector<token> &tokens)
+    {
+        std::vector<repliq_token> raw;
+        for (const token &one : tokens)
+            raw.push_back(one.raw_);
+        std::size_t n = 0;
+        if (!raw.empty())
+            detail::check(repliq_token_join(raw.data(), raw.size(), raw.data(), &n));
+        return std::vector<token>(raw.begin(), raw.begin() + static_cast<std::ptrdiff_t>(n));
+    }
+
+    const repliq_token &c() const noexcept { return raw_; }
+    bytes raw() const noexcept { return {raw_.bytes, sizeof raw_.bytes}; }
+    friend bool operator==(const token &a, const token &b) noexcept
+    {
+        return std::memcmp(a.raw_.bytes, b.raw_.bytes, sizeof a.raw_.bytes) == 0;
+    }
+    friend bool operator!=(const token &a, const token &b) noexcept { return !(a == b); }
+    friend std::ostream &operator<<(std::ostream &out, const token &t) { return out << t.text(); }
+
+private:
+    repliq_token raw_;
+};
+
+/** What a commit answers. */
+struct result {
+    repliq::token token;
+    repliq::level level = level::of_store;
+
+    result() = default;
+    explicit result(const repliq_result &from)
+        : token(from.token), level(static_cast<repliq::level>(from.level))
+    {
+    }
+};
+
+/** A message that was read. A copy shares the bytes, which live as long as the last one. */
+class received {
+public:
+    std::string_view payload() const noexcept { return view(raw_.payload); }
+    std::string_view key() const noexcept { return view(raw_.key); }
+    const std::vector<header> &headers() const noexcept { return headers_; }
+    /** The value of the first header of this name. */
+    std::optional<std::string_view> header_value(std::string_view name) const
+    {
+        for (const header &one : headers_)
+            if (one.name == name)
+                return one.value.view();
+        return std::nullopt;
+    }
+    std::string_view producer() const noexcept { return view(raw_.producer); }
+    std::uint64_t producer_sequence() const noexcept { return raw_.producer_sequence; }
+    std::uint64_t expires_ms() const noexcept { return raw_.expires_ms; }
+    std::uint16_t kind() const noexcept { return raw_.kind; }
+    /** Its place in its queue, gap-free from 1. */
+    std::uint64_t sequence() const noexcept { return raw_.sequence; }
+    std::uint64_t committed_ms() const noexcept { return raw_.committed_ms; }
+    /** The number of its queue. */
+    repliq_queue queue() const noexcept { return raw_.queue; }
+    std::uint32_t deliveries() const noexcept { return raw_.deliveries; }
+
+    /** Copies what C lends out: one buffer for all. */
+    static std::vector<received> copy(const repliq_message *from, std::size_t n)
+    {
+        std::size_t size = 0;
+        each(from, n, [&](repliq_bytes &part) { size += part.len; });
+        std::shared_ptr<char[]> buffer(new char[size + 1]);
+        std::vector<received> made(n);
+        std::size_t at = 0;
+        auto keep = [&](repliq_bytes part) {
+            char *to = buffer.get() + at;
+            if (part.len > 0)
+                std::memcpy(to, part.data, part.len);
+            at += part.len;
+            return repliq_bytes{to, part.len};
+        };
+        for (std::size_t i = 0; i < n; ++i) {
+            received &one = made[i];
+            one.keep_ = buffer;
+            one.raw_ = from[i];
+            one.raw_.payload = keep(from[i].payload);
+            one.raw_.key = keep(from[i].key);
+            one.raw_.producer = keep(from[i].producer);
+            one.raw_.headers = nullptr;
+            for (std::size_t h = 0; h < from[i].header_count; ++h) {
+                repliq_bytes name = keep(from[i].headers[h].name);
+                repliq_bytes value = keep(from[i].headers[h].value);
+                one.headers_.push_back({view(name), bytes(value.data, value.len)});
+            }
+        }
+        return made;
+    }
+
+private:
+    static std::string_view view(repliq_bytes from) noexcept
+    {
+        return {static_cast<const char *>(from.data), from.len};
+    }
+
+    template <class Visit> static void each(const repliq_message *from, std::size_t n, Visit visit)
+    {
+        for (std::size_t i = 0; i < n; ++i) {
+            repliq_message one = from[i];
+            visit(one.payload);
+            visit(one.key);
+            visit(one.producer);
+            for (std::size_t h = 0; h < one.header_count; ++h) {
+                repliq_header pair = one.headers[h];
+                visit(pair.name);
+                visit(pair.value);
+            }
+        }
+    }
+
+    std::shared_ptr<char[]> keep_;
+    repliq_message raw_ = REPLIQ_MESSAGE;
+    std::vector<header> headers_;
+};
+
+namespace detail {
+
+/** Messages as C takes them. */
+class packed {
+public:
+    template <class Iterator> packed(Iterator first, Iterator last)
+    {
+        std::size_t count = 0;
+        for (Iterator at = first; at != last; ++at)
+            count += static_cast<const message &>(*at).headers.size();
+        headers_.reserve(count);
+        for (; first != last; ++first)
+            add(*first);
+    }
+
+    const repliq_message *data() const noexcept { return messages_.data(); }
+    std::size_t size() const noexcept { return messages_.size(); }
+
+private:
+    void add(const message &from)
+    {
+        repliq_message to = REPLIQ_MESSAGE;
+        to.payload = from.payload.c();
+        to.key = from.key.c();
+        to.headers = headers_.data() + headers_.size();
+        to.header_count = from.headers.size();
+        for (const header &one : from.headers)
+            headers_.push_back({bytes(one.name).c(), one.value.c()});
+        to.producer = bytes(from.producer).c();
+        to.producer_sequence = from.producer_sequence;
+        to.expires_ms = from.expires_ms;
+        to.deliver_at_ms = from.deliver_at_ms;
+        to.kind = from.kind;
+        to.priority = from.priority;
+        messages_.push_back(to);
+    }
+
+    std::vector<repliq_header> headers_;
+    std::vector<repliq_message> messages_;
+};
+
+inline std::vector<repliq_token> raw(const std::vector<token> &tokens)
+{
+    std::vector<repliq_token> made;
+    for (const token &one : tokens)
+        made.push_back(one.c());
+    return made;
+}
+
+/** Reads into a buffer of C messages that is kept for the next call. */
+template <class Read> std::vector<received> read(std::vector<repliq_message> &room, std::size_t max, Read call)
+{
+    if (room.size() < max)
+        room.resize(max);
+    std::size_t n = 0;
+    check(call(room.data(), max, &n));
+    return received::copy(room.data(), n);
+}
+
+} // namespace detail
+
+/* ---- asynchronous operations */
+
+/** What happened to an operation started with a port. */
+struct event {
+    std::uint64_t tag = 0;
+    /** What it answered, or the error it ended with. */
+    repliq::result result;
+    std::optional<error> failure;
+};
+
+/** A queue of finished operations, for event loops: poll fd(), then drain(). Futures need none. */
+class port {
+public:
+    port()
+    {
+        repliq_port *made = nullptr;
+        detail::check(repliq_port_open(&made));
+        handle_.reset(made);
+    }
+
+    /** Readable while events wait. Neither read nor close it. */
+    int fd() const
+    {
+        std::int32_t made = -1;
+        detail::check(repliq_port_fd(c(), &made));
+        return made;
+    }
+
+    template <class Rep, class Period>
+    std::vector<event> drain(std::size_t max, std::chrono::duration<Rep, Period> wait)
+    {
+        std::vector<repliq_event> room(max == 0 ? 1 : max);
+        std::size_t n = 0;
+        detail::check(repliq_port_drain(c(), room.data(), room.size(), detail::ms(wait), &n));
+        std::vector<event> made;
+        for (std::size_t i = 0; i < n; ++i) {
+            event one;
+            one.tag = room[i].tag;
+            if (room[i].code == REPLIQ_OK)
+                one.result = result(room[i].result);
+            else
+                one.failure.emplace(static_cast<code>(room[i].code),
+                                    std::string(bytes(room[i].text.data, room[i].text.len).view()));
+            made.push_back(std::move(one));
+        }
+        return made;
+    }
+
+    void cancel(std::uint64_t tag) { detail::check(repliq_port_cancel(c(), tag)); }
+    repliq_port *c() const noexcept { return handle_.get(); }
+
+private:
+    detail::owner<repliq_port, repliq_port_close> handle_;
+};
+
+namespace detail {
+
+/** Turns the events of a port into futures, on one thread that exists from the first of them on. */
+class promises {
+public:
+    ~promises() { stop(); }
+
+    /** `start` begins an operation on the port with a tag. */
+    template <class Start> std::future<result> add(Start start)
+    {
+        std::unique_lock<std::mutex> lock(mutex_);
+        if (stopping_)
+            throw error(code::closed, "the store is closed");
+        if (!thread_.joinable())
+            thread_ = std::thread([this] { run(); });
+        std::uint64_t tag = ++last_;
+        std::future<result> made = pending_[tag].get_future();
+        lock.unlock();
+        try {
+            check(start(port_.c(), tag));
+        } catch (...) {
+            lock.lock();
+            pending_.erase(tag);
+            throw;
+        }
+        changed_.notify_one();
+        return made;
+    }
+
+    /** Ends every operation that is still under way. */
+    void stop() noexcept
+    {
+        std::unique_lock<std::mutex> lock(mutex_);
+        if (!thread_.joinable())
+            return;
+        stopping_ = true;
+        std::vector<std::uint64_t> tags;
+        for (const auto &one : pending_)
+            tags.push_back(one.first);
+        lock.unlock();
+        changed_.notify_one();
+        for (std::uint64_t tag : tags)
+            repliq_port_cancel(port_.c(), tag);
+        thread_.join();
+    }
+
+private:
+    void run()
+    {
+        std::unique_lock<std::mutex> lock(mutex_);
+        for (;;) {
+            changed_.wait(lock, [this] { return stopping_ || !pending_.empty(); });
+            if (pending_.empty())
+                return;
+            lock.unlock();
+            std::vector<event> events = port_.drain(256, std::chrono::hours(1));
+            lock.lock();
+            for (event &one : events) {
+                auto found = pending_.find(one.tag);
+                if (found == pending_.end())
+                    continue;
+                if (one.failure)
+                    found->second.set_exception(std::make_exception_ptr(*one.failure));
+                else
+                    found->second.set_value(one.result);
+                pending_.erase(found);
+            }
+        }
+    }
+
+    port port_;
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::unordered_map<std::uint64_t, std::promise<result>> pending_;
+    std::uint64_t last_ = 0;
+    bool stopping_ = false;
+    std::thread thread_;
+};
+
+/** What a store and its queues share. The ticket stays after the close, so that a late use is told. */
+struct opened {
+    repliq_store *ticket = nullptr;
+    promises futures;
+
+    repliq_code close() noexcept
+    {
+        repliq_code result = repliq_store_close(ticket);
+        futures.stop();
+        return result;
+    }
+};
+
+} // namespace detail
+
+/* ---- objects */
+
+/** A queue of a store: a value. The store must be open when it is used. */
+class queue {
+public:
+    queue(std::shared_ptr<detail::opened> of, repliq_queue number) : of_(std::move(of)), number_(number) {}
+
+    /** Puts a message as a transaction of its own and waits until it is as durable as asked. */
+    result put(const message &one, level at = level::of_store) const
+    {
+        return put_range(&one, &one + 1, at);
+    }
+
+    /** Puts messages as one transaction: a container of messages, or of what bytes can be made from. */
+    template <class Messages> result put_many(const Messages &all, level at = level::of_store) const
+    {
+        std::vector<message> made(std::begin(all), std::end(all));
+        return put_range(made.begin(), made.end(), at);
+    }
+
+    /** Puts a message without waiting. */
+    std::future<result> put_async(const message &one) const
+    {
+        detail::packed packed(&one, &one + 1);
+        return of_->futures.add([&](repliq_port *port, std::uint64_t tag) {
+            return repliq_store_put_start(store(), number_, packed.data(), packed.size(), port, tag);
+        });
+    }
+
+    result pause() const { return change(repliq_queue_pause); }
+    result resume() const { return change(repliq_queue_resume); }
+    /** Drops every message that is in it now. */
+    result purge() const { return change(repliq_queue_purge); }
+    /** Deletes it with its messages and consumers. */
+    result remove() const { return change(repliq_queue_delete); }
+
+    repliq_queue number() const noexcept { return number_; }
+    friend bool operator==(const queue &a, const queue &b) noexcept
+    {
+        return a.of_ == b.of_ && a.number_ == b.number_;
+    }
+    friend bool operator!=(const queue &a, const queue &b) noexcept { return !(a == b); }
+
+private:
+    repliq_store *store() const noexcept { return of_->ticket; }
+
+    template <class Iterator> result put_range(Iterator first, Iterator last, level at) const
+    {
+        detail::packed packed(first, last);
+        repliq_put_options options = REPLIQ_PUT_OPTIONS;
+        options.level = static_cast<int>(at);
+        repliq_result made;
+        detail::check(repliq_store_put(store(), number_, packed.data(), packed.size(), &options, &made));
+        return result(made);
+    }
+
+    result change(repliq_code (*call)(repliq_store *, repliq_queue, repliq_result *)) const
+    {
+        repliq_result made;
+        detail::check(call(store(), number_, &made));
+        return result(made);
+    }
+
+    std::shared_ptr<detail::opened> of_;
+    repliq_queue number_;
+};
+
+/** Where a consumer begins that is created by opening it. */
+struct start {
+    static start oldest() { return {REPLIQ_FROM_OLDEST, 0}; }
+    static start now() { return {REPLIQ_FROM_NOW, 0}; }
+    static start at(std::uint64_t sequence) { return {REPLIQ_FROM_SEQUENCE, sequence}; }
+    int from = REPLIQ_FROM_OLDEST;
+    std::uint64_t sequence = 0;
+};
+
+struct consumer_options {
+    start from = start::oldest();
+    /** level::process lets acknowledgements ride with the next sync. */
+    level ack_level = level::of_store;
+};
+
+class consumer;
+class listener;
+
+/** One transaction after the other over any queues of one store. One thread at a time. */
+class session {
+public:
+    /** Adds a message to the transaction. */
+    void put(const queue &to, const message &one)
+    {
+        detail::packed packed(&one, &one + 1);
+        detail::check(repliq_session_put(c(), to.number(), packed.data(), packed.size()));
+    }
+
+    template <class Messages> void put_many(const queue &to, const Messages &all)
+    {
+        std::vector<message> made(std::begin(all), std::end(all));
+        detail::packed packed(made.begin(), made.end());
+        detail::check(repliq_session_put(c(), to.number(), packed.data(), packed.size()));
+    }
+
+    /** Receives into the transaction: the commit acknowledges. */
+    template <class Rep, class Period>
+    std::vector<received> receive(const consumer &from, std::size_t max, std::chrono::duration<Rep, Period> wait);
+
+    result commit()
+    {
+        repliq_result made;
+        detail::check(repliq_session_commit(c(), &made));
+        return result(made);
+    }
+
+    /** Commits at the store's level without waiting; the next transaction begins. */
+    std::future<result> commit_async()
+    {
+        return of_->futures.add([this](repliq_port *port, std::uint64_t tag) {
+            return repliq_session_commit_start(c(), port, tag);
+        });
+    }
+
+    void rollback() { detail::check(repliq_session_rollback(c())); }
+    repliq_session *c() const noexcept { return lent_ != nullptr ? lent_ : handle_.get(); }
+
+private:
+    friend class store;
+    friend class listener;
+    session(std::shared_ptr<detail::opened> of, repliq_session *own) : of_(std::move(of)), handle_(own) {}
+    explicit session(repliq_session *lent) : lent_(lent) {}
+
+    std::shared_ptr<detail::opened> of_;
+    detail::owner<repliq_session, repliq_session_close> handle_;
+    repliq_session *lent_ = nullptr;
+    std::vector<repliq_message> room_;
+};
+
+/** What a listener's handler answers; one that returns nothing says done, one that throws says retry. */
+enum class handled : int { done = REPLIQ_HANDLED, retry = REPLIQ_RETRY, park = REPLIQ_PARK };
+
+struct listener_options {
+    /** Call with all messages of a transaction instead of one message. */
+    bool job = false;
+    /** What happens to messages that fail: REPLIQ_POLICY_BLOCK, _PARK or _DEAD_LETTER. */
+    int policy = REPLIQ_POLICY_BLOCK;
+    std::uint32_t dead_letter_after = 0;
+    std::string dead_letter_queue = {};
+    std::chrono::milliseconds retry = std::chrono::milliseconds(0);
+    std::chrono::milliseconds retry_max = std::chrono::milliseconds(0);
+};
+
+/** A consumer with a handler on a thread of its own. Closing waits for the call under way. */
+class listener {
+public:
+    using handler = std::function<handled(session &, const std::vector<received> &)>;
+
+    void close() { detail::check(repliq_listener_close(handle_.release())); }
+
+private:
+    friend class consumer;
+    listener(repliq_consumer *of, handler call, const listener_options &chosen)
+        : call_(std::make_unique<handler>(std::move(call)))
+    {
+        std::string dead = detail::text(chosen.dead_letter_queue, "queue");
+        repliq_listener_options options = REPLIQ_LISTENER_OPTIONS;
+        options.unit = chosen.job ? REPLIQ_UNIT_JOB : REPLIQ_UNIT_MESSAGE;
+        options.policy = chosen.policy;
+        options.dead_letter_after = chosen.dead_letter_after;
+        options.dead_letter_queue = dead.empty() ? nullptr : dead.c_str();
+        options.retry_ms = detail::ms(chosen.retry);
+        options.retry_ms_max = detail::ms(chosen.retry_max);
+        repliq_listener *made = nullptr;
+        detail::check(repliq_listener_open(of, trampoline, call_.get(), &options, &made));
+        handle_.reset(made);
+    }
+
+    static std::int32_t trampoline(void *user, repliq_session *lent, const repliq_message *messages,
+                                   std::size_t n) noexcept
+    {
+        try {
+            session in(lent);
+            return static_cast<std::int32_t>((*static_cast<handler *>(user))(in, received::copy(messages, n)));
+        } catch (...) {
+            return REPLIQ_RETRY;
+        }
+    }
+
+    std::unique_ptr<handler> call_;
+    detail::owner<repliq_listener, repliq_listener_close> handle_;
+};
+
+/**
+ * A named, durable reader of a queue.
+ *
+ * In a range-for it hands out what is there and ends when nothing is left (each(wait): when nothing came for so
+ * long). A message is acknowledged when the next one is asked for, so a body that throws or breaks leaves its
+ * message in the queue.
+ */
+class consumer {
+public:
+    template <class Rep, class Period>
+    std::vector<received> receive(std::size_t max, std::chrono::duration<Rep, Period> wait)
+    {
+        return detail::read(room_, max, [&](repliq_message *out, std::size_t size, std::size_t *n) {
+            return repliq_consumer_receive(c(), out, size, detail::ms(wait), n);
+        });
+    }
+
+    result ack(const std::vector<std::uint64_t> &sequences)
+    {
+        repliq_result made;
+        detail::check(repliq_consumer_ack(c(), sequences.data(), sequences.size(), &made));
+        return result(made);
+    }
+    result ack(const received &one) { return ack(std::vector<std::uint64_t>{one.sequence()}); }
+
+    /** Gives messages back; they come again before newer ones. */
+    void reject(const std::vector<std::uint64_t> &sequences)
+    {
+        detail::check(repliq_consumer_reject(c(), sequences.data(), sequences.size(), 0, nullptr));
+    }
+    void reject(const received &one) { reject(std::vector<std::uint64_t>{one.sequence()}); }
+
+    result seek(std::uint64_t sequence)
+    {
+        repliq_result made;
+        detail::check(repliq_consumer_seek(c(), sequence, &made));
+        return result(made);
+    }
+
+    void close() { detail::check(repliq_consumer_close(handle_.release())); }
+
+    /** Makes a listener of it; the consumer is empty afterwards: `std::move(clerk).listen(…)`. */
+    template <class Handler> listener listen(Handler call, const listener_options &options = {}) &&
+    {
+        listener::handler made = [call = std::move(call)](session &in, const std::vector<received> &all) mutable {
+            if constexpr (std::is_void_v<decltype(call(in, all))>) {
+                call(in, all);
+                return handled::done;
+            } else {
+                return static_cast<handled>(call(in, all));
+            }
+        };
+        return listener(handle_.release(), std::move(made), options);
+    }
+
+    class iterator {
+    public:
+        using iterator_category = std::input_iterator_tag;
+        using value_type = received;
+        using difference_type = std::ptrdiff_t;
+        using pointer = const received *;
+        using reference = const received &;
+
+        iterator() = default;
+        iterator(consumer *from, std::chrono::milliseconds wait) : from_(from), wait_(wait) { next(); }
+        reference operator*() const { return *current_; }
+        pointer operator->() const { return &*current_; }
+        iterator &operator++()
+        {
+            from_->ack(*current_);
+            next();
+            return *this;
+        }
+        void operator++(int) { ++*this; }
+        friend bool operator==(const iterator &a, const iterator &b) { return a.from_ == b.from_; }
+        friend bool operator!=(const iterator &a, const iterator &b) { return !(a == b); }
+
+    private:
+        void next()
+        {
+            std::vector<received> found = from_->receive(1, wait_);
+            if (found.empty())
+                from_ = nullptr;
+            else
+                current_ = std::move(found.front());
+        }
+
+        consumer *from_ = nullptr;
+        std::chrono::milliseconds wait_ = std::chrono::milliseconds(0);
+        std::optional<received> current_;
+    };
+
+    /** What each() gives to a range-for. */
+    struct range {
+        consumer *from;
+        std::chrono::milliseconds wait;
+        iterator begin() const { return {from, wait}; }
+        iterator end() const { return {}; }
+    };
+
+    iterator begin() { return {this, std::chrono::milliseconds(0)}; }
+    iterator end() { return {}; }
+    template <class Rep, class Period> range each(std::chrono::duration<Rep, Period> wait)
+    {
+        return {this, std::chrono::ceil<std::chrono::milliseconds>(wait)};
+    }
+
+    repliq_consumer *c() const noexcept { return handle_.get(); }
+
+private:
+    friend class store;
+    explicit consumer(repliq_consumer *own) : handle_(own) {}
+
+    detail::owner<repliq_consumer, repliq_consumer_close> handle_;
+    std::vector<repliq_message> room_;
+};
+
+template <class Rep, class Period>
+std::vector<received> session::receive(const consumer &from, std::size_t max,
+                                       std::chrono::duration<Rep, Period> wait)
+{
+    return detail::read(room_, max, [&](repliq_message *out, std::size_t size, std::size_t *n) {
+        return repliq_session_receive(c(), from.c(), out, size, detail::ms(wait), n);
+    });
+}
+
+/** A look at the queues of a store as they were, without taking anything. */
+class snapshot {
+public:
+    /** At most `max` messages from the sequence on; none at the end. */
+    std::vector<received> browse(const queue &of, std::uint64_t from, std::size_t max)
+    {
+        return detail::read(room_, max, [&](repliq_message *out, std::size_t size, std::size_t *n) {
+            return repliq_snapshot_browse(handle_.get(), of.number(), from, out, size, n);
+        });
+    }
+
+private:
+    friend class store;
+    explicit snapshot(repliq_snapshot *own) : handle_(own) {}
+
+    detail::owner<repliq_snapshot, repliq_snapshot_close> handle_;
+    std::vector<repliq_message> room_;
+};
+
+/** How to open a store. */
+struct store_options {
+    std::string_view password = {};
+    bool create = true;
+    bool read_only = false;
+    bool helper = true;
+    repliq::level level = level::power;
+    /** 0 is the default of this and what follows; see repliq.h. */
+    std::uint64_t segment_bytes = 0;
+    std::uint64_t segment_bytes_max = 0;
+    std::uint64_t keep_ms = 0;
+    std::uint64_t keep_bytes = 0;
+};
+
+/** An open store. */
+class store {
+public:
+    explicit store(std::string_view path, const store_options &chosen = {})
+    {
+        repliq_store_options options = REPLIQ_STORE_OPTIONS;
+        options.password = bytes(chosen.password).c();
+        options.create = chosen.create ? REPLIQ_YES : REPLIQ_NO;
+        options.read_only = chosen.read_only ? REPLIQ_YES : REPLIQ_NO;
+        options.helper = chosen.helper ? REPLIQ_YES : REPLIQ_NO;
+        options.level = static_cast<int>(chosen.level);
+        options.segment_bytes = chosen.segment_bytes;
+        options.segment_bytes_max = chosen.segment_bytes_max;
+        options.keep_ms = chosen.keep_ms;
+        options.keep_bytes = chosen.keep_bytes;
+        repliq_store *made = nullptr;
+        detail::check(repliq_store_open(detail::text(path, "store").c_str(), &options, &made));
+        try {
+            of_ = std::make_shared<detail::opened>();
+        } catch (...) {
+            repliq_store_close(made);
+            throw;
+        }
+        of_->ticket = made;
+    }
+
+    store(store &&) noexcept = default;
+    store &operator=(store &&other) noexcept
+    {
+        std::swap(of_, other.of_);
+        return *this;
+    }
+    ~store()
+    {
+        if (of_)
+            of_->close();
+    }
+
+    /** Makes everything durable and gives the directory free; what is still used of it throws. */
+    void close() { detail::check(of_->close()); }
+
+    /** The queue of this name; it is created on first use. */
+    repliq::queue queue(std::string_view name) const
+    {
+        repliq_queue number = 0;
+        detail::check(repliq_store_queue(c(), detail::text(name, "queue").c_str(), &number));
+        return {of_, number};
+    }
+
+    repliq::session session(repliq::level at = level::of_store) const
+    {
+        repliq_session_options options = REPLIQ_SESSION_OPTIONS;
+        options.level = static_cast<int>(at);
+        repliq_session *made = nullptr;
+        detail::check(repliq_session_open(c(), &options, &made));
+        return {of_, made};
+    }
+
+    /** The consumer of this name; it is created on first use. */
+    repliq::consumer consumer(std::string_view name, const repliq::queue &of,
+                              const consumer_options &chosen = {}) const
+    {
+        repliq_consumer_options options = REPLIQ_CONSUMER_OPTIONS;
+        options.from = chosen.from.from;
+        options.from_sequence = chosen.from.sequence;
+        options.ack_level = static_cast<int>(chosen.ack_level);
+        repliq_consumer *made = nullptr;
+        std::string text = detail::text(name, "consumer");
+        detail::check(repliq_consumer_open(c(), text.c_str(), of.number(), &options, &made));
+        return repliq::consumer(made);
+    }
+
+    result consumer_delete(std::string_view name, const repliq::queue &of) const
+    {
+        repliq_result made;
+        std::string text = detail::text(name, "consumer");
+        detail::check(repliq_consumer_delete(c(), text.c_str(), of.number(), &made));
+        return result(made);
+    }
+
+    repliq::snapshot snapshot() const
+    {
+        repliq_snapshot *made = nullptr;
+        detail::check(repliq_snapshot_open(c(), &made));
+        return repliq::snapshot(made);
+    }
+
+    /** Waits until the transactions of the tokens are at a place: "" (here), "target:NAME", "consumer:NAME". */
+    template <class Rep, class Period>
+    void wait(const std::vector<token> &tokens, std::chrono::duration<Rep, Period> timeout,
+              std::string_view at = "") const
+    {
+        std::vector<repliq_token> raw = detail::raw(tokens);
+        std::string place = detail::text(at, "place");
+        detail::check(repliq_store_wait(c(), place.c_str(), raw.data(), raw.size(), detail::ms(timeout)));
+    }
+    template <class Rep, class Period>
+    void wait(const token &one, std::chrono::duration<Rep, Period> timeout, std::string_view at = "") const
+    {
+        wait(std::vector<token>{one}, timeout, at);
+    }
+
+    /** The same without waiting here. */
+    std::future<result> wait_async(const std::vector<token> &tokens, std::string_view at = "") const
+    {
+        std::vector<repliq_token> raw = detail::raw(tokens);
+        std::string place = detail::text(at, "place");
+        return of_->futures.add([&](repliq_port *port, std::uint64_t tag) {
+            return repliq_store_watch(c(), place.c_str(), raw.data(), raw.size(), port, tag);
+        });
+    }
+
+    /** What it is and has, as JSON. */
+    std::string status() const
+    {
+        std::string made(1024, '\0');
+        for (;;) {
+            std::size_t length = 0;
+            detail::check(repliq_store_status(c(), made.data(), made.size(), &length));
+            bool whole = length < made.size();
+            made.resize(whole ? length : length + 256);
+            if (whole)
+                return made;
+        }
+    }
+
+    repliq_store *c() const noexcept { return of_->ticket; }
+
+private:
+    std::shared_ptr<detail::opened> of_;
+};
+
+/* ---- the library */
+
+/** The version of the library. */
+inline std::string version() { return repliq_version(); }
+
+/** Sends log lines of the level (REPLIQ_LOG_*) and more important ones to a function; an empty one ends that. */
+inline void log_set(std::function<void(int, std::string_view, std::string_view)> call, int level)
+{
+    using function = std::function<void(int, std::string_view, std::string_view)>;
+    static std::mutex mutex;
+    static std::unique_ptr<function> kept;
+    std::lock_guard<std::mutex> lock(mutex);
+    std::unique_ptr<function> next = call ? std::make_unique<function>(std::move(call)) : nullptr;
+    auto trampoline = [](void *user, std::int32_t at, const char *target, const char *text) noexcept {
+        try {
+            (*static_cast<function *>(user))(at, target, text);
+        } catch (...) {
+            /* A log line that cannot be written is lost. */
+        }
+    };
+    detail::check(repliq_log_set(next ? static_cast<repliq_log_function>(trampoline) : nullptr, next.get(), level));
+    kept = std::move(next);
+}
+
+} // namespace repliq
+
+template <> struct std::hash<repliq::token> {
+    std::size_t operator()(const repliq::token &of) const noexcept
+    {
+        return std::hash<std::string_view>()(of.raw().view());
+    }
+};
+
+#endif /* REPLIQ_HPP */

@@ -1,0 +1,438 @@
+//! What the steps of a script mean in Rust.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use repliq::{
+    Commit, Consumer, ConsumerOptions, Error, From, Level, Message, Port, Queue, Received, Session,
+    Snapshot, Store, StoreOptions, Token,
+};
+
+use super::words::{Step, step};
+
+/// A failure of the library, or of the script.
+enum Failure {
+    Library(Error),
+    Script(String),
+}
+
+impl std::convert::From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Library(error)
+    }
+}
+
+impl std::convert::From<String> for Failure {
+    fn from(text: String) -> Failure {
+        Failure::Script(text)
+    }
+}
+
+type Outcome<T> = Result<T, Failure>;
+
+#[derive(Default)]
+struct World {
+    stores: HashMap<String, Store>,
+    queues: HashMap<String, Queue>,
+    sessions: HashMap<String, Session>,
+    consumers: HashMap<String, Consumer>,
+    snapshots: HashMap<String, Snapshot>,
+    ports: HashMap<String, Port>,
+    tokens: HashMap<String, Token>,
+    read: Vec<Received>,
+}
+
+/// Runs a script; the number of its steps, or the line that does not hold and why.
+pub fn run(script: &str) -> Result<usize, (usize, String)> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::default();
+    let mut steps = 0;
+    for (index, line) in script.lines().enumerate() {
+        let at = |text: String| (index + 1, text);
+        let Some(step) = step(line).map_err(at)? else { continue };
+        steps += 1;
+        let outcome = world.step(&step, folder.path());
+        match (outcome, &step.code) {
+            (Ok(()), None) => {}
+            (Ok(()), Some(code)) => return Err(at(format!("succeeded, not {code}"))),
+            (Err(Failure::Script(text)), _) => return Err(at(text)),
+            (Err(Failure::Library(error)), None) => return Err(at(format!("{error:?}"))),
+            (Err(Failure::Library(error)), Some(code)) => {
+                let index = error.message_index().map(|index| index as usize);
+                let right =
+                    error.code().name() == code && (step.index.is_none() || step.index == index);
+                if !right {
+                    return Err(at(format!("{error:?} about message {index:?}")));
+                }
+            }
+        }
+    }
+    Ok(steps)
+}
+
+fn script<T>(text: impl Into<String>) -> Outcome<T> {
+    Err(Failure::Script(text.into()))
+}
+
+impl Step {
+    fn word(&self, at: usize) -> Outcome<&str> {
+        let word = self.words.get(at).and_then(|word| std::str::from_utf8(word).ok());
+        word.map_or_else(|| script(format!("word {at} is missing")), Ok)
+    }
+
+    fn number(&self, at: usize) -> Outcome<u64> {
+        self.word(at)?.parse().or_else(|_| script(format!("word {at} is no number")))
+    }
+
+    fn numbers(&self, from: usize) -> Outcome<Vec<u64>> {
+        (from..self.words.len()).map(|at| self.number(at)).collect()
+    }
+
+    fn field(&self, name: &str) -> Option<&[u8]> {
+        self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| &value[..])
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.field(name).and_then(|value| std::str::from_utf8(value).ok())
+    }
+
+    fn level(&self) -> Outcome<Option<Level>> {
+        match self.text("level") {
+            None => Ok(None),
+            Some("process") => Ok(Some(Level::Process)),
+            Some("power") => Ok(Some(Level::Power)),
+            Some(other) => script(format!("level {other}")),
+        }
+    }
+}
+
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64
+}
+
+/// The messages of a step, one a text, all with the same fields.
+fn with_messages<T>(
+    step: &Step,
+    from: usize,
+    call: impl FnOnce(&[Message<'_>]) -> T,
+) -> Outcome<T> {
+    let mut headers = Vec::new();
+    let mut message = Message::default();
+    for (name, value) in &step.fields {
+        let text = String::from_utf8_lossy(value);
+        let number = || text.parse::<u64>().or_else(|_| script(format!("{name}={text}")));
+        match name.as_str() {
+            "kind" => message.kind = number()? as u16,
+            "key" => message.key = value,
+            "producer" => message.producer = step.text("producer").unwrap(),
+            "producer_sequence" => message.producer_sequence = number()?,
+            "deliver_at_ms" => message.deliver_at_ms = number()?,
+            "priority" => message.priority = number()? as u8,
+            "expires" => {
+                let in_ms: i64 = text.parse().or_else(|_| script("expires"))?;
+                message.expires_ms = (now_ms() + in_ms) as u64;
+            }
+            "level" | "token" => {}
+            other => match other.strip_prefix("header.") {
+                Some(header) => headers.push((header, &value[..])),
+                None => return script(format!("no field {other}")),
+            },
+        }
+    }
+    message.headers = &headers;
+    let texts = step.words[from..].iter();
+    let all: Vec<_> = texts.map(|text| Message { payload: text, ..message }).collect();
+    Ok(call(&all))
+}
+
+fn get<'a, T>(map: &'a mut HashMap<String, T>, name: &str) -> Outcome<&'a mut T> {
+    map.get_mut(name).map_or_else(|| script(format!("{name} is not open")), Ok)
+}
+
+impl World {
+    fn step(&mut self, step: &Step, folder: &std::path::Path) -> Outcome<()> {
+        let (verb, first) = (step.word(0)?, step.word(1)?.to_owned());
+        match verb {
+            "open" => self.open(step, folder),
+            "close" => self.close(&first),
+            "queue" => {
+                let queue = get(&mut self.stores, &first)?.queue(step.word(3)?)?;
+                self.queues.insert(step.word(2)?.into(), queue);
+                Ok(())
+            }
+            "pause" | "resume" | "purge" | "delete" => {
+                let queue = *get(&mut self.queues, step.word(2)?)?;
+                let store = get(&mut self.stores, &first)?;
+                match verb {
+                    "pause" => store.queue_pause(queue)?,
+                    "resume" => store.queue_resume(queue)?,
+                    "purge" => store.queue_purge(queue)?,
+                    _ => store.queue_delete(queue)?,
+                };
+                Ok(())
+            }
+            "put" | "put_start" => self.put(step),
+            "session" => {
+                let session = get(&mut self.stores, step.word(2)?)?.session()?;
+                self.sessions.insert(first, session);
+                Ok(())
+            }
+            "session_put" => {
+                let queue = *get(&mut self.queues, step.word(2)?)?;
+                let session = get(&mut self.sessions, &first)?;
+                Ok(with_messages(step, 3, |messages| session.put_many(queue, messages))??)
+            }
+            "commit" => {
+                let commit = get(&mut self.sessions, &first)?.commit()?;
+                self.keep(step, commit);
+                Ok(())
+            }
+            "commit_start" => {
+                let port = get(&mut self.ports, step.word(2)?)?;
+                Ok(get(&mut self.sessions, &first)?.commit_start(port, step.number(3)?)?)
+            }
+            "rollback" => Ok(get(&mut self.sessions, &first)?.rollback()?),
+            "consumer" | "consumer_delete" | "ack" | "reject" | "seek" => self.consumer(step),
+            "receive" | "session_receive" | "browse" => self.receive(step),
+            "check" => self.check(step),
+            "snapshot" => {
+                let snapshot = get(&mut self.stores, step.word(2)?)?.snapshot()?;
+                self.snapshots.insert(first, snapshot);
+                Ok(())
+            }
+            "port" => {
+                self.ports.insert(first, Port::open()?);
+                Ok(())
+            }
+            "drain" => self.drain(step),
+            "wait" | "parse" | "round_trip" | "same" | "differ" | "join" => self.token(step),
+            "status" => {
+                let status = get(&mut self.stores, &first)?.status()?;
+                for at in 2..step.words.len() {
+                    let text = step.word(at)?;
+                    if !status.contains(text) {
+                        return script(format!("no {text:?} in {status}"));
+                    }
+                }
+                Ok(())
+            }
+            "sleep" => {
+                std::thread::sleep(Duration::from_millis(step.number(1)?));
+                Ok(())
+            }
+            other => script(format!("no verb {other}")),
+        }
+    }
+
+    fn open(&mut self, step: &Step, folder: &std::path::Path) -> Outcome<()> {
+        let mut options = StoreOptions::default();
+        options.create = step.text("create") != Some("no");
+        options.read_only = step.text("read_only") == Some("yes");
+        options.level = step.level()?.unwrap_or(options.level);
+        if let Some(bytes) = step.text("segment_bytes") {
+            options.segment_bytes = bytes.parse().or_else(|_| script("segment_bytes"))?;
+        }
+        let name = step.word(2)?;
+        let path = if name.is_empty() { name.into() } else { folder.join(name) };
+        self.stores.insert(step.word(1)?.into(), Store::open(path, &options)?);
+        Ok(())
+    }
+
+    fn close(&mut self, name: &str) -> Outcome<()> {
+        if let Some(store) = self.stores.remove(name) {
+            return Ok(store.close()?);
+        }
+        let known = self.sessions.remove(name).is_some()
+            || self.consumers.remove(name).is_some()
+            || self.snapshots.remove(name).is_some()
+            || self.ports.remove(name).is_some();
+        if known { Ok(()) } else { script(format!("{name} is not open")) }
+    }
+
+    fn keep(&mut self, step: &Step, commit: Commit) {
+        if let Some(name) = step.text("token") {
+            self.tokens.insert(name.into(), commit.token);
+        }
+    }
+
+    fn put(&mut self, step: &Step) -> Outcome<()> {
+        let store = get(&mut self.stores, step.word(1)?)?.clone();
+        let queue = *get(&mut self.queues, step.word(2)?)?;
+        if step.word(0)? == "put_start" {
+            let port = get(&mut self.ports, step.word(3)?)?.clone();
+            let tag = step.number(4)?;
+            return Ok(with_messages(step, 5, |all| store.put_start(queue, all, &port, tag))??);
+        }
+        let commit = match step.level()? {
+            None => with_messages(step, 3, |messages| store.put(queue, messages))??,
+            Some(level) => {
+                with_messages(step, 3, |messages| store.put_at(queue, messages, level))??
+            }
+        };
+        self.keep(step, commit);
+        Ok(())
+    }
+
+    fn consumer(&mut self, step: &Step) -> Outcome<()> {
+        let (verb, first) = (step.word(0)?, step.word(1)?);
+        match verb {
+            "consumer" => {
+                let queue = *get(&mut self.queues, step.word(3)?)?;
+                let from = match step.text("from") {
+                    None | Some("oldest") => From::Oldest,
+                    Some("now") => From::Now,
+                    Some(at) => From::Sequence(at.parse().or_else(|_| script("from"))?),
+                };
+                let store = get(&mut self.stores, step.word(2)?)?;
+                let options = ConsumerOptions { from, ..Default::default() };
+                let consumer = store.consumer(step.word(4)?, queue, &options)?;
+                self.consumers.insert(first.into(), consumer);
+            }
+            "consumer_delete" => {
+                let queue = *get(&mut self.queues, step.word(2)?)?;
+                get(&mut self.stores, first)?.consumer_delete(step.word(3)?, queue)?;
+            }
+            "ack" => drop(get(&mut self.consumers, first)?.ack(&step.numbers(2)?)?),
+            "reject" => get(&mut self.consumers, first)?.reject(&step.numbers(2)?)?,
+            _ => drop(get(&mut self.consumers, first)?.seek(step.number(2)?)?),
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, step: &Step) -> Outcome<()> {
+        let first = step.word(1)?;
+        let wait = |at| Ok::<_, Failure>(Duration::from_millis(step.number(at)?));
+        let (wait, expected, max) = match step.word(0)? {
+            "receive" => (wait(3)?, 4, step.number(2)?),
+            "session_receive" => (wait(4)?, 5, step.number(3)?),
+            _ => (Duration::ZERO, 5, step.number(4)?),
+        };
+        let (max, wanted) = (max as usize, step.words.len() - expected);
+        let mut found: Vec<Received> = Vec::new();
+        loop {
+            let left = max - found.len();
+            let more = match step.word(0)? {
+                "receive" => get(&mut self.consumers, first)?.receive(left, wait)?,
+                "session_receive" => {
+                    let consumer = get(&mut self.consumers, step.word(2)?)?;
+                    get(&mut self.sessions, first)?.receive(consumer, left, wait)?
+                }
+                _ => {
+                    let queue = *get(&mut self.queues, step.word(2)?)?;
+                    let from = found.last().map_or(step.number(3)?, |last| last.sequence() + 1);
+                    get(&mut self.snapshots, first)?.browse(queue, from, left)?
+                }
+            };
+            let done = more.is_empty();
+            found.extend(more);
+            if done || found.len() >= wanted.max(1) {
+                break;
+            }
+        }
+        let same = found.len() == step.words.len() - expected
+            && found
+                .iter()
+                .zip(&step.words[expected..])
+                .all(|(message, text)| message.payload() == text);
+        if !same {
+            let texts = found.iter().map(|message| String::from_utf8_lossy(message.payload()));
+            return script(format!("got {:?}", texts.collect::<Vec<_>>()));
+        }
+        self.read = found;
+        Ok(())
+    }
+
+    fn check(&mut self, step: &Step) -> Outcome<()> {
+        let at = step.number(1)? as usize;
+        let Some(message) = self.read.get(at) else { return script(format!("no message {at}")) };
+        for (name, value) in &step.fields {
+            let text = |value: &[u8]| value.to_vec();
+            let number = |value: u64| value.to_string().into_bytes();
+            let found = match name.as_str() {
+                "kind" => number(message.kind().into()),
+                "key" => text(message.key()),
+                "producer" => text(message.producer().as_bytes()),
+                "producer_sequence" => number(message.producer_sequence()),
+                "sequence" => number(message.sequence()),
+                "deliveries" => number(message.deliveries().into()),
+                "queue" => {
+                    let queue = String::from_utf8_lossy(value).into_owned();
+                    let same = *get(&mut self.queues, &queue)? == message.queue();
+                    if same { value.clone() } else { number(message.queue().number().into()) }
+                }
+                other => {
+                    let header = other.strip_prefix("header.");
+                    let found =
+                        header.and_then(|name| message.headers().find(|(known, _)| *known == name));
+                    found.map_or_else(|| text(b"(none)"), |(_, value)| text(value))
+                }
+            };
+            if found != *value {
+                return script(format!("{name} is {:?}", String::from_utf8_lossy(&found)));
+            }
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self, step: &Step) -> Outcome<()> {
+        let mut expected = step.numbers(3)?;
+        let port = get(&mut self.ports, step.word(1)?)?;
+        let mut found = Vec::new();
+        while found.len() < expected.len() {
+            let events =
+                port.drain(expected.len() - found.len(), Duration::from_millis(step.number(2)?))?;
+            if events.is_empty() {
+                break;
+            }
+            for event in events {
+                event.outcome?;
+                found.push(event.tag);
+            }
+        }
+        found.sort_unstable();
+        expected.sort_unstable();
+        if found == expected { Ok(()) } else { script(format!("ended: {found:?}")) }
+    }
+
+    fn token(&mut self, step: &Step) -> Outcome<()> {
+        let first = step.word(1)?;
+        match step.word(0)? {
+            "parse" => {
+                let token = Token::parse(&step.words[2])?;
+                self.tokens.insert(first.into(), token);
+            }
+            "round_trip" => {
+                let token = *get(&mut self.tokens, first)?;
+                let again =
+                    [Token::parse(token.to_string().as_bytes())?, Token::parse(&token.to_bytes())?];
+                if again != [token; 2] {
+                    return script("the round trip gave another token");
+                }
+            }
+            "join" => {
+                let tokens = self.tokens_of(step, 2)?;
+                let joined = Token::join(&tokens);
+                if joined.len() as u64 != step.number(1)? {
+                    return script(format!("{} tokens are left", joined.len()));
+                }
+            }
+            "wait" => {
+                let tokens = self.tokens_of(step, 4)?;
+                let wait = Duration::from_millis(step.number(3)?);
+                get(&mut self.stores, first)?.wait(step.word(2)?, &tokens, wait)?;
+            }
+            verb => {
+                let tokens = self.tokens_of(step, 1)?;
+                if (tokens[0] == tokens[1]) != (verb == "same") {
+                    let relation = if verb == "same" { "differ" } else { "are the same" };
+                    return script(format!("the tokens {relation}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn tokens_of(&mut self, step: &Step, from: usize) -> Outcome<Vec<Token>> {
+        (from..step.words.len()).map(|at| Ok(*get(&mut self.tokens, step.word(at)?)?)).collect()
+    }
+}
