@@ -11,7 +11,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 LOG := target/test.log
 
 # In this order; each runs even where one before it failed.
-TIERS := test-format test-lint test-licences test-rust
+TIERS := test-format test-lint test-licences test-rust test-c test-cpp
 
 .PHONY: help setup build test $(TIERS) demo bench install clean
 
@@ -47,6 +47,12 @@ test-licences: ## Compares licences and sources of all dependencies with deny.to
 # Shown output is what brings the SKIPPED lines of passing tests into the log.
 test-rust: ## Runs the tests of the core
 	cargo test --locked --no-fail-fast -- --show-output
+
+test-c: ## Runs the conformance scripts in C against the installed library
+	@scripts/test-bindings.sh c
+
+test-cpp: ## Builds the C++ tests against the installed library and runs them with ctest
+	@scripts/test-bindings.sh cpp
 
 demo bench install: ## Runs scripts/demo.sh, bench.sh or install.sh
 	@if [ -x scripts/$@.sh ]; then \

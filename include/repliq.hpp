@@ -643,10 +643,14 @@ public:
     /** Puts a message without waiting. */
     std::future<result> put_async(const message &one) const
     {
-        detail::packed packed(&one, &one + 1);
-        return of_->futures.add([&](repliq_port *port, std::uint64_t tag) {
-            return repliq_store_put_start(store(), number_, packed.data(), packed.size(), port, tag);
-        });
+        return start_range(&one, &one + 1);
+    }
+
+    /** Puts messages as one transaction without waiting. */
+    template <class Messages> std::future<result> put_many_async(const Messages &all) const
+    {
+        std::vector<message> made(std::begin(all), std::end(all));
+        return start_range(made.begin(), made.end());
     }
 
     result pause() const { return change(repliq_queue_pause); }
@@ -674,6 +678,14 @@ private:
         repliq_result made;
         detail::check(repliq_store_put(store(), number_, packed.data(), packed.size(), &options, &made));
         return result(made);
+    }
+
+    template <class Iterator> std::future<result> start_range(Iterator first, Iterator last) const
+    {
+        detail::packed packed(first, last);
+        return of_->futures.add([&](repliq_port *port, std::uint64_t tag) {
+            return repliq_store_put_start(store(), number_, packed.data(), packed.size(), port, tag);
+        });
     }
 
     result change(repliq_code (*call)(repliq_store *, repliq_queue, repliq_result *)) const

@@ -1,0 +1,826 @@
+/*
+ * The scripts of tests/conformance through repliq.h; their language is described there.
+ *
+ * Usage: conformance FOLDER SCRIPT…       FOLDER is empty and is used for the stores
+ */
+#include <errno.h>
+#include <repliq.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WORDS_MAX 24
+#define NAMES_MAX 64
+#define READ_MAX 64
+
+typedef struct {
+    char *at;
+    size_t len;
+} text;
+
+typedef struct {
+    char name[64];
+    text value;
+} field;
+
+typedef struct {
+    text words[WORDS_MAX];
+    size_t word_count;
+    field fields[WORDS_MAX];
+    size_t field_count;
+    char code[32];
+    long index;
+} step;
+
+/* What a name of the script stands for; handles of all kinds side by side. */
+typedef struct {
+    char name[32];
+    enum { NONE, STORE, QUEUE, SESSION, CONSUMER, SNAPSHOT, PORT, TOKEN } kind;
+    void *handle;
+    repliq_queue queue;
+    repliq_token token;
+} named;
+
+/* A message that was read, copied: what the library lends lives only until the next call. */
+typedef struct {
+    repliq_message message;
+    char *bytes[3];
+    struct {
+        char name[64];
+        text value;
+    } headers[8];
+} copied;
+
+static named names[NAMES_MAX];
+static copied read_last[READ_MAX];
+static size_t read_count;
+static char why[1024];
+static const char *folder;
+static char script_folder[4096];
+
+/* What a step answers beside the codes of the library: the script is wrong, or something else came. */
+enum { HOLDS_NOT = -1 };
+
+static int wrong(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(why, sizeof why, format, arguments);
+    va_end(arguments);
+    return HOLDS_NOT;
+}
+
+static void *room(size_t size)
+{
+    void *made = calloc(1, size + 1);
+    if (made == NULL) {
+        fprintf(stderr, "out of memory\n");
+        exit(2);
+    }
+    return made;
+}
+
+/* ---- lines */
+
+static int hex(char digit)
+{
+    if (digit >= '0' && digit <= '9')
+        return digit - '0';
+    return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
+}
+
+/* Reads one word; returns what follows, or NULL where a quote is not closed. */
+static const char *word(const char *line, char *name, size_t name_size, text *value, int *quoted)
+{
+    char *to = room(strlen(line));
+    size_t len = 0;
+    name[0] = '\0';
+    *quoted = 0;
+    while (*line != '\0' && *line != ' ') {
+        if (*line == '=' && name[0] == '\0' && !*quoted) {
+            snprintf(name, name_size, "%.*s", (int)len, to);
+            len = 0;
+            line++;
+        } else if (*line == '"') {
+            size_t start = len;
+            size_t times = 1;
+            *quoted = 1;
+            for (line++; *line != '"'; line++) {
+                if (*line == '\0')
+                    return NULL;
+                if (*line != '\\') {
+                    to[len++] = *line;
+                    continue;
+                }
+                line++;
+                if (*line == 'n')
+                    to[len++] = '\n';
+                else if (*line == '0')
+                    to[len++] = '\0';
+                else if (*line == 'x' && hex(line[1]) >= 0 && hex(line[2]) >= 0) {
+                    to[len++] = (char)(hex(line[1]) * 16 + hex(line[2]));
+                    line += 2;
+                } else
+                    to[len++] = *line;
+            }
+            line++;
+            if (*line == '*')
+                times = strtoul(line + 1, (char **)&line, 10);
+            if (times > 1) {
+                size_t one = len - start;
+                size_t i;
+                char *more = room(len + one * times);
+                memcpy(more, to, len);
+                for (i = 1; i < times; i++, len += one)
+                    memcpy(more + len, to + start, one);
+                free(to);
+                to = more;
+            }
+        } else
+            to[len++] = *line++;
+    }
+    to[len] = '\0';
+    value->at = to;
+    value->len = len;
+    return line;
+}
+
+static int parse(const char *line, step *into)
+{
+    int failing = 0;
+    memset(into, 0, sizeof *into);
+    into->index = -1;
+    for (;;) {
+        char name[64];
+        text value;
+        int quoted;
+        while (*line == ' ')
+            line++;
+        if (*line == '\0')
+            return 0;
+        line = word(line, name, sizeof name, &value, &quoted);
+        if (line == NULL || into->word_count == WORDS_MAX || into->field_count == WORDS_MAX)
+            return wrong("a quote is not closed, or too many words");
+        if (name[0] != '\0') {
+            memcpy(into->fields[into->field_count].name, name, sizeof name);
+            into->fields[into->field_count++].value = value;
+            continue;
+        }
+        if (failing) {
+            if (into->code[0] == '\0')
+                snprintf(into->code, sizeof into->code, "%s", value.at);
+            else
+                into->index = atol(value.at);
+        } else if (!quoted && strcmp(value.at, "!") == 0) {
+            failing = 1;
+        } else {
+            into->words[into->word_count++] = value;
+            continue;
+        }
+        free(value.at);
+    }
+}
+
+static void forget(step *of)
+{
+    size_t i;
+    for (i = 0; i < of->word_count; i++)
+        free(of->words[i].at);
+    for (i = 0; i < of->field_count; i++)
+        free(of->fields[i].value.at);
+}
+
+static const char *arg(const step *of, size_t at)
+{
+    return at < of->word_count ? of->words[at].at : "";
+}
+
+static uint64_t number(const step *of, size_t at)
+{
+    return strtoull(arg(of, at), NULL, 10);
+}
+
+static const text *field_of(const step *of, const char *name)
+{
+    size_t i;
+    for (i = 0; i < of->field_count; i++)
+        if (strcmp(of->fields[i].name, name) == 0)
+            return &of->fields[i].value;
+    return NULL;
+}
+
+static int level(const step *of)
+{
+    const text *value = field_of(of, "level");
+    if (value == NULL)
+        return 0;
+    return strcmp(value->at, "process") == 0 ? REPLIQ_LEVEL_PROCESS : REPLIQ_LEVEL_POWER;
+}
+
+/* ---- names */
+
+static named *find(const char *name)
+{
+    size_t i;
+    for (i = 0; i < NAMES_MAX; i++)
+        if (names[i].kind != NONE && strcmp(names[i].name, name) == 0)
+            return &names[i];
+    return NULL;
+}
+
+static named *make(const char *name, int kind)
+{
+    named *made = find(name);
+    size_t i;
+    for (i = 0; made == NULL && i < NAMES_MAX; i++)
+        if (names[i].kind == NONE)
+            made = &names[i];
+    if (made == NULL) {
+        fprintf(stderr, "more than %d names\n", NAMES_MAX);
+        exit(2);
+    }
+    snprintf(made->name, sizeof made->name, "%s", name);
+    made->kind = kind;
+    return made;
+}
+
+/* NULL where it is not open: the library answers INVALID, which no script asks for. */
+static void *handle(const char *name, int kind)
+{
+    named *found = find(name);
+    return found != NULL && (int)found->kind == kind ? found->handle : NULL;
+}
+
+static repliq_queue queue(const char *name)
+{
+    named *found = find(name);
+    return found != NULL && found->kind == QUEUE ? found->queue : 0;
+}
+
+static void keep(const char *name, int kind, void *opened)
+{
+    make(name, kind)->handle = opened;
+}
+
+static repliq_code close_one(named *one)
+{
+    switch (one->kind) {
+    case STORE: return repliq_store_close(one->handle);
+    case SESSION: return repliq_session_close(one->handle);
+    case CONSUMER: return repliq_consumer_close(one->handle);
+    case SNAPSHOT: return repliq_snapshot_close(one->handle);
+    case PORT: return repliq_port_close(one->handle);
+    default: return REPLIQ_OK;
+    }
+}
+
+/* ---- messages */
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+typedef struct {
+    repliq_message all[WORDS_MAX];
+    repliq_header headers[WORDS_MAX];
+    size_t n;
+} batch;
+
+static repliq_bytes bytes(const text *of)
+{
+    repliq_bytes made = {0, 0};
+    made.data = of->at;
+    made.len = of->len;
+    return made;
+}
+
+static void messages(const step *of, size_t from, batch *into)
+{
+    repliq_message one = REPLIQ_MESSAGE;
+    size_t i;
+    one.headers = into->headers;
+    for (i = 0; i < of->field_count; i++) {
+        const char *name = of->fields[i].name;
+        const text *value = &of->fields[i].value;
+        uint64_t as_number = strtoull(value->at, NULL, 10);
+        if (strcmp(name, "kind") == 0)
+            one.kind = (uint16_t)as_number;
+        else if (strcmp(name, "key") == 0)
+            one.key = bytes(value);
+        else if (strcmp(name, "producer") == 0)
+            one.producer = bytes(value);
+        else if (strcmp(name, "producer_sequence") == 0)
+            one.producer_sequence = as_number;
+        else if (strcmp(name, "deliver_at_ms") == 0)
+            one.deliver_at_ms = as_number;
+        else if (strcmp(name, "priority") == 0)
+            one.priority = (uint8_t)as_number;
+        else if (strcmp(name, "expires") == 0)
+            one.expires_ms = now_ms() + (uint64_t)atoll(value->at);
+        else if (strncmp(name, "header.", 7) == 0) {
+            into->headers[one.header_count].name = repliq_text(name + 7);
+            into->headers[one.header_count++].value = bytes(value);
+        }
+    }
+    for (into->n = 0; from + into->n < of->word_count; into->n++) {
+        into->all[into->n] = one;
+        into->all[into->n].payload = bytes(&of->words[from + into->n]);
+    }
+}
+
+static char *copy(repliq_bytes *of)
+{
+    char *made = room(of->len);
+    memcpy(made, of->len > 0 ? of->data : "", of->len);
+    of->data = made;
+    return made;
+}
+
+static void copy_message(const repliq_message *from, copied *to)
+{
+    size_t i;
+    memset(to, 0, sizeof *to);
+    to->message = *from;
+    to->bytes[0] = copy(&to->message.payload);
+    to->bytes[1] = copy(&to->message.key);
+    to->bytes[2] = copy(&to->message.producer);
+    for (i = 0; i < from->header_count && i < 8; i++) {
+        repliq_header one = from->headers[i];
+        snprintf(to->headers[i].name, sizeof to->headers[i].name, "%.*s", (int)one.name.len,
+                 (const char *)one.name.data);
+        to->headers[i].value.at = copy(&one.value);
+        to->headers[i].value.len = one.value.len;
+    }
+}
+
+static void forget_read(void)
+{
+    size_t i, j;
+    for (i = 0; i < read_count; i++) {
+        for (j = 0; j < 3; j++)
+            free(read_last[i].bytes[j]);
+        for (j = 0; j < 8; j++)
+            free(read_last[i].headers[j].value.at);
+    }
+    read_count = 0;
+}
+
+static int receive(const step *of, const char *verb)
+{
+    int session = strcmp(verb, "session_receive") == 0;
+    int browse = strcmp(verb, "browse") == 0;
+    size_t expected = session || browse ? 5 : 4;
+    size_t max = number(of, session ? 3 : browse ? 4 : 2);
+    uint64_t wait = number(of, expected - 1);
+    size_t wanted = of->word_count - expected;
+    size_t i;
+    repliq_message found[READ_MAX];
+    forget_read();
+    if (max > READ_MAX)
+        return wrong("more than %d messages", READ_MAX);
+    for (;;) {
+        size_t n = 0;
+        size_t left = max - read_count;
+        repliq_code code;
+        if (browse) {
+            uint64_t from = read_count > 0 ? read_last[read_count - 1].message.sequence + 1 : number(of, 3);
+            code = repliq_snapshot_browse(handle(arg(of, 1), SNAPSHOT), queue(arg(of, 2)), from, found, left, &n);
+        } else if (session)
+            code = repliq_session_receive(handle(arg(of, 1), SESSION), handle(arg(of, 2), CONSUMER), found, left,
+                                          wait, &n);
+        else
+            code = repliq_consumer_receive(handle(arg(of, 1), CONSUMER), found, left, wait, &n);
+        if (code != REPLIQ_OK)
+            return code;
+        for (i = 0; i < n; i++)
+            copy_message(&found[i], &read_last[read_count++]);
+        if (n == 0 || read_count >= (wanted > 1 ? wanted : 1))
+            break;
+    }
+    if (read_count != wanted)
+        return wrong("%zu messages came, not %zu", read_count, wanted);
+    for (i = 0; i < wanted; i++) {
+        const text *text = &of->words[expected + i];
+        repliq_bytes got = read_last[i].message.payload;
+        if (got.len != text->len || memcmp(got.data, text->at, got.len) != 0)
+            return wrong("message %zu is %.*s", i, got.len > 200 ? 200 : (int)got.len, (const char *)got.data);
+    }
+    return REPLIQ_OK;
+}
+
+static int check(const step *of)
+{
+    size_t at = number(of, 1);
+    size_t i, h;
+    if (at >= read_count)
+        return wrong("no message %zu", at);
+    for (i = 0; i < of->field_count; i++) {
+        const char *name = of->fields[i].name;
+        const text *value = &of->fields[i].value;
+        const repliq_message *message = &read_last[at].message;
+        char digits[32];
+        text found = {digits, 0};
+        uint64_t as_number = 0;
+        int is_number = 1;
+        if (strcmp(name, "kind") == 0)
+            as_number = message->kind;
+        else if (strcmp(name, "producer_sequence") == 0)
+            as_number = message->producer_sequence;
+        else if (strcmp(name, "sequence") == 0)
+            as_number = message->sequence;
+        else if (strcmp(name, "deliveries") == 0)
+            as_number = message->deliveries;
+        else if (strcmp(name, "queue") == 0) {
+            if (message->queue != queue(value->at))
+                return wrong("the queue is %u", message->queue);
+            continue;
+        } else {
+            is_number = 0;
+            found.at = "(none)";
+            found.len = 6;
+            if (strcmp(name, "key") == 0) {
+                found.at = read_last[at].bytes[1];
+                found.len = message->key.len;
+            } else if (strcmp(name, "producer") == 0) {
+                found.at = read_last[at].bytes[2];
+                found.len = message->producer.len;
+            } else if (strncmp(name, "header.", 7) == 0) {
+                for (h = 0; h < message->header_count && h < 8; h++)
+                    if (strcmp(read_last[at].headers[h].name, name + 7) == 0)
+                        found = read_last[at].headers[h].value;
+            } else
+                return wrong("no field %s", name);
+        }
+        if (is_number)
+            found.len = (size_t)snprintf(digits, sizeof digits, "%llu", (unsigned long long)as_number);
+        if (found.len != value->len || memcmp(found.at, value->at, found.len) != 0)
+            return wrong("%s is %.*s", name, (int)found.len, found.at);
+    }
+    return REPLIQ_OK;
+}
+
+/* ---- verbs */
+
+static int open_store(const step *of)
+{
+    repliq_store_options options = REPLIQ_STORE_OPTIONS;
+    const text *value;
+    char path[8192] = "";
+    repliq_store *store;
+    repliq_code code;
+    if ((value = field_of(of, "create")) != NULL)
+        options.create = strcmp(value->at, "no") == 0 ? REPLIQ_NO : REPLIQ_YES;
+    if ((value = field_of(of, "read_only")) != NULL)
+        options.read_only = strcmp(value->at, "yes") == 0 ? REPLIQ_YES : REPLIQ_NO;
+    if ((value = field_of(of, "segment_bytes")) != NULL)
+        options.segment_bytes = strtoull(value->at, NULL, 10);
+    options.level = level(of);
+    if (arg(of, 2)[0] != '\0')
+        snprintf(path, sizeof path, "%s/%s", script_folder, arg(of, 2));
+    code = repliq_store_open(path, &options, &store);
+    if (code == REPLIQ_OK)
+        keep(arg(of, 1), STORE, store);
+    return code;
+}
+
+static int put(const step *of, int start)
+{
+    static batch all;
+    repliq_put_options options = REPLIQ_PUT_OPTIONS;
+    repliq_result result;
+    repliq_store *store = handle(arg(of, 1), STORE);
+    repliq_code code;
+    memset(&all, 0, sizeof all);
+    messages(of, start ? 5 : 3, &all);
+    if (start)
+        return repliq_store_put_start(store, queue(arg(of, 2)), all.all, all.n, handle(arg(of, 3), PORT),
+                                      number(of, 4));
+    options.level = level(of);
+    code = repliq_store_put(store, queue(arg(of, 2)), all.all, all.n, &options, &result);
+    if (code == REPLIQ_OK && field_of(of, "token") != NULL)
+        make(field_of(of, "token")->at, TOKEN)->token = result.token;
+    return code;
+}
+
+static int on_session(const step *of, const char *verb)
+{
+    repliq_session *session = handle(arg(of, 1), SESSION);
+    if (strcmp(verb, "session") == 0) {
+        repliq_code code = repliq_session_open(handle(arg(of, 2), STORE), NULL, &session);
+        if (code == REPLIQ_OK)
+            keep(arg(of, 1), SESSION, session);
+        return code;
+    }
+    if (strcmp(verb, "session_put") == 0) {
+        static batch all;
+        memset(&all, 0, sizeof all);
+        messages(of, 3, &all);
+        return repliq_session_put(session, queue(arg(of, 2)), all.all, all.n);
+    }
+    if (strcmp(verb, "commit") == 0) {
+        repliq_result result;
+        repliq_code code = repliq_session_commit(session, &result);
+        if (code == REPLIQ_OK && field_of(of, "token") != NULL)
+            make(field_of(of, "token")->at, TOKEN)->token = result.token;
+        return code;
+    }
+    if (strcmp(verb, "commit_start") == 0)
+        return repliq_session_commit_start(session, handle(arg(of, 2), PORT), number(of, 3));
+    return repliq_session_rollback(session);
+}
+
+static int on_consumer(const step *of, const char *verb)
+{
+    uint64_t sequences[WORDS_MAX];
+    repliq_consumer *consumer = handle(arg(of, 1), CONSUMER);
+    size_t n;
+    if (strcmp(verb, "consumer") == 0) {
+        repliq_consumer_options options = REPLIQ_CONSUMER_OPTIONS;
+        const text *from = field_of(of, "from");
+        repliq_code code;
+        if (from != NULL && strcmp(from->at, "now") == 0)
+            options.from = REPLIQ_FROM_NOW;
+        else if (from != NULL && strcmp(from->at, "oldest") != 0) {
+            options.from = REPLIQ_FROM_SEQUENCE;
+            options.from_sequence = strtoull(from->at, NULL, 10);
+        }
+        code = repliq_consumer_open(handle(arg(of, 2), STORE), arg(of, 4), queue(arg(of, 3)), &options, &consumer);
+        if (code == REPLIQ_OK)
+            keep(arg(of, 1), CONSUMER, consumer);
+        return code;
+    }
+    if (strcmp(verb, "consumer_delete") == 0)
+        return repliq_consumer_delete(handle(arg(of, 1), STORE), arg(of, 3), queue(arg(of, 2)), NULL);
+    for (n = 0; n + 2 < of->word_count; n++)
+        sequences[n] = number(of, n + 2);
+    if (strcmp(verb, "ack") == 0)
+        return repliq_consumer_ack(consumer, sequences, n, NULL);
+    if (strcmp(verb, "reject") == 0)
+        return repliq_consumer_reject(consumer, sequences, n, 0, NULL);
+    return repliq_consumer_seek(consumer, sequences[0], NULL);
+}
+
+static int drain(const step *of)
+{
+    size_t wanted = of->word_count - 3;
+    size_t count = 0;
+    int seen[WORDS_MAX] = {0};
+    while (count < wanted) {
+        repliq_event events[WORDS_MAX];
+        size_t n, i, w;
+        repliq_code code =
+            repliq_port_drain(handle(arg(of, 1), PORT), events, wanted - count, number(of, 2), &n);
+        if (code != REPLIQ_OK)
+            return code;
+        if (n == 0)
+            return wrong("%zu operations ended, not %zu", count, wanted);
+        for (i = 0; i < n; i++, count++) {
+            if (events[i].code != REPLIQ_OK)
+                return wrong("operation %llu ended with %s", (unsigned long long)events[i].tag,
+                             repliq_code_name(events[i].code));
+            for (w = 0; w < wanted && (seen[w] || number(of, w + 3) != events[i].tag); w++)
+                ;
+            if (w == wanted)
+                return wrong("operation %llu ended", (unsigned long long)events[i].tag);
+            seen[w] = 1;
+        }
+    }
+    return REPLIQ_OK;
+}
+
+static int on_tokens(const step *of, const char *verb)
+{
+    repliq_token tokens[WORDS_MAX], other;
+    size_t from = strcmp(verb, "wait") == 0 ? 4 : strcmp(verb, "join") == 0 ? 2 : 1;
+    size_t n, left;
+    repliq_code code;
+    if (strcmp(verb, "parse") == 0) {
+        code = repliq_token_parse(of->words[2].at, of->words[2].len, &other);
+        if (code == REPLIQ_OK)
+            make(arg(of, 1), TOKEN)->token = other;
+        return code;
+    }
+    for (n = 0; from + n < of->word_count; n++) {
+        named *one = find(arg(of, from + n));
+        if (one == NULL || one->kind != TOKEN)
+            return wrong("%s is no token", arg(of, from + n));
+        tokens[n] = one->token;
+    }
+    if (strcmp(verb, "wait") == 0)
+        return repliq_store_wait(handle(arg(of, 1), STORE), arg(of, 2), tokens, n, number(of, 3));
+    if (strcmp(verb, "join") == 0) {
+        code = repliq_token_join(tokens, n, tokens, &left);
+        return code != REPLIQ_OK || left == number(of, 1) ? code : wrong("%zu tokens are left", left);
+    }
+    if (strcmp(verb, "round_trip") == 0) {
+        char text[REPLIQ_TOKEN_TEXT_SIZE];
+        if ((code = repliq_token_text(tokens, text, sizeof text)) != REPLIQ_OK)
+            return code;
+        if ((code = repliq_token_parse(text, strlen(text), &other)) != REPLIQ_OK)
+            return code;
+        if (memcmp(&other, tokens, sizeof other) != 0)
+            return wrong("the text gave another token");
+        if ((code = repliq_token_parse(tokens[0].bytes, REPLIQ_TOKEN_SIZE, &other)) != REPLIQ_OK)
+            return code;
+        return memcmp(&other, tokens, sizeof other) == 0 ? REPLIQ_OK : wrong("the bytes gave another token");
+    }
+    if ((memcmp(&tokens[0], &tokens[1], sizeof other) == 0) == (strcmp(verb, "same") == 0))
+        return REPLIQ_OK;
+    return wrong("the tokens are not %s", verb);
+}
+
+static int status(const step *of)
+{
+    size_t len, at;
+    char *made;
+    int outcome = REPLIQ_OK;
+    repliq_store *store = handle(arg(of, 1), STORE);
+    repliq_code code = repliq_store_status(store, NULL, 0, &len);
+    if (code != REPLIQ_OK)
+        return code;
+    made = room(len + 256);
+    code = repliq_store_status(store, made, len + 256, &len);
+    for (at = 2; code == REPLIQ_OK && outcome == REPLIQ_OK && at < of->word_count; at++)
+        if (strstr(made, arg(of, at)) == NULL)
+            outcome = wrong("no %s in the status", arg(of, at));
+    free(made);
+    return code != REPLIQ_OK ? code : outcome;
+}
+
+static int sleep_ms(uint64_t ms)
+{
+    struct timespec wait;
+    wait.tv_sec = (time_t)(ms / 1000);
+    wait.tv_nsec = (long)(ms % 1000) * 1000000;
+    nanosleep(&wait, NULL);
+    return REPLIQ_OK;
+}
+
+static int on_queue(const step *of, const char *verb)
+{
+    repliq_store *store = handle(arg(of, 1), STORE);
+    if (strcmp(verb, "queue") == 0) {
+        repliq_queue found;
+        repliq_code code = repliq_store_queue(store, arg(of, 3), &found);
+        if (code == REPLIQ_OK)
+            make(arg(of, 2), QUEUE)->queue = found;
+        return code;
+    }
+    if (strcmp(verb, "pause") == 0)
+        return repliq_queue_pause(store, queue(arg(of, 2)), NULL);
+    if (strcmp(verb, "resume") == 0)
+        return repliq_queue_resume(store, queue(arg(of, 2)), NULL);
+    if (strcmp(verb, "purge") == 0)
+        return repliq_queue_purge(store, queue(arg(of, 2)), NULL);
+    return repliq_queue_delete(store, queue(arg(of, 2)), NULL);
+}
+
+static int is_one_of(const char *verb, const char *list)
+{
+    const char *found = strstr(list, verb);
+    size_t len = strlen(verb);
+    for (; found != NULL; found = strstr(found + 1, verb))
+        if ((found == list || found[-1] == ' ') && (found[len] == ' ' || found[len] == '\0'))
+            return 1;
+    return 0;
+}
+
+static int run(const step *of)
+{
+    const char *verb = arg(of, 0);
+    if (strcmp(verb, "open") == 0)
+        return open_store(of);
+    if (strcmp(verb, "close") == 0) {
+        named *one = find(arg(of, 1));
+        repliq_code code = one == NULL ? REPLIQ_INVALID : close_one(one);
+        if (one != NULL && one->kind != STORE)
+            one->kind = NONE;
+        return code;
+    }
+    if (is_one_of(verb, "queue pause resume purge delete"))
+        return on_queue(of, verb);
+    if (is_one_of(verb, "put put_start"))
+        return put(of, strcmp(verb, "put_start") == 0);
+    if (is_one_of(verb, "session session_put commit commit_start rollback"))
+        return on_session(of, verb);
+    if (is_one_of(verb, "consumer consumer_delete ack reject seek"))
+        return on_consumer(of, verb);
+    if (is_one_of(verb, "receive session_receive browse"))
+        return receive(of, verb);
+    if (is_one_of(verb, "wait parse round_trip same differ join"))
+        return on_tokens(of, verb);
+    if (strcmp(verb, "check") == 0)
+        return check(of);
+    if (strcmp(verb, "drain") == 0)
+        return drain(of);
+    if (strcmp(verb, "status") == 0)
+        return status(of);
+    if (strcmp(verb, "sleep") == 0)
+        return sleep_ms(number(of, 1));
+    if (strcmp(verb, "snapshot") == 0) {
+        repliq_snapshot *snapshot;
+        repliq_code code = repliq_snapshot_open(handle(arg(of, 2), STORE), &snapshot);
+        if (code == REPLIQ_OK)
+            keep(arg(of, 1), SNAPSHOT, snapshot);
+        return code;
+    }
+    if (strcmp(verb, "port") == 0) {
+        repliq_port *port;
+        repliq_code code = repliq_port_open(&port);
+        if (code == REPLIQ_OK)
+            keep(arg(of, 1), PORT, port);
+        return code;
+    }
+    return wrong("no verb %s", verb);
+}
+
+/* A text of C ends at its first NUL, so a name with one inside cannot be said; C leaves such steps out. */
+static int can_be_said(const step *of)
+{
+    size_t at;
+    if (strcmp(arg(of, 0), "queue") != 0 && strcmp(arg(of, 0), "consumer") != 0)
+        return 1;
+    for (at = 0; at < of->word_count; at++)
+        if (memchr(of->words[at].at, '\0', of->words[at].len) != NULL)
+            return 0;
+    return 1;
+}
+
+static int holds(const step *of)
+{
+    repliq_error error = REPLIQ_ERROR;
+    int code = run(of);
+    if (code == HOLDS_NOT)
+        return 0;
+    if (code == REPLIQ_OK) {
+        if (of->code[0] != '\0')
+            wrong("succeeded, not %s", of->code);
+        return of->code[0] == '\0';
+    }
+    repliq_error_last(&error);
+    if (error.code == code && strcmp(of->code, repliq_code_name(code)) == 0
+        && (of->index < 0 || (long)error.message_index == of->index))
+        return 1;
+    wrong("%s: %s (message %ld)", repliq_code_name(code), error.text, (long)(int32_t)error.message_index);
+    return 0;
+}
+
+static int run_script(const char *path, size_t *steps)
+{
+    FILE *file = fopen(path, "r");
+    static char line[65536];
+    static int scripts;
+    size_t at = 0, i;
+    int good = 1;
+    snprintf(script_folder, sizeof script_folder, "%s/%d", folder, scripts++);
+    if (file == NULL || mkdir(script_folder, 0700) != 0) {
+        printf("FAILED %s: %s\n", path, strerror(errno));
+        return 0;
+    }
+    while (good && fgets(line, sizeof line, file) != NULL) {
+        step one;
+        at++;
+        line[strcspn(line, "\n")] = '\0';
+        if (line[0] == '#' || line[strspn(line, " ")] == '\0')
+            continue;
+        ++*steps;
+        good = parse(line, &one) == 0 && (!can_be_said(&one) || holds(&one));
+        forget(&one);
+    }
+    fclose(file);
+    if (!good)
+        printf("FAILED %s:%zu: %s\n", path, at, why);
+    forget_read();
+    for (i = 0; i < NAMES_MAX; i++) {
+        close_one(&names[i]);
+        names[i].kind = NONE;
+    }
+    return good;
+}
+
+int main(int argc, char **argv)
+{
+    size_t steps = 0;
+    int passed = 0, failed = 0, i;
+    if (argc < 3) {
+        fprintf(stderr, "usage: conformance FOLDER SCRIPT...\n");
+        return 2;
+    }
+    folder = argv[1];
+    for (i = 2; i < argc; i++) {
+        if (run_script(argv[i], &steps))
+            passed++;
+        else
+            failed++;
+    }
+    printf("conformance c: %d scripts, %zu steps\n", argc - 2, steps);
+    printf("%d passed, %d failed, 0 skipped\n", passed, failed);
+    return failed > 0;
+}

@@ -1,0 +1,501 @@
+/*
+ * The scripts of tests/conformance through repliq.hpp; their language is described there.
+ *
+ * Usage: conformance FOLDER SCRIPT…       FOLDER is empty and is used for the stores
+ */
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <map>
+#include <repliq.hpp>
+
+namespace {
+
+using std::string;
+using std::string_view;
+using std::chrono::milliseconds;
+
+/** The script is wrong, or something else came than it says. */
+struct wrong {
+    string text;
+};
+
+struct step {
+    std::vector<string> words;
+    std::vector<std::pair<string, string>> fields;
+    string code;
+    std::optional<std::size_t> index;
+
+    const string &word(std::size_t at) const
+    {
+        if (at >= words.size())
+            throw wrong{"word " + std::to_string(at) + " is missing"};
+        return words[at];
+    }
+    std::uint64_t number(std::size_t at) const { return std::stoull(word(at)); }
+    milliseconds wait(std::size_t at) const { return milliseconds(number(at)); }
+    std::vector<std::uint64_t> numbers(std::size_t from) const
+    {
+        std::vector<std::uint64_t> made;
+        for (; from < words.size(); ++from)
+            made.push_back(number(from));
+        return made;
+    }
+    std::optional<string> field(string_view name) const
+    {
+        for (const auto &one : fields)
+            if (one.first == name)
+                return one.second;
+        return std::nullopt;
+    }
+    repliq::level level() const
+    {
+        auto name = field("level");
+        if (!name)
+            return repliq::level::of_store;
+        return *name == "process" ? repliq::level::process : repliq::level::power;
+    }
+};
+
+/** Reads a quoted text from behind its first quote on. */
+string quoted(string_view line, std::size_t &at)
+{
+    string text;
+    for (; at < line.size() && line[at] != '"'; ++at) {
+        if (line[at] != '\\') {
+            text += line[at];
+            continue;
+        }
+        char escaped = line[++at];
+        if (escaped == 'n')
+            text += '\n';
+        else if (escaped == '0')
+            text += '\0';
+        else if (escaped == 'x') {
+            text += static_cast<char>(std::stoi(string(line.substr(at + 1, 2)), nullptr, 16));
+            at += 2;
+        } else
+            text += escaped;
+    }
+    if (at >= line.size())
+        throw wrong{"a quote is not closed"};
+    ++at;
+    if (at < line.size() && line[at] == '*') {
+        string once = text;
+        std::size_t length = 0;
+        unsigned long times = std::stoul(string(line.substr(at + 1)), &length);
+        text.clear();
+        while (times-- > 0)
+            text += once;
+        at += 1 + length;
+    }
+    return text;
+}
+
+step parse(string_view line)
+{
+    step made;
+    bool failing = false;
+    for (std::size_t at = 0; at < line.size();) {
+        if (line[at] == ' ') {
+            ++at;
+            continue;
+        }
+        string word;
+        std::optional<string> name;
+        bool quotes = false;
+        while (at < line.size() && line[at] != ' ') {
+            char next = line[at++];
+            if (next == '"') {
+                word += quoted(line, at);
+                quotes = true;
+            } else if (next == '=' && !name && !quotes) {
+                name = std::exchange(word, {});
+            } else
+                word += next;
+        }
+        if (name)
+            made.fields.emplace_back(*name, word);
+        else if (failing && made.code.empty())
+            made.code = word;
+        else if (failing)
+            made.index = std::stoul(word);
+        else if (word == "!" && !quotes)
+            failing = true;
+        else
+            made.words.push_back(word);
+    }
+    return made;
+}
+
+/** The messages of a step, one a text, all with the same fields. They look into the step. */
+std::vector<repliq::message> messages(const step &of, std::size_t from)
+{
+    repliq::message one;
+    for (const auto &[name, value] : of.fields) {
+        auto number = [&value = value] { return std::stoull(value); };
+        if (name == "kind")
+            one.kind = static_cast<std::uint16_t>(number());
+        else if (name == "key")
+            one.key = value;
+        else if (name == "producer")
+            one.producer = value;
+        else if (name == "producer_sequence")
+            one.producer_sequence = number();
+        else if (name == "deliver_at_ms")
+            one.deliver_at_ms = number();
+        else if (name == "priority")
+            one.priority = static_cast<std::uint8_t>(number());
+        else if (name == "expires") {
+            auto now = std::chrono::system_clock::now().time_since_epoch();
+            auto in_ms = std::chrono::duration_cast<milliseconds>(now).count() + std::stoll(value);
+            one.expires_ms = static_cast<std::uint64_t>(in_ms);
+        } else if (name.rfind("header.", 0) == 0)
+            one.headers.push_back({string_view(name).substr(7), value});
+        else if (name != "level" && name != "token")
+            throw wrong{"no field " + name};
+    }
+    std::vector<repliq::message> all;
+    for (; from < of.words.size(); ++from) {
+        all.push_back(one);
+        all.back().payload = of.words[from];
+    }
+    return all;
+}
+
+template <class T> T &get(std::map<string, T> &of, const string &name)
+{
+    auto found = of.find(name);
+    if (found == of.end())
+        throw wrong{name + " is not open"};
+    return found->second;
+}
+
+template <class T> void set(std::map<string, T> &of, const string &name, T made)
+{
+    of.erase(name);
+    of.emplace(name, std::move(made));
+}
+
+class world {
+public:
+    explicit world(std::filesystem::path folder) : folder_(std::move(folder)) {}
+
+    void run(const step &of)
+    {
+        using verb = void (world::*)(const step &);
+        static const std::map<string_view, verb> verbs = {
+            {"open", &world::open},
+            {"close", &world::close},
+            {"queue", &world::queue},
+            {"pause", &world::pause},
+            {"resume", &world::resume},
+            {"purge", &world::purge},
+            {"delete", &world::remove},
+            {"put", &world::put},
+            {"put_start", &world::put_start},
+            {"session", &world::session},
+            {"session_put", &world::session_put},
+            {"session_receive", &world::read},
+            {"commit", &world::commit},
+            {"commit_start", &world::commit_start},
+            {"rollback", &world::rollback},
+            {"consumer", &world::consumer},
+            {"consumer_delete", &world::consumer_delete},
+            {"receive", &world::read},
+            {"ack", &world::ack},
+            {"reject", &world::reject},
+            {"seek", &world::seek},
+            {"snapshot", &world::snapshot},
+            {"browse", &world::read},
+            {"check", &world::check},
+            {"port", &world::port},
+            {"drain", &world::drain},
+            {"wait", &world::wait},
+            {"parse", &world::parse_token},
+            {"round_trip", &world::round_trip},
+            {"same", &world::compare},
+            {"differ", &world::compare},
+            {"join", &world::join},
+            {"status", &world::status},
+            {"sleep", &world::sleep},
+        };
+        auto found = verbs.find(of.word(0));
+        if (found == verbs.end())
+            throw wrong{"no verb " + of.word(0)};
+        (this->*found->second)(of);
+    }
+
+private:
+    repliq::store &store(const step &of, std::size_t at) { return get(stores_, of.word(at)); }
+    repliq::queue &queue_of(const step &of, std::size_t at) { return get(queues_, of.word(at)); }
+
+    void open(const step &of)
+    {
+        repliq::store_options options;
+        options.create = of.field("create") != "no";
+        options.read_only = of.field("read_only") == "yes";
+        if (of.field("level"))
+            options.level = of.level();
+        if (auto bytes = of.field("segment_bytes"))
+            options.segment_bytes = std::stoull(*bytes);
+        string path = of.word(2).empty() ? "" : (folder_ / of.word(2)).string();
+        set(stores_, of.word(1), repliq::store(path, options));
+    }
+
+    void close(const step &of)
+    {
+        const string &name = of.word(1);
+        if (stores_.count(name) > 0) {
+            get(stores_, name).close();
+            stores_.erase(name);
+        } else if (sessions_.erase(name) + consumers_.erase(name) + snapshots_.erase(name) + ports_.erase(name) == 0)
+            throw wrong{name + " is not open"};
+    }
+
+    void queue(const step &of) { set(queues_, of.word(2), store(of, 1).queue(of.word(3))); }
+    void pause(const step &of) { queue_of(of, 2).pause(); }
+    void resume(const step &of) { queue_of(of, 2).resume(); }
+    void purge(const step &of) { queue_of(of, 2).purge(); }
+    void remove(const step &of) { queue_of(of, 2).remove(); }
+
+    void keep(const step &of, const repliq::result &made)
+    {
+        if (auto name = of.field("token"))
+            tokens_[*name] = made.token;
+    }
+
+    void put(const step &of)
+    {
+        std::vector<repliq::message> all = messages(of, 3);
+        const repliq::queue &to = queue_of(of, 2);
+        keep(of, all.size() == 1 ? to.put(all[0], of.level()) : to.put_many(all, of.level()));
+    }
+
+    /** A future under a tag; the port of the script is where the futures wait. */
+    void put_start(const step &of)
+    {
+        std::vector<repliq::message> all = messages(of, 5);
+        auto made = all.size() == 1 ? queue_of(of, 2).put_async(all[0]) : queue_of(of, 2).put_many_async(all);
+        get(ports_, of.word(3)).emplace(of.number(4), std::move(made));
+    }
+
+    void session(const step &of) { set(sessions_, of.word(1), store(of, 2).session()); }
+    void session_put(const step &of)
+    {
+        std::vector<repliq::message> all = messages(of, 3);
+        if (all.size() == 1)
+            get(sessions_, of.word(1)).put(queue_of(of, 2), all[0]);
+        else
+            get(sessions_, of.word(1)).put_many(queue_of(of, 2), all);
+    }
+    void commit(const step &of) { keep(of, get(sessions_, of.word(1)).commit()); }
+    void commit_start(const step &of)
+    {
+        get(ports_, of.word(2)).emplace(of.number(3), get(sessions_, of.word(1)).commit_async());
+    }
+    void rollback(const step &of) { get(sessions_, of.word(1)).rollback(); }
+
+    void consumer(const step &of)
+    {
+        repliq::consumer_options options;
+        string from = of.field("from").value_or("oldest");
+        if (from == "now")
+            options.from = repliq::start::now();
+        else if (from != "oldest")
+            options.from = repliq::start::at(std::stoull(from));
+        set(consumers_, of.word(1), store(of, 2).consumer(of.word(4), queue_of(of, 3), options));
+    }
+    void consumer_delete(const step &of) { store(of, 1).consumer_delete(of.word(3), queue_of(of, 2)); }
+    void ack(const step &of) { get(consumers_, of.word(1)).ack(of.numbers(2)); }
+    void reject(const step &of) { get(consumers_, of.word(1)).reject(of.numbers(2)); }
+    void seek(const step &of) { get(consumers_, of.word(1)).seek(of.number(2)); }
+    void snapshot(const step &of) { set(snapshots_, of.word(1), store(of, 2).snapshot()); }
+
+    void read(const step &of)
+    {
+        bool plain = of.word(0) == "receive", browse = of.word(0) == "browse";
+        std::size_t expected = plain ? 4 : 5;
+        std::size_t max = of.number(plain ? 2 : browse ? 4 : 3);
+        std::size_t wanted = of.words.size() - expected;
+        std::vector<repliq::received> found;
+        for (;;) {
+            std::size_t left = max - found.size();
+            std::vector<repliq::received> more;
+            if (browse) {
+                std::uint64_t from = found.empty() ? of.number(3) : found.back().sequence() + 1;
+                more = get(snapshots_, of.word(1)).browse(queue_of(of, 2), from, left);
+            } else if (plain)
+                more = get(consumers_, of.word(1)).receive(left, of.wait(3));
+            else
+                more = get(sessions_, of.word(1)).receive(get(consumers_, of.word(2)), left, of.wait(4));
+            found.insert(found.end(), more.begin(), more.end());
+            if (more.empty() || found.size() >= std::max<std::size_t>(wanted, 1))
+                break;
+        }
+        bool same = found.size() == wanted;
+        for (std::size_t i = 0; same && i < wanted; ++i)
+            same = found[i].payload() == of.words[expected + i];
+        if (!same) {
+            string text = "got";
+            for (const repliq::received &one : found)
+                text += " \"" + string(one.payload().substr(0, 100)) + "\"";
+            throw wrong{text};
+        }
+        read_ = std::move(found);
+    }
+
+    void check(const step &of)
+    {
+        if (of.number(1) >= read_.size())
+            throw wrong{"no message " + of.word(1)};
+        const repliq::received &one = read_[of.number(1)];
+        for (const auto &[name, value] : of.fields) {
+            string found;
+            if (name == "kind")
+                found = std::to_string(one.kind());
+            else if (name == "key")
+                found = one.key();
+            else if (name == "producer")
+                found = one.producer();
+            else if (name == "producer_sequence")
+                found = std::to_string(one.producer_sequence());
+            else if (name == "sequence")
+                found = std::to_string(one.sequence());
+            else if (name == "deliveries")
+                found = std::to_string(one.deliveries());
+            else if (name == "queue")
+                found = one.queue() == get(queues_, value).number() ? value : "another";
+            else if (name.rfind("header.", 0) == 0)
+                found = one.header_value(string_view(name).substr(7)).value_or("(none)");
+            else
+                throw wrong{"no field " + name};
+            if (found != value)
+                throw wrong{name + " is " + found};
+        }
+    }
+
+    void port(const step &of) { ports_[of.word(1)].clear(); }
+    void drain(const step &of)
+    {
+        auto &pending = get(ports_, of.word(1));
+        for (std::uint64_t tag : of.numbers(3)) {
+            auto found = pending.find(tag);
+            if (found == pending.end() || found->second.wait_for(of.wait(2)) != std::future_status::ready)
+                throw wrong{"operation " + std::to_string(tag) + " did not end"};
+            found->second.get();
+            pending.erase(found);
+        }
+        for (auto &one : pending)
+            if (one.second.wait_for(milliseconds(0)) == std::future_status::ready)
+                throw wrong{"operation " + std::to_string(one.first) + " ended, too"};
+    }
+
+    std::vector<repliq::token> tokens(const step &of, std::size_t from)
+    {
+        std::vector<repliq::token> made;
+        for (; from < of.words.size(); ++from)
+            made.push_back(get(tokens_, of.word(from)));
+        return made;
+    }
+    void wait(const step &of) { store(of, 1).wait(tokens(of, 4), of.wait(3), of.word(2)); }
+    void parse_token(const step &of) { tokens_[of.word(1)] = repliq::token::parse(of.word(2)); }
+    void round_trip(const step &of)
+    {
+        repliq::token one = tokens(of, 1)[0];
+        std::hash<repliq::token> hash;
+        repliq::token again = repliq::token::parse(one.text());
+        if (again != one || repliq::token::parse(one.raw()) != one || hash(again) != hash(one))
+            throw wrong{"the round trip gave another token"};
+    }
+    void compare(const step &of)
+    {
+        auto both = tokens(of, 1);
+        if ((both[0] == both[1]) != (of.word(0) == "same"))
+            throw wrong{"the tokens are not " + of.word(0)};
+    }
+    void join(const step &of)
+    {
+        std::size_t left = repliq::token::join(tokens(of, 2)).size();
+        if (left != of.number(1))
+            throw wrong{std::to_string(left) + " tokens are left"};
+    }
+    void status(const step &of)
+    {
+        string text = store(of, 1).status();
+        for (std::size_t at = 2; at < of.words.size(); ++at)
+            if (text.find(of.word(at)) == string::npos)
+                throw wrong{"no " + of.word(at) + " in " + text};
+    }
+    void sleep(const step &of) { std::this_thread::sleep_for(of.wait(1)); }
+
+    std::filesystem::path folder_;
+    std::map<string, repliq::store> stores_;
+    std::map<string, repliq::queue> queues_;
+    std::map<string, repliq::session> sessions_;
+    std::map<string, repliq::consumer> consumers_;
+    std::map<string, repliq::snapshot> snapshots_;
+    std::map<string, std::map<std::uint64_t, std::future<repliq::result>>> ports_;
+    std::map<string, repliq::token> tokens_;
+    std::vector<repliq::received> read_;
+};
+
+/** Runs one step; nothing where it holds, otherwise why not. */
+std::optional<string> holds(world &in, const step &of)
+{
+    try {
+        in.run(of);
+        if (of.code.empty())
+            return std::nullopt;
+        return "succeeded, not " + of.code;
+    } catch (const wrong &found) {
+        return found.text;
+    } catch (const repliq::error &error) {
+        string name = error.code().message();
+        if (name == of.code && (!of.index || error.message_index() == of.index))
+            return std::nullopt;
+        return name + ": " + error.what();
+    }
+}
+
+bool run(const std::filesystem::path &script, const std::filesystem::path &folder, std::size_t &steps)
+{
+    std::filesystem::create_directory(folder);
+    world in(folder);
+    std::ifstream file(script);
+    string line;
+    for (std::size_t at = 1; std::getline(file, line); ++at) {
+        if (line.empty() || line[0] == '#' || line.find_first_not_of(' ') == string::npos)
+            continue;
+        ++steps;
+        std::optional<string> why;
+        try {
+            why = holds(in, parse(line));
+        } catch (const wrong &found) {
+            why = found.text;
+        }
+        if (why) {
+            std::cout << "FAILED " << script.string() << ":" << at << ": " << *why << "\n";
+            return false;
+        }
+    }
+    return true;
+}
+
+} // namespace
+
+int main(int argc, char **argv)
+{
+    if (argc < 3) {
+        std::cerr << "usage: conformance FOLDER SCRIPT...\n";
+        return 2;
+    }
+    std::size_t steps = 0;
+    int passed = 0, failed = 0;
+    for (int i = 2; i < argc; ++i)
+        ++(run(argv[i], std::filesystem::path(argv[1]) / std::to_string(i), steps) ? passed : failed);
+    std::cout << "conformance cpp: " << argc - 2 << " scripts, " << steps << " steps\n"
+              << passed << " passed, " << failed << " failed, 0 skipped\n";
+    return failed > 0;
+}
