@@ -1,3 +1,81 @@
-//! The command line: `repliq VERB STORE …`.
+//! The command line: `repliq VERB STORE …`, one file a noun.
+//!
+//! Every verb is a few calls of the library and the printing of what they returned; no decision of the library
+//! lives here. Results go to stdout, progress and errors to stderr, and the exit status is the number of the
+//! code (`docs/CLI.md`), so that a script branches on what a program branches on.
 
-fn main() {}
+mod bench;
+mod consumer;
+mod fail;
+mod feed;
+mod format;
+mod get;
+mod input;
+mod output;
+mod place;
+mod progress;
+mod put;
+mod queue;
+mod status;
+mod token;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use repliq::Code;
+
+/// Persistent queues that replicate: one journal a store, every message once, in order, whatever crashes.
+///
+/// STORE is a directory, or the URL of a live server: repliq://user@host:port, repliq+unix:///path.
+/// The exit status is the number of the error, 0 for success; docs/CLI.md has the table.
+#[derive(Parser)]
+#[command(name = "repliq", version, max_term_width = 100)]
+struct Line {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Put(put::Put),
+    Get(get::Get),
+    #[command(subcommand)]
+    Queue(queue::Queue),
+    #[command(subcommand)]
+    Consumer(consumer::Consumer),
+    #[command(subcommand)]
+    Token(token::Token),
+    Status(status::Status),
+    Verify(verify::Verify),
+    Bench(bench::Bench),
+}
+
+fn run(verb: Verb) -> fail::Done {
+    match verb {
+        Verb::Put(verb) => verb.run(),
+        Verb::Get(verb) => verb.run(),
+        Verb::Queue(verb) => verb.run(),
+        Verb::Consumer(verb) => verb.run(),
+        Verb::Token(verb) => verb.run(),
+        Verb::Status(verb) => verb.run(),
+        Verb::Verify(verb) => verb.run(),
+        Verb::Bench(verb) => verb.run(),
+    }
+}
+
+fn main() -> ExitCode {
+    let line = match Line::try_parse() {
+        Ok(line) => line,
+        Err(text) => {
+            // Help and version are asked for and go to stdout; the rest is a bad argument.
+            let wanted = !text.use_stderr();
+            let printed = text.print().is_ok();
+            return if wanted && printed { ExitCode::SUCCESS } else { fail::status(Code::Invalid) };
+        }
+    };
+    match run(line.verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fail) => fail.report(),
+    }
+}

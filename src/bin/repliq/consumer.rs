@@ -1,0 +1,134 @@
+//! `repliq consumer …`: the durable readers of a store.
+
+use repliq::{Code, ConsumerOptions, From};
+use serde_json::json;
+
+use super::fail::{Done, Fail};
+use super::output::Output;
+use super::place::Place;
+
+/// List, reset and remove consumers
+#[derive(clap::Subcommand, Debug)]
+pub enum Consumer {
+    /// List the consumers of all queues
+    Ls(List),
+    /// Move a consumer to another place in its queue
+    Reset(Reset),
+    /// Remove a consumer
+    Rm(One),
+}
+
+/// A store, listed.
+#[derive(clap::Args, Debug)]
+pub struct List {
+    #[command(flatten)]
+    place: Place,
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+/// A consumer of a queue.
+#[derive(clap::Args, Debug)]
+pub struct One {
+    #[command(flatten)]
+    place: Place,
+    /// Name of the queue
+    queue: String,
+    /// Name of the consumer
+    consumer: String,
+}
+
+/// A consumer and where it goes.
+#[derive(clap::Args, Debug)]
+pub struct Reset {
+    #[command(flatten)]
+    one: One,
+    /// The sequence it receives next, oldest or now
+    #[arg(long, value_name = "N", value_parser = from)]
+    to: From,
+}
+
+fn from(text: &str) -> Result<From, String> {
+    match text {
+        "oldest" => Ok(From::Oldest),
+        "now" => Ok(From::Now),
+        _ => text
+            .parse()
+            .map(From::Sequence)
+            .map_err(|_| "a sequence, oldest or now is expected".to_string()),
+    }
+}
+
+impl Consumer {
+    /// Does one of the acts.
+    pub fn run(self) -> Done {
+        match self {
+            Consumer::Ls(list) => ls(&list),
+            Consumer::Reset(reset) => reset.run(),
+            Consumer::Rm(one) => {
+                let store = one.place.change()?;
+                store.consumer_delete(&one.consumer, store.find_queue(&one.queue)?)?;
+                Ok(store.close()?)
+            }
+        }
+    }
+}
+
+impl Reset {
+    fn run(&self) -> Done {
+        let one = &self.one;
+        let store = one.place.change()?;
+        let queue = store.find_queue(&one.queue)?;
+        let info = store.queues()?.into_iter().find(|info| info.queue == queue);
+        let Some(info) = info.filter(|info| info.consumers.iter().any(|c| c.name == one.consumer))
+        else {
+            return Err(Fail::new(
+                Code::NoSuchName,
+                format!(
+                    "cannot reset the consumer {}: queue {} has none of that name",
+                    one.consumer, one.queue
+                ),
+            ));
+        };
+        let to = match self.to {
+            From::Oldest => 1,
+            From::Now => info.next_sequence,
+            From::Sequence(sequence) => sequence,
+        };
+        let consumer = store.consumer(&one.consumer, queue, &ConsumerOptions::default())?;
+        let sought = consumer.seek(to);
+        consumer.close();
+        sought?;
+        Ok(store.close()?)
+    }
+}
+
+fn ls(list: &List) -> Done {
+    let store = list.place.look()?;
+    let mut output = Output::open();
+    let mut rows = Vec::new();
+    for queue in store.queues()? {
+        for consumer in &queue.consumers {
+            if list.json {
+                output.json(&json!({
+                    "queue": queue.name,
+                    "name": consumer.name,
+                    "acknowledged": consumer.acknowledged,
+                    "waiting": consumer.waiting,
+                }))?;
+            } else {
+                rows.push(vec![
+                    queue.name.clone(),
+                    consumer.name.clone(),
+                    consumer.acknowledged.to_string(),
+                    consumer.waiting.to_string(),
+                ]);
+            }
+        }
+    }
+    if !list.json {
+        output.table(&["queue", "consumer", "acknowledged", "waiting"], &rows)?;
+    }
+    output.flush()
+}

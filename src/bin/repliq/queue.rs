@@ -1,0 +1,141 @@
+//! `repliq queue …`: what queues a store has, and what can be done to one.
+
+use repliq::{QueueInfo, Store};
+use serde_json::{Value, json};
+
+use super::fail::Done;
+use super::format::Format;
+use super::get;
+use super::output::Output;
+use super::place::Place;
+
+/// List, look into, pause, resume, purge and remove queues
+#[derive(clap::Subcommand, Debug)]
+pub enum Queue {
+    /// List the queues
+    Ls(List),
+    /// Print the oldest messages, and take none
+    Peek(Peek),
+    /// Refuse puts and hand nothing out until resumed
+    Pause(One),
+    /// End a pause
+    Resume(One),
+    /// Remove all messages; sequences go on
+    Purge(One),
+    /// Remove the queue with its messages and consumers
+    Rm(One),
+}
+
+/// A store, listed.
+#[derive(clap::Args, Debug)]
+pub struct List {
+    #[command(flatten)]
+    place: Place,
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+/// A store and the queue in it.
+#[derive(clap::Args, Debug)]
+pub struct One {
+    #[command(flatten)]
+    place: Place,
+    /// Name of the queue
+    queue: String,
+}
+
+/// A look into a queue.
+#[derive(clap::Args, Debug)]
+pub struct Peek {
+    #[command(flatten)]
+    one: One,
+    /// How many messages
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    max: u64,
+    /// As in `repliq get`
+    #[arg(long, value_name = "FORMAT", conflicts_with = "json")]
+    format: Option<String>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+impl Queue {
+    /// Does one of the acts.
+    pub fn run(self) -> Done {
+        match self {
+            Queue::Ls(list) => ls(&list),
+            Queue::Peek(peek) => {
+                let format = Format::new(peek.json, peek.format.as_deref())?;
+                let store = peek.one.place.look()?;
+                get::browse(&store, &peek.one.queue, 1, Some(peek.max), &format)
+            }
+            Queue::Pause(one) => one.act(Store::queue_pause),
+            Queue::Resume(one) => one.act(Store::queue_resume),
+            Queue::Purge(one) => one.act(Store::queue_purge),
+            Queue::Rm(one) => one.act(Store::queue_delete),
+        }
+    }
+}
+
+impl One {
+    fn act(
+        &self,
+        act: impl FnOnce(&Store, repliq::Queue) -> repliq::Result<repliq::Commit>,
+    ) -> Done {
+        let store = self.place.change()?;
+        act(&store, store.find_queue(&self.queue)?)?;
+        Ok(store.close()?)
+    }
+}
+
+fn ls(list: &List) -> Done {
+    let store = list.place.look()?;
+    let mut queues = store.queues()?;
+    queues.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut output = Output::open();
+    if list.json {
+        for queue in &queues {
+            output.json(&to_json(queue))?;
+        }
+    } else {
+        let titles = ["queue", "messages", "bytes", "next", "consumers", "state"];
+        let rows: Vec<Vec<String>> = queues.iter().map(row).collect();
+        output.table(&titles, &rows)?;
+    }
+    output.flush()
+}
+
+fn row(queue: &QueueInfo) -> Vec<String> {
+    vec![
+        queue.name.clone(),
+        queue.messages.to_string(),
+        queue.bytes.to_string(),
+        queue.next_sequence.to_string(),
+        queue.consumers.len().to_string(),
+        if queue.paused { "paused" } else { "open" }.to_string(),
+    ]
+}
+
+fn to_json(queue: &QueueInfo) -> Value {
+    let consumers: Vec<Value> = queue
+        .consumers
+        .iter()
+        .map(|consumer| {
+            json!({
+                "name": consumer.name,
+                "acknowledged": consumer.acknowledged,
+                "waiting": consumer.waiting,
+            })
+        })
+        .collect();
+    json!({
+        "name": queue.name,
+        "messages": queue.messages,
+        "bytes": queue.bytes,
+        "next_sequence": queue.next_sequence,
+        "paused": queue.paused,
+        "consumers": consumers,
+    })
+}

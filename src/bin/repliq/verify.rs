@@ -1,0 +1,126 @@
+//! `repliq verify`: reads everything a store holds and says what is damaged.
+
+use repliq::{Code, Error, Store};
+use serde_json::{Value, json};
+
+use super::fail::{Done, Fail};
+use super::output::Output;
+use super::place::Place;
+use super::progress::Progress;
+
+/// Messages one call reads.
+const BATCH: usize = 1_000;
+
+/// Read every message of a store and check it; nothing is changed
+///
+/// Exit status 0 when all is well, 14 (CORRUPT) with the range that is damaged, 15 (TAMPERED) when an
+/// encrypted store was changed on purpose.
+#[derive(clap::Args, Debug)]
+pub struct Verify {
+    #[command(flatten)]
+    place: Place,
+    /// Print one JSON object a queue, and one for what is damaged
+    #[arg(long)]
+    json: bool,
+    /// Show no progress bar on a terminal
+    #[arg(long)]
+    no_progress: bool,
+}
+
+struct Found {
+    queue: String,
+    messages: u64,
+    bytes: u64,
+    damage: Option<Error>,
+}
+
+impl Verify {
+    /// Walks all queues to their end, damage or not, and fails with the first damage.
+    pub fn run(self) -> Done {
+        let store = self.place.look()?;
+        let total = store.queues()?.iter().map(|queue| queue.messages).sum();
+        let progress = Progress::messages(Some(total), !self.no_progress);
+        let mut done = 0;
+        let mut found = Vec::new();
+        let snapshot = store.snapshot()?;
+        for info in store.queues()? {
+            let mut queue = Found { queue: info.name, messages: 0, bytes: 0, damage: None };
+            let mut next = 1;
+            loop {
+                match snapshot.browse(info.queue, next, BATCH) {
+                    Ok(messages) => {
+                        let Some(last) = messages.last() else { break };
+                        next = last.sequence() + 1;
+                        queue.messages += messages.len() as u64;
+                        queue.bytes +=
+                            messages.iter().map(|m| m.payload().len() as u64).sum::<u64>();
+                        done += messages.len() as u64;
+                        progress.at(done);
+                    }
+                    Err(error) => {
+                        queue.damage = Some(error);
+                        break;
+                    }
+                }
+            }
+            found.push(queue);
+        }
+        drop(progress);
+        self.print(&found)?;
+        let damaged = found.into_iter().find_map(|queue| queue.damage).map(Fail::from);
+        match damaged.or_else(|| range(&self.place.store, &store)) {
+            Some(fail) => Err(fail),
+            None => Ok(()),
+        }
+    }
+
+    fn print(&self, found: &[Found]) -> Done {
+        let mut output = Output::open();
+        if self.json {
+            for queue in found {
+                output.json(&to_json(queue))?;
+            }
+        } else {
+            let rows: Vec<Vec<String>> = found.iter().map(row).collect();
+            output.table(&["queue", "messages", "bytes", "damage"], &rows)?;
+        }
+        output.flush()
+    }
+}
+
+/// What the open found: bytes that were durable once and fail their checksum now.
+fn range(name: &str, store: &Store) -> Option<Fail> {
+    let (from, to) = store.damage()?;
+    let text = format!(
+        "{name} is damaged: the bytes from {from} to {to} of its journal fail their checksum; what is before can be read"
+    );
+    Some(Fail::new(Code::Corrupt, text))
+}
+
+fn row(queue: &Found) -> Vec<String> {
+    let damage = match &queue.damage {
+        None => "none".to_string(),
+        Some(error) => match error.range() {
+            Some((from, to)) => format!("{} {from}..{to}", error.code().name()),
+            None => error.code().name().to_string(),
+        },
+    };
+    vec![queue.queue.clone(), queue.messages.to_string(), queue.bytes.to_string(), damage]
+}
+
+fn to_json(queue: &Found) -> Value {
+    let damage = queue.damage.as_ref().map(|error| {
+        json!({
+            "code": error.code().name(),
+            "from": error.range().map(|range| range.0),
+            "to": error.range().map(|range| range.1),
+            "text": error.to_string(),
+        })
+    });
+    json!({
+        "queue": queue.queue,
+        "messages": queue.messages,
+        "bytes": queue.bytes,
+        "damage": damage,
+    })
+}
