@@ -53,7 +53,8 @@ fn options() -> Result<Options, String> {
 }
 
 fn write(engine: &Engine, group: u64, size: usize, count: u64, first: u64) -> Histogram<u64> {
-    let mut times = Histogram::new_with_max(60_000_000_000, 3).expect("three digits are a valid precision");
+    let mut times =
+        Histogram::new_with_max(60_000_000_000, 3).expect("three digits are a valid precision");
     let mut batch = LogBatch::default();
     for index in first..first + count {
         let mut value = index.to_le_bytes().to_vec();
@@ -81,7 +82,8 @@ fn run(options: &Options) -> Result<(), String> {
     }
     let done = AtomicU64::new(0);
     let start = Instant::now();
-    let mut times = Histogram::<u64>::new_with_max(60_000_000_000, 3).map_err(|error| error.to_string())?;
+    let mut times =
+        Histogram::<u64>::new_with_max(60_000_000_000, 3).map_err(|error| error.to_string())?;
     std::thread::scope(|scope| {
         let writers: Vec<_> = (1..=options.threads)
             .map(|group| {

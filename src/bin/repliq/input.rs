@@ -140,16 +140,12 @@ impl Csv {
     }
 
     fn next(&mut self) -> Done<Option<Record>> {
-        let line = self.reader.position().line();
         let name = &self.name;
-        let cannot = |why: &dyn std::fmt::Display| {
-            format!("cannot read the CSV record at line {line} of {name}: {why}")
-        };
         match self.reader.read_byte_record(&mut self.record) {
             Ok(false) => return Ok(None),
             Ok(true) => {}
             Err(error) => {
-                let text = cannot(&error);
+                let text = format!("cannot read {name} as CSV: {error}");
                 return Err(match error.into_kind() {
                     csv::ErrorKind::Io(error) => Fail::io(format!("cannot read {name}"), &error),
                     _ => Fail::new(Code::Invalid, text),
@@ -159,9 +155,12 @@ impl Csv {
         let key = match self.options.key_column {
             None => Vec::new(),
             Some(column) => self.record.get(column - 1).map(<[u8]>::to_vec).ok_or_else(|| {
-                let why =
-                    format!("it has {} columns and the key is in {column}", self.record.len());
-                Fail::new(Code::Invalid, cannot(&why))
+                let line = self.record.position().map_or(0, csv::Position::line);
+                let columns = self.record.len();
+                let text = format!(
+                    "cannot take the record at line {line} of {name}: it has {columns} columns and the key is in {column}"
+                );
+                Fail::new(Code::Invalid, text)
             })?,
         };
         let start = self.record.position().map_or(0, csv::Position::byte);

@@ -126,8 +126,7 @@ fn newest_two(store: &Path) -> Done {
     for entry in fs::read_dir(store).map_err(|error| failed(&error))? {
         let entry = entry.map_err(|error| failed(&error))?;
         let name = entry.file_name();
-        let segment =
-            name.len() == 16 && name.to_string_lossy().bytes().all(|b| b.is_ascii_hexdigit());
+        let segment = name.to_string_lossy().ends_with(".seg");
         let written = entry.metadata().and_then(|about| about.modified());
         if segment {
             files.push((written.map_err(|error| failed(&error))?, entry.path()));

@@ -1,0 +1,16 @@
+//! The command line, run as its users run it: arguments in, lines and an exit status out.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "cli/bad_input.rs"]
+mod bad_input;
+#[path = "cli/bench.rs"]
+mod bench;
+#[path = "cli/messages.rs"]
+mod messages;
+#[path = "cli/passwords.rs"]
+mod passwords;
+#[path = "cli/run.rs"]
+mod run;
+#[path = "cli/stores.rs"]
+mod stores;
