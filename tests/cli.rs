@@ -10,6 +10,8 @@ mod bench;
 mod messages;
 #[path = "cli/passwords.rs"]
 mod passwords;
+#[path = "cli/readme.rs"]
+mod readme;
 #[path = "cli/run.rs"]
 mod run;
 #[path = "cli/stores.rs"]
