@@ -317,7 +317,7 @@ mod tests {
     use crate::position::GroupId;
 
     fn token() -> Token {
-        Token::empty(GroupId(*b"0123456789abcdef"))
+        Token::empty(GroupId::from_bytes(*b"0123456789abcdef"))
     }
 
     fn requests() -> Vec<Request<'static>> {
