@@ -234,7 +234,7 @@ impl Replay {
             table.insert(segment.number, self.row(&segment));
         }
         let used: BTreeSet<u64> = table.keys().copied().chain([segment.number]).collect();
-        let spares = self.spares(&*disk, &used, (options.segment_first, !table.is_empty()));
+        let spares = self.spares(&used, (options.segment_first, !table.is_empty()));
         let parts = Parts {
             disk,
             lock,
@@ -297,16 +297,7 @@ impl Replay {
     }
 
     /// The files that can serve again: prepared ones, and segments that are no part of the journal any more.
-    fn spares(
-        &mut self,
-        disk: &dyn Disk,
-        used: &BTreeSet<u64>,
-        (length, rolled): (u64, bool),
-    ) -> Spares {
-        for name in &self.found.leftovers {
-            // It costs space only; the next open tries again.
-            let _ = disk.remove(name);
-        }
+    fn spares(&mut self, used: &BTreeSet<u64>, (length, rolled): (u64, bool)) -> Spares {
         let ready = if self.ended() { self.found.blank_successor().cloned() } else { None };
         let mut files: BTreeMap<String, u64> = self.found.spares.drain(..).collect();
         let blank = self.found.blank.iter();

@@ -18,11 +18,11 @@ use super::format::{HEAD, Head, LAST, Type, body_sum, frame_bytes, u64_at};
 use super::slot::{Role, SLOT, Slot};
 use super::tail::Row;
 use crate::disk::Disk;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use std::collections::BTreeMap;
 
 /// Runs kept on disk.
-pub const KEPT: u64 = 3;
+const KEPT: usize = 3;
 /// The journal's own table: segments before the run.
 const SEGMENTS: u32 = 0;
 
@@ -216,7 +216,13 @@ impl Journal {
         let ready = job.frozen.as_ref().is_some_and(|(_, slot)| slot.first <= durable);
         if let Some((mut rows, slot)) = job.frozen.take_if(|_| ready) {
             rows.finish();
-            if let Err(error) = write(&*self.disk, &rows, &slot) {
+            let mut written = write(&*self.disk, &rows, &slot);
+            if written.as_ref().is_err_and(|error| error.code() == Code::NoSpace) {
+                // On a full disk older runs make room; the newest durable one is enough until then.
+                self.drop_runs(job.durable, 1);
+                written = write(&*self.disk, &rows, &slot);
+            }
+            if let Err(error) = written {
                 // The rows are kept: the next try writes the same run.
                 let what = format!("cannot write state run {}", run_name(rows.number));
                 unfinish(&mut rows);
@@ -227,7 +233,7 @@ impl Journal {
                 job.previous = job.durable;
             }
             job.durable = slot.number;
-            self.drop_old_runs(slot.number);
+            self.drop_runs(slot.number, KEPT);
         }
         Ok(job.durable)
     }
@@ -237,12 +243,13 @@ impl Journal {
         self.run.lock().previous
     }
 
-    fn drop_old_runs(&self, newest: u64) {
+    /// Removes all runs up to this one but so many.
+    fn drop_runs(&self, newest: u64, kept: usize) {
         let Ok(names) = self.disk.list() else { return };
         let mut runs: Vec<u64> = names.iter().filter_map(|name| run_number(name)).collect();
         runs.retain(|number| *number <= newest);
         runs.sort_unstable_by(|a, b| b.cmp(a));
-        for old in runs.into_iter().skip(KEPT as usize) {
+        for old in runs.into_iter().skip(kept) {
             // One too many costs space only; the next roll tries again.
             let _ = self.disk.remove(&run_name(old));
         }
@@ -261,12 +268,19 @@ fn write(disk: &dyn Disk, rows: &Rows, slot: &Slot) -> Result<()> {
     if names.contains(&name) {
         disk.remove(&name).map_err(failed)?;
     }
-    let file = disk.create(&name).map_err(failed)?;
     let mut head = *slot;
     head.length = (SLOT + rows.bytes.len()) as u64;
     let mut bytes = head.encode().to_vec();
     bytes.extend_from_slice(&rows.bytes);
-    file.write_at(&bytes, 0).map_err(failed)?;
-    file.sync().map_err(failed)?;
-    disk.sync_dir().map_err(failed)
+    let put = || {
+        let file = disk.create(&name)?;
+        file.write_at(&bytes, 0)?;
+        file.sync()?;
+        disk.sync_dir()
+    };
+    put().map_err(|error| {
+        // A part of a run is of no use, and the disk may be full.
+        let _ = disk.remove(&name);
+        failed(error)
+    })
 }

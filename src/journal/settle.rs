@@ -24,6 +24,10 @@ impl Replay {
     /// Makes everything up to the cut durable.
     pub fn settle(&mut self, disk: &dyn Disk, lock: &dyn Lock) -> Result<()> {
         let end = self.walk.offset;
+        for name in &self.found.leftovers {
+            // It costs space only; the next open tries again.
+            let _ = disk.remove(name);
+        }
         for rest in &self.rests {
             set_aside(disk, rest)?;
         }

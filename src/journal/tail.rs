@@ -6,7 +6,7 @@
 //! frame, and waits until the state frozen at the roll before is durable, so an open replays two segments.
 
 use super::assemble::clear;
-use super::format::{EARLY, HEAD, Head, LAST, Type, body_sum, frame_bytes, watermark};
+use super::format::{CLEAN, EARLY, HEAD, Head, LAST, Type, body_sum, frame_bytes, watermark};
 use super::index::{Flat, Sealed};
 use super::run::Rows;
 use super::slot::{FRAMES_AT, Role, Slot, seed_of};
@@ -66,6 +66,10 @@ pub struct Row {
     pub end: u64,
     pub expires_ms: u64,
 }
+
+/// Room kept at the end of every segment for what frees others: on a full disk a segment can be given back
+/// only where the frame that says so still fits.
+const RELEASE_ROOM: usize = 4 * HEAD;
 
 /// Bytes for one place in one file.
 pub enum Part {
@@ -145,8 +149,9 @@ impl Tail {
 
     /// Appends a watermark where there is room behind the index; it is only a help.
     pub fn put_watermark(&mut self, secret: u32, durable: u64, sequence: u64, flags: u8) -> bool {
-        let index = frame_bytes(self.index.bytes_with(0)) as u64;
-        if self.closed || self.used() + index + HEAD as u64 > self.segment.length {
+        let kept = if flags & CLEAN != 0 { 0 } else { RELEASE_ROOM };
+        let need = frame_bytes(self.index.bytes_with(0)) + HEAD + kept;
+        if self.closed || self.used() + need as u64 > self.segment.length {
             return false;
         }
         let bytes = watermark(self.end, secret, durable, sequence, &self.incarnation, flags);
@@ -238,8 +243,8 @@ impl Journal {
             if tail.begun && tail.early {
                 return Ok(());
             }
-            let room = tail.used() + 2 * HEAD as u64 + frame_bytes(tail.index.bytes_with(0)) as u64;
-            if room > tail.segment.length {
+            let need = frame_bytes(tail.index.bytes_with(0)) + 2 * HEAD + RELEASE_ROOM;
+            if tail.used() + need as u64 > tail.segment.length {
                 // The next roll makes room; until then commits wait for the sync.
                 return Ok(());
             }
@@ -274,7 +279,7 @@ impl Journal {
     ) -> Result<()> {
         let index = frame_bytes(tail.index.bytes_with(records));
         let life = if tail.begun { 0 } else { frame_bytes(16) };
-        let need = (frames + index + life) as u64;
+        let need = (frames + index + life + RELEASE_ROOM) as u64;
         let limit = match space {
             // Before the first roll there is no reserve: the last quarter of the only segment is it.
             Space::Ordinary if tail.table.is_empty() && tail.run == 0 => {
@@ -285,8 +290,8 @@ impl Journal {
         if tail.used() + need <= limit {
             return Ok(());
         }
-        let bare = frames + frame_bytes(Flat::default().bytes_with(records)) + frame_bytes(16);
-        let need = bare as u64 + FRAMES_AT;
+        let index = frame_bytes(Flat::default().bytes_with(records));
+        let need = (frames + index + frame_bytes(16) + RELEASE_ROOM) as u64 + FRAMES_AT;
         if need > limits::SEGMENT_BYTES_MAX {
             let text = format!(
                 "a transaction of {records} records takes {need} bytes, more than one segment of {}",
@@ -314,6 +319,10 @@ impl Journal {
             run => run.unwrap_or(tail.run),
         };
         let mut spares = self.spares.lock();
+        if space == Space::Ordinary {
+            // Without the reserve nothing ordinary begins a segment: acknowledging must go on.
+            spares.keep_reserve(self).map_err(|error| self.no_room(error))?;
+        }
         let taken = match spares.take(self, class, space) {
             Err(error) if error.code() == Code::NoSpace && class > need => {
                 let small = self.options.next_length(0, u64::MAX, need);

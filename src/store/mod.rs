@@ -158,7 +158,25 @@ impl Core {
     ///
     /// A message whose producer sequence was the last one already is left out; when nothing else is left, the
     /// token is that of the transaction that brought it.
+    ///
+    /// On a full disk segments in which nothing is alive are given back first.
     pub fn transact(
+        &self,
+        entries: &[Entry<'_>],
+        changes: &[(Type, u32, Vec<u8>)],
+        level: Level,
+    ) -> Result<Staged> {
+        match self.stage(entries, changes, level) {
+            Err(error)
+                if error.code() == Code::NoSpace && self.reclaim().is_ok_and(|gone| gone > 0) =>
+            {
+                self.stage(entries, changes, level)
+            }
+            staged => staged,
+        }
+    }
+
+    fn stage(
         &self,
         entries: &[Entry<'_>],
         changes: &[(Type, u32, Vec<u8>)],

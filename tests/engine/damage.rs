@@ -186,6 +186,29 @@ fn every_flipped_bit_is_harmless_or_told() {
 }
 
 #[test]
+fn a_flip_is_told_also_where_the_lock_page_was_lost() {
+    // Watermarks alone must say what was durable; a store that never rolled has no state run to stand on.
+    let mut counts = Counts::default();
+    for subject in [subject(4096, 200, 10), subject(16 << 10, 100, 4)] {
+        let disk = subject.disk();
+        disk.remove_file("lock");
+        for (name, bytes) in subject.files.iter().filter(|(name, _)| *name != "lock") {
+            let written = bytes.len() - bytes.iter().rev().take_while(|byte| **byte == 0).count();
+            let mut damaged = bytes.clone();
+            for at in 0..written {
+                let bit = at % 8;
+                damaged[at] ^= 1 << bit;
+                disk.put_file(name, &damaged);
+                subject.judge(&disk, &mut counts, &|| format!("bit {bit} of byte {at} of {name}"));
+                damaged[at] ^= 1 << bit;
+            }
+            disk.put_file(name, bytes);
+        }
+    }
+    counts.report("bits without the lock page", 25_000);
+}
+
+#[test]
 fn every_truncation_is_harmless_or_told() {
     let subject = subject(4096, 200, 10);
     let disk = subject.disk();

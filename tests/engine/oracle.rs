@@ -233,6 +233,8 @@ pub struct Client {
     pub doubtful: bool,
     /// Every code a call failed with.
     pub codes: BTreeSet<&'static str>,
+    /// The text of the last failure.
+    pub last: String,
 }
 
 /// Options for journals of a few sectors in which nothing works in the background.
@@ -262,6 +264,7 @@ impl Client {
             next_payload: 0,
             doubtful: false,
             codes: BTreeSet::new(),
+            last: String::new(),
         }
     }
 
@@ -295,6 +298,7 @@ impl Client {
             positions: self.positions.clone(),
             put_in: self.put_in.clone(),
             codes: BTreeSet::new(),
+            last: String::new(),
             ..*self
         }
     }
@@ -357,6 +361,7 @@ impl Client {
         ];
         assert!(allowed.contains(&error.code()), "{error:?}");
         self.codes.insert(error.code().name());
+        self.last = format!("{error:?}");
     }
 
     /// Notes how a transaction ended that leads to this state.
@@ -674,8 +679,11 @@ impl Client {
         let Some(store) = self.the_store() else { return false };
         let seen = match observe(&store) {
             Err(_) if self.disk.is_stopped() => return false,
-            seen => seen.unwrap_or_else(|error| panic!("cannot be read: {error:?}")),
+            // A fault was met by this look and not by the open.
+            Err(error) if error.os_errno() != 0 => observe(&store),
+            seen => seen,
         };
+        let seen = seen.unwrap_or_else(|error| panic!("cannot be read: {error:?}"));
         let step = self.step_of(&seen, end);
         self.check_tokens(&store, step);
         self.steps.truncate(step + 1);
