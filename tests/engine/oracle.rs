@@ -57,6 +57,8 @@ pub struct QueueModel {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Model {
     pub queues: BTreeMap<String, QueueModel>,
+    /// The last sequence of each producer.
+    pub producers: BTreeMap<String, u64>,
 }
 
 impl QueueModel {
@@ -109,6 +111,18 @@ impl Model {
         if let Some(acked) = queue.consumers.get_mut(consumer) {
             acked.extend(sequences);
         }
+        queue.age();
+    }
+
+    pub fn seek(&mut self, queue: &str, consumer: &str, sequence: u64) {
+        let queue = self.queue(queue);
+        queue.consumers.insert(consumer.to_string(), (1..sequence).collect());
+        queue.age();
+    }
+
+    pub fn forget(&mut self, queue: &str, consumer: &str) {
+        let queue = self.queue(queue);
+        queue.consumers.remove(consumer);
         queue.age();
     }
 
@@ -308,6 +322,11 @@ impl Client {
         &self.steps[self.steps.len() - 1]
     }
 
+    /// Whether a look shows all of it: what is not durable is not shown.
+    pub fn is_durable(&self) -> bool {
+        self.durable + 1 == self.steps.len()
+    }
+
     fn next(&self) -> Model {
         self.now().clone()
     }
@@ -458,12 +477,16 @@ impl Client {
         let number = self.queue(queue)?;
         let store = self.the_store()?;
         let known = self.now().queues[queue].consumers.contains_key(name);
-        let opened = store.consumer(name, number, &ConsumerOptions::default());
+        // What is purged may be gone or not; a consumer that begins before it would tell.
+        let now = self.now().queues[queue].purged > 0;
+        let options = if now { from_now() } else { ConsumerOptions::default() };
+        let opened = store.consumer(name, number, &options);
         if known {
             return opened.map_err(|error| self.failed(&error)).ok();
         }
         let mut model = self.next();
-        model.queue(queue).consumers.insert(name.to_string(), BTreeSet::new());
+        let next = model.queue(queue).next;
+        model.seek(queue, name, if now { next } else { 1 });
         match opened {
             Ok(consumer) => {
                 self.push(model);
@@ -543,6 +566,70 @@ impl Client {
         let mut model = self.next();
         model.ack(queue, name, &sequences);
         self.note(model, consumer.ack(&sequences))
+    }
+
+    /// Receives, gives those back that `chosen` says yes to, and gets them again before newer ones.
+    pub fn reject(
+        &mut self,
+        queue: &str,
+        name: &str,
+        max: usize,
+        chosen: impl Fn(usize) -> bool,
+    ) -> bool {
+        let Some((consumer, got)) = self.receive(queue, name, max) else { return false };
+        let numbered = got.iter().enumerate().rev().filter(|(at, _)| chosen(*at));
+        let mut back: Vec<u64> = numbered.map(|(_, one)| one.sequence()).collect();
+        consumer.reject(&back).unwrap();
+        back.sort_unstable();
+        let again = consumer.receive(got.len() + 1, Duration::ZERO).unwrap();
+        let first: Vec<u64> = again.iter().take(back.len()).map(|one| one.sequence()).collect();
+        assert_eq!(first, back, "what was given back comes first, in order");
+        assert!(again[..back.len()].iter().all(|one| one.deliveries() == 2));
+        true
+    }
+
+    /// Receives and puts in a session and rolls back.
+    pub fn roll_back(&mut self, queue: &str, name: &str, max: usize) -> bool {
+        let Some(number) = self.queue(queue) else { return false };
+        let Some(consumer) = self.consumer(queue, name) else { return false };
+        let Some(store) = self.the_store() else { return false };
+        let mut session = store.session().unwrap();
+        session.put(number, &Message::new(b"never there")).unwrap();
+        let Ok(got) = session.receive(&consumer, max, Duration::ZERO) else { return false };
+        session.rollback().unwrap();
+        let again = session.receive(&consumer, max, Duration::ZERO).unwrap();
+        let sequences = |got: &[repliq::Received]| -> Vec<u64> {
+            got.iter().map(repliq::Received::sequence).collect()
+        };
+        assert_eq!(sequences(&got), sequences(&again), "after a roll back all comes again");
+        true
+    }
+
+    /// Puts as a producer; a sequence that is not the next is refused, the last one repeated does nothing.
+    pub fn produce(&mut self, queue: &str, producer: &str, sequence: u64, level: Level) -> bool {
+        let Some(number) = self.queue(queue) else { return false };
+        let payloads = self.payloads(&[30]);
+        let message =
+            Message { producer, producer_sequence: sequence, ..Message::new(&payloads[0]) };
+        let last = self.now().producers.get(producer).copied().unwrap_or(0);
+        let Some(store) = self.the_store() else { return false };
+        let outcome = store.put_at(number, &[message], level);
+        if sequence == last + 1 || self.now().queues[queue].paused {
+            let mut model = self.next();
+            model.put(queue, &payloads);
+            model.producers.insert(producer.to_string(), sequence);
+            self.remember(&payloads);
+            return self.note(model, outcome);
+        }
+        match outcome {
+            Ok(commit) => {
+                assert_eq!(sequence, last, "a sequence that is not the next was taken");
+                let known = self.tokens.iter().any(|(token, _)| *token == commit.token);
+                assert!(known, "the token of a repeated message is the first one's");
+            }
+            Err(error) => assert_eq!(error.code(), Code::OutOfOrder, "{error:?}"),
+        }
+        true
     }
 
     /// Moves messages from one queue to others in one transaction.
