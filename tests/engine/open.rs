@@ -1,1 +1,233 @@
-//! x
+//! What an open costs, who may open what, and what a commit writes.
+
+use crate::oracle::{Client, observe, small};
+use repliq::disk::model::{ModelDisk, Op};
+use repliq::{Code, Level, Message, Store, StoreOptions};
+use std::sync::Arc;
+
+fn open(disk: &ModelDisk, options: StoreOptions) -> repliq::Result<Store> {
+    Store::open_on(Arc::new(disk.clone()), &options)
+}
+
+fn code(disk: &ModelDisk, options: StoreOptions) -> Code {
+    open(disk, options).err().expect("this must not open").code()
+}
+
+/// A disk with a backlog of about so many bytes in segments of this length.
+fn backlog(segment: u64, bytes: usize) -> ModelDisk {
+    let disk = ModelDisk::new();
+    let options = StoreOptions { segment_bytes_max: segment, ..small(64 << 10) };
+    let store = open(&disk, options).unwrap();
+    let queue = store.queue("a").unwrap();
+    let payload = vec![7; 8 << 10];
+    let batch: Vec<Message<'_>> = (0..16).map(|_| Message::new(&payload)).collect();
+    for _ in 0..bytes / (16 * payload.len()) {
+        store.put(queue, &batch).unwrap();
+    }
+    drop(store);
+    disk.kill()
+}
+
+/// Bytes an open reads beside the heads of segments, segments there are, and bytes of the largest.
+fn cost(disk: &ModelDisk, segment: u64) -> (u64, u64, u64) {
+    let image = disk.clone_image();
+    let options = StoreOptions { segment_bytes_max: segment, ..small(64 << 10) };
+    let store = open(&image, options).unwrap();
+    let read = image.bytes(Op::ReadAt);
+    let files = image.snapshot();
+    let lengths =
+        files.iter().filter(|(name, _)| name.ends_with(".seg")).map(|(_, bytes)| bytes.len());
+    let lengths: Vec<usize> = lengths.collect();
+    drop(store);
+    let heads = 1536 * lengths.len() as u64;
+    (read - heads, lengths.len() as u64, lengths.iter().copied().max().unwrap_or(0) as u64)
+}
+
+#[test]
+fn an_open_reads_heads_and_two_segments_whatever_the_backlog() {
+    let segment = 1 << 20;
+    let (small, few, largest) = cost(&backlog(segment, 4 << 20), segment);
+    let (large, many, _) = cost(&backlog(segment, 64 << 20), segment);
+    println!("an open reads {small} bytes beside {few} heads, and {large} beside {many}");
+    assert!(many >= 8 * few, "{few} and {many} segments");
+    // The state run has a row of each segment; what lies behind the cut may be read with the step before it.
+    let bound = |segments: u64| 2 * largest + (256 << 10) + 128 * segments;
+    assert!(small <= bound(few), "{small} bytes for two segments of {largest}");
+    assert!(large <= bound(many), "{large} bytes for two segments of {largest}");
+    assert!(large.abs_diff(small) <= 128 * many + (512 << 10), "{small} and {large} bytes");
+}
+
+#[test]
+fn a_reader_keeps_nothing_of_the_backlog_in_memory() {
+    let disk = backlog(256 << 10, 16 << 20);
+    let store = open(&disk, small(64 << 10)).unwrap();
+    let queue = store.find_queue("a").unwrap();
+    let consumer = store.consumer("c", queue, &repliq::ConsumerOptions::default()).unwrap();
+    let before = disk.bytes(Op::ReadAt);
+    let got = consumer.receive(1, std::time::Duration::ZERO).unwrap();
+    let read = disk.bytes(Op::ReadAt) - before;
+    assert_eq!(got[0].sequence(), 1);
+    println!("the first receive reads {read} bytes of 16 MiB");
+    assert!(read <= 2 << 20, "{read} bytes");
+}
+
+#[test]
+fn a_small_power_commit_is_one_sync_and_writes_about_a_page() {
+    let disk = ModelDisk::new();
+    let store = open(&disk, StoreOptions { helper: false, ..StoreOptions::default() }).unwrap();
+    let queue = store.queue("a").unwrap();
+    store.put(queue, &[Message::new(b"the first writes the head, too")]).unwrap();
+    let (pages, syncs, segments) = (disk.pages_synced(), disk.calls(Op::Sync), disk.names().len());
+    let payload = [1; 100];
+    for _ in 0..1_000 {
+        store.put(queue, &[Message::new(&payload)]).unwrap();
+    }
+    let written = (disk.pages_synced() - pages) * 4096 / 1_000;
+    let synced = disk.calls(Op::Sync) - syncs;
+    let grown = disk.names().len() - segments;
+    println!("a commit of 100 bytes writes {written} bytes; {synced} syncs, {grown} files more");
+    assert!(written <= 4_813, "{written} bytes a commit");
+    // A roll syncs what it seals, the run of the roll before, and what it prepares.
+    assert!(synced <= 1_000 + 5 * grown as u64, "{synced} syncs");
+}
+
+#[test]
+fn commits_of_one_segment_are_one_sync_each() {
+    let disk = ModelDisk::new();
+    let store = open(&disk, StoreOptions { helper: false, ..StoreOptions::default() }).unwrap();
+    let queue = store.queue("a").unwrap();
+    store.put(queue, &[Message::new(b"first")]).unwrap();
+    for level in [Level::Power, Level::Process] {
+        let before = disk.calls(Op::Sync);
+        for _ in 0..100 {
+            store.put_at(queue, &[Message::new(&[2; 100])], level).unwrap();
+        }
+        let syncs = disk.calls(Op::Sync) - before;
+        let expected = if level == Level::Power { 100 } else { 1 };
+        assert_eq!(
+            syncs, expected,
+            "{level:?}: the first of a life that hands out early is synced"
+        );
+    }
+}
+
+#[test]
+fn a_second_opener_may_look_and_not_write() {
+    let mut client = Client::new(ModelDisk::new(), small(4096));
+    assert!(client.open());
+    assert!(client.put("a", &[300; 8], Level::Power));
+    assert!(client.put("a", &[300], Level::Process));
+    let error = open(&client.disk, client.options).err().unwrap();
+    assert_eq!(error.code(), Code::Locked);
+    assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
+    let options = StoreOptions { read_only: true, ..client.options };
+    let looking = open(&client.disk, options).unwrap();
+    let queue = looking.find_queue("a").unwrap();
+    let seen = looking.snapshot().unwrap().browse(queue, 1, 100).unwrap();
+    assert_eq!(seen.len(), 8, "what is not durable is not shown");
+    assert_eq!(looking.queues().unwrap()[0].next_sequence, 9);
+    let refused = looking.put(queue, &[Message::new(b"no")]).unwrap_err();
+    assert_eq!(refused.code(), Code::ReadOnly);
+    assert!(looking.damage().is_none());
+    drop(looking);
+    assert!(client.put("a", &[1], Level::Power), "the writer is undisturbed");
+    assert!(client.close());
+    assert!(client.open(), "a close gives the directory free");
+}
+
+#[test]
+fn a_look_at_a_store_that_was_cut_off_shows_what_is_known_to_be_durable() {
+    let mut client = Client::new(ModelDisk::new(), small(4096));
+    assert!(client.open());
+    assert!(client.put("a", &[100; 2], Level::Power));
+    assert!(client.put("a", &[100; 2], Level::Process));
+    let disk = client.disk.kill();
+    let before = disk.snapshot();
+    let looking = open(&disk, StoreOptions { read_only: true, ..client.options }).unwrap();
+    let queue = looking.find_queue("a").unwrap();
+    assert_eq!(looking.snapshot().unwrap().browse(queue, 1, 100).unwrap().len(), 2);
+    drop(looking);
+    assert_eq!(disk.snapshot(), before, "who looks changes nothing");
+    let store = open(&disk, client.options).unwrap();
+    assert_eq!(store.queues().unwrap()[0].next_sequence, 5, "a kill takes nothing of it");
+}
+
+#[test]
+fn what_is_no_store_is_told_and_left_alone() {
+    let disk = ModelDisk::new();
+    disk.put_file("letter.txt", b"dear");
+    disk.put_file("lock", b"of another program");
+    let before = disk.snapshot();
+    assert_eq!(code(&disk, small(4096)), Code::NotAStore);
+    assert_eq!(disk.snapshot(), before);
+    assert_eq!(
+        code(&ModelDisk::new(), StoreOptions { create: false, ..small(4096) }),
+        Code::NotAStore
+    );
+    assert_eq!(
+        code(&ModelDisk::new(), StoreOptions { read_only: true, ..small(4096) }),
+        Code::NotAStore
+    );
+    let interrupted = ModelDisk::new();
+    interrupted.put_file("lock", &[]);
+    interrupted.put_file("0000000000000000.tmp", &[0; 100]);
+    interrupted.put_file("0000000000000000.new", &[0; 4096]);
+    assert!(observe(&open(&interrupted, small(4096)).unwrap()).is_ok());
+    assert_eq!(code(&ModelDisk::new(), small(1000)), Code::Invalid);
+}
+
+/// Puts a newer version into the slots of a segment, sums included.
+fn newer(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for at in [0, 512, 1024] {
+        bytes[at + 8] = 2;
+        let sum = crc32fast::hash(&bytes[at..at + 160]);
+        bytes[at + 160..at + 164].copy_from_slice(&sum.to_le_bytes());
+    }
+    bytes
+}
+
+#[test]
+fn a_newer_format_a_cut_file_and_a_lost_segment_have_their_codes() {
+    let mut client = Client::new(ModelDisk::new(), small(4096));
+    assert!(client.open());
+    for _ in 0..4 {
+        assert!(client.put("a", &[900], Level::Power));
+    }
+    assert!(client.close());
+    let name = "0000000000000001.seg";
+    let bytes = client.disk.bytes_of(name).unwrap();
+    client.disk.put_file(name, &newer(&bytes));
+    assert_eq!(code(&client.disk, client.options), Code::Version);
+    client.disk.put_file(name, &bytes[..bytes.len() - 1]);
+    let error = open(&client.disk, client.options).err().unwrap();
+    assert_eq!(error.code(), Code::Corrupt);
+    assert!(error.range().is_some());
+    client.disk.remove_file(name);
+    assert_eq!(code(&client.disk, client.options), Code::Corrupt);
+    client.disk.put_file(name, &bytes);
+    assert!(client.open());
+}
+
+#[test]
+fn threads_that_commit_at_once_share_syncs_and_none_is_forgotten() {
+    let disk = ModelDisk::new();
+    let store = open(&disk, StoreOptions::default()).unwrap();
+    let (threads, each) = (8, 300);
+    std::thread::scope(|scope| {
+        for number in 0..threads {
+            let store = &store;
+            scope.spawn(move || {
+                let queue = store.queue(&format!("q{}", number % 3)).unwrap();
+                for n in 0..each {
+                    let level = if n % 5 == 0 { Level::Process } else { Level::Power };
+                    store.put_at(queue, &[Message::new(&[3; 100])], level).unwrap();
+                }
+            });
+        }
+    });
+    store.close().unwrap();
+    let store = open(&disk.power_cut(repliq::disk::model::Cut::Nothing), small(4096)).unwrap();
+    let all: u64 = store.queues().unwrap().iter().map(|queue| queue.next_sequence - 1).sum();
+    assert_eq!(all, threads * each);
+}
