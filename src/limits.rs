@@ -48,10 +48,36 @@ pub const ARRAY_MAX: usize = 1 << 20;
 /// Longest path, URL or text of the C ABI, in bytes: a text without its end must not be followed for ever.
 pub const TEXT_BYTES_MAX: usize = 64 << 10;
 
+/// Targets of one store: each costs a row of state, a link and a thread.
+pub const STREAMS_MAX: usize = 1_024;
+/// Streams a store has received from: a user must not be able to fill the memory with new ones.
+pub const RECEIVED_MAX: usize = 65_536;
+/// Rows of a history: one an epoch, and an epoch is a rare event.
+pub const HISTORY_ROWS_MAX: usize = 4_096;
+/// Longest URL of a target, in bytes of UTF-8.
+pub const URL_BYTES_MAX: usize = 2_048;
+/// A data frame of a stream is sent when it holds so many bytes.
+pub const STREAM_FRAME_BYTES: usize = 256 << 10;
+/// Longest body of a frame of a stream, in bytes: a data frame, and a transaction that was put in last.
+pub const STREAM_FRAME_BYTES_MAX: usize = 2 * STREAM_FRAME_BYTES;
+/// Bytes a sender may have under way: more than a fast network holds in a round trip and two syncs.
+pub const STREAM_CREDIT_BYTES: u64 = 16 << 20;
+/// Bytes a receiver takes in ahead of its disk.
+pub const STREAM_UNSYNCED_BYTES: u64 = 64 << 20;
+/// Records of one received transaction.
+pub const TRANSACTION_RECORDS_MAX: usize = 2 << 20;
+/// Bytes of one received transaction with the heads of its records: what fits into the largest segment.
+pub const STREAM_TRANSACTION_BYTES_MAX: usize = SEGMENT_BYTES_MAX as usize;
+/// Longest text of a refusal on a stream, in bytes.
+pub const STREAM_TEXT_BYTES_MAX: usize = 1_024;
+
+const _: () = assert!(STREAM_FRAME_BYTES < STREAM_FRAME_BYTES_MAX);
+const _: () = assert!((STREAM_FRAME_BYTES_MAX as u64) < STREAM_CREDIT_BYTES);
+const _: () = assert!(MESSAGE_BYTES_MAX < STREAM_TRANSACTION_BYTES_MAX);
 const _: () = assert!(SEGMENT_BYTES_MIN <= SEGMENT_BYTES_FIRST);
 const _: () = assert!(SEGMENT_BYTES_FIRST <= SEGMENT_BYTES_MAX);
 const _: () = assert!((MESSAGE_BYTES_MAX as u64) < SEGMENT_BYTES_MAX);
-const _: () = assert!(MESSAGE_BYTES_MAX < TRANSACTION_BYTES_MAX);
+const _: () = assert!(MESSAGE_BYTES_MAX < STREAM_TRANSACTION_BYTES_MAX);
 const _: () = assert!(NAME_BYTES_MAX <= u8::MAX as usize);
 const _: () = assert!(PRODUCER_BYTES_MAX <= u8::MAX as usize);
 const _: () = assert!(RECEIVE_MESSAGES_MAX <= ARRAY_MAX);

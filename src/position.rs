@@ -58,6 +58,56 @@ impl fmt::Display for Position {
     }
 }
 
+/// A position and the hash chain of everything up to it: two stores with the same stamp hold the same.
+///
+/// The default stamp stands before the first transaction of any store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Stamp {
+    /// The epoch the transaction was committed in.
+    pub epoch: u32,
+    /// Its number.
+    pub sequence: u64,
+    /// The chain after it.
+    pub chain: u64,
+}
+
+/// The number of bytes of a stamp.
+pub(crate) const STAMP_SIZE: usize = 20;
+
+impl Stamp {
+    /// The position without the chain.
+    pub const fn position(&self) -> Position {
+        Position { epoch: self.epoch, sequence: self.sequence }
+    }
+
+    /// Epoch (4), sequence (8), chain (8), little-endian, as they are stored and sent.
+    pub fn to_bytes(self) -> [u8; STAMP_SIZE] {
+        let mut bytes = [0; STAMP_SIZE];
+        bytes[0..4].copy_from_slice(&self.epoch.to_le_bytes());
+        bytes[4..12].copy_from_slice(&self.sequence.to_le_bytes());
+        bytes[12..20].copy_from_slice(&self.chain.to_le_bytes());
+        bytes
+    }
+
+    /// The stamp at the beginning of `bytes`; `None` when they are too few.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Stamp> {
+        let (epoch, rest) = bytes.split_first_chunk()?;
+        let (sequence, rest) = rest.split_first_chunk()?;
+        let (chain, _) = rest.split_first_chunk()?;
+        Some(Stamp {
+            epoch: u32::from_le_bytes(*epoch),
+            sequence: u64::from_le_bytes(*sequence),
+            chain: u64::from_le_bytes(*chain),
+        })
+    }
+}
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}/{}#{:016x}", self.epoch, self.sequence, self.chain)
+    }
+}
+
 /// The identity of a group: the stores that share one history.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct GroupId([u8; 16]);

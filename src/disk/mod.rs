@@ -54,6 +54,10 @@ pub trait Disk: Send + Sync + 'static {
     /// there is no lock file yet.
     fn peek_done(&self) -> io::Result<Option<u64>>;
 
+    /// What tells this directory from a copy of it: file system, inode and time of birth of the lock file, which
+    /// must exist. `None` where the file system has no stable ones (network, overlay).
+    fn identity(&self) -> io::Result<Option<Vec<u8>>>;
+
     /// Milliseconds since 1970-01-01 UTC.
     fn now_ms(&self) -> u64;
 

@@ -169,6 +169,19 @@ impl Disk for RealDisk {
         Ok(whole.then(|| u64::from_le_bytes(word)))
     }
 
+    fn identity(&self) -> io::Result<Option<Vec<u8>>> {
+        let file = self.open_checked(LOCK_NAME, false)?;
+        let Some(system) = file_system(&file)? else { return Ok(None) };
+        let facts = file.metadata()?;
+        // A file system that does not note the birth cannot tell a copy that got the same inode.
+        let Ok(born) = facts.created() else { return Ok(None) };
+        let born = born.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let mut identity = system.to_vec();
+        identity.extend_from_slice(&facts.ino().to_le_bytes());
+        identity.extend_from_slice(&u64::try_from(born).unwrap_or(u64::MAX).to_le_bytes());
+        Ok(Some(identity))
+    }
+
     fn now_ms(&self) -> u64 {
         // A clock set before 1970 is as good as one that stands at its beginning.
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -419,6 +432,29 @@ fn owner_of(file: &fs::File) -> LockError {
     let pid = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
     let host = bytes.get(HOST_AT..HOST_AT + usize::from(bytes[HOST_AT - 1])).unwrap_or_default();
     LockError::Held { pid, host: String::from_utf8(host.to_vec()).unwrap_or_default() }
+}
+
+/// File systems whose ids or inodes are not stable: NFS, SMB, CIFS, overlay, FUSE, 9P, Ceph, AFS.
+const UNSTABLE: [u32; 9] = [
+    0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x794c_7630, 0x6573_5546, 0x0102_1997, 0x00c3_6400, 0x5346_414f,
+];
+
+/// The id of the file system a file lives on; `None` where it is not stable.
+fn file_system(file: &fs::File) -> io::Result<Option<[u8; 8]>> {
+    let mut facts = std::mem::MaybeUninit::<libc::statfs>::zeroed();
+    // SAFETY: the descriptor is open, and the pointer leads to room for one `statfs`.
+    if unsafe { libc::fstatfs(file.as_raw_fd(), facts.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: all zero is a `statfs`, and the call that may have written to it succeeded.
+    let facts = unsafe { facts.assume_init() };
+    if UNSTABLE.contains(&(facts.f_type as u32)) {
+        return Ok(None);
+    }
+    let mut id = [0; 8];
+    // SAFETY: an `fsid_t` is two C integers, eight bytes without padding; both sides are readable and writable.
+    unsafe { std::ptr::copy_nonoverlapping((&raw const facts.f_fsid).cast::<u8>(), id.as_mut_ptr(), 8) };
+    Ok(Some(id))
 }
 
 #[cfg(test)]

@@ -293,7 +293,8 @@ impl Replay {
     /// The table's row of the segment the walk ended in.
     fn row(&self, segment: &Segment) -> Row {
         let (first, length, end) = (segment.first, segment.length, self.walk.offset);
-        Row { first, length, end, expires_ms: u64::MAX }
+        let (next, began_ms) = segment.slot.map_or((0, 0), |slot| (slot.next, slot.began_ms));
+        Row { first, length, end, expires_ms: u64::MAX, next, began_ms }
     }
 
     /// The files that can serve again: prepared ones, and segments that are no part of the journal any more.

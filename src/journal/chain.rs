@@ -8,19 +8,20 @@
 //! It is folded by whoever hands bytes to the file, in journal order, outside the lock of the tail.
 
 use super::format::{HEAD, LAST, Type, frame_bytes, u32_at, u64_at};
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// The running chain and what it needs to know of queues and epochs.
 pub struct Chain {
     value: u64,
     epoch: u32,
     names: Vec<u64>,
-    open: Option<Box<Xxh3>>,
+    /// What the link of the transaction being folded is taken over; empty between transactions.
+    open: Vec<u8>,
 }
 
 impl Chain {
     pub fn new(value: u64, epoch: u32) -> Chain {
-        Chain { value, epoch, names: Vec::new(), open: None }
+        Chain { value, epoch, names: Vec::new(), open: Vec::new() }
     }
 
     /// The link after the last whole transaction folded.
@@ -65,28 +66,31 @@ impl Chain {
         {
             self.name_queue(queue, name);
         }
-        let (value, epoch) = (self.value, self.epoch);
-        let hasher = self.open.get_or_insert_with(|| {
-            let mut hasher = Box::new(Xxh3::new());
-            hasher.update(&value.to_le_bytes());
-            hasher.update(&epoch.to_le_bytes());
-            hasher.update(&u64_at(frame, 8).to_le_bytes());
-            hasher
-        });
+        if self.open.is_empty() {
+            self.open.extend_from_slice(&self.value.to_le_bytes());
+            self.open.extend_from_slice(&self.epoch.to_le_bytes());
+            self.open.extend_from_slice(&u64_at(frame, 8).to_le_bytes());
+        }
         let name = self.names.get(queue as usize).copied().unwrap_or(0);
         let mut record = [0; 13];
         record[0] = kind;
         record[1..9].copy_from_slice(&name.to_le_bytes());
         record[9..13].copy_from_slice(&frame[40..44]);
-        hasher.update(&record);
+        self.open.extend_from_slice(&record);
         if flags & LAST != 0 {
-            self.value = hasher.digest();
-            self.open = None;
+            self.value = xxh3_64(&self.open);
+            self.open.clear();
         }
+    }
+
+    /// Goes on from another place in the order.
+    pub fn restart(&mut self, value: u64, epoch: u32) {
+        (self.value, self.epoch) = (value, epoch);
+        self.open.clear();
     }
 
     /// Forgets a transaction that was begun and is not whole.
     pub fn drop_open(&mut self) {
-        self.open = None;
+        self.open.clear();
     }
 }

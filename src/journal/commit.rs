@@ -315,6 +315,12 @@ impl Journal {
         self.gate.watched.store(watchers.len(), Ordering::SeqCst);
     }
 
+    /// Lets everybody who waits or watches look again: something other than the horizon moved.
+    pub fn announce(&self) {
+        self.nudge();
+        self.call_ended();
+    }
+
     /// Calls the waiters whose wait is over, and the watchers; the caller holds no lock and no turn, so that
     /// they may do what they like.
     fn call_ended(&self) {

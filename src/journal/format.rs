@@ -78,11 +78,11 @@ types! {
     Queue = 3, "queue";
     /// A consumer created, moved or deleted.
     Consumer = 4, "consumer";
-    /// Reserved: a stream created, moved or removed.
+    /// A stream created, moved, rewound or removed.
     Stream = 5, "stream";
     /// A row of the history of epochs.
     History = 6, "history";
-    /// Reserved: members of the group and copies asked for.
+    /// A member of the group: the file it lives in. Reserved: copies asked for.
     Members = 7, "members";
     /// Reserved: the outcome of a session's transactions.
     Session = 8, "session";
@@ -90,11 +90,11 @@ types! {
     Producer = 9, "producer";
     /// Reserved: messages handed out to a consumer.
     Delivery = 10, "delivery";
-    /// Reserved: transactions of a stream that hold nothing for this store.
+    /// Transactions of a stream that hold nothing for this store.
     Advance = 11, "advance";
     /// Reserved: staged segments that become part of the journal.
     Adopt = 12, "adopt";
-    /// Reserved: the stamp of a received transaction.
+    /// The stamp of a received transaction, or what else a stream left here.
     Received = 13, "received";
     /// Stands for any record of a newer version that may be skipped.
     Ignored = 63, "ignored record";
@@ -124,13 +124,9 @@ impl Type {
     fn is_written(self) -> bool {
         !matches!(
             self,
-            Type::Stream
-                | Type::Members
-                | Type::Session
+            Type::Session
                 | Type::Delivery
-                | Type::Advance
                 | Type::Adopt
-                | Type::Received
                 | Type::Evacuated
                 | Type::Ignored
                 | Type::IgnoredLocal

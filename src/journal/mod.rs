@@ -23,6 +23,7 @@
 //! | `body` | the bytes of a message |
 //! | `reclaim` | giving dead segments back |
 //! | `chain` | the hash chain of what is shared |
+//! | `walk` | reading whole transactions in the order of commits |
 //! | `helper` | the thread that works ahead |
 //!
 //! Lock order: write, tail, spares, run, gate.
@@ -45,6 +46,7 @@ mod slot;
 mod spare;
 mod survey;
 mod tail;
+mod walk;
 
 use crate::disk::{Birth, Disk, File, Lock};
 use crate::error::{Code, Error, Result};
@@ -56,12 +58,13 @@ pub use body::{Body, Encoded, Front, expires_of, headers, put_header};
 pub use commit::Waiter;
 pub use format::{Head, LAST, Type, body_sum, u32_at, u64_at};
 pub use reader::{Cursor, Found};
-pub use reclaim::{Held, Stretch};
+pub use reclaim::{Candidate, Held, Stretch};
 pub use recover::Recovered;
 pub use replay::{Replayed, Visitor};
 pub use run::Rows;
 pub use spare::Space;
 pub use tail::{Appended, Record};
+pub use walk::{Walked, Walker};
 
 use slot::Slot;
 
@@ -163,6 +166,11 @@ impl Journal {
     /// Journal offset behind the last record appended.
     pub fn appended(&self) -> u64 {
         self.appended.load(Ordering::Acquire)
+    }
+
+    /// The sequence the next transaction gets.
+    pub fn next_sequence(&self) -> u64 {
+        self.tail.lock().next
     }
 
     /// Segments in use: number and length in bytes.

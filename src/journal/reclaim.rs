@@ -1,7 +1,8 @@
 //! Giving back segments in which nothing is alive.
 //!
 //! A segment may go when it is durable, older than every segment an open may need, and neither pinned by a
-//! reader nor holding a message that somebody still waits for; the last is the store's to say. It leaves the
+//! reader nor holding a message that somebody still waits for; the last is the store's to say. The store also
+//! says from which segment on all are kept, for those who read the journal as a whole. It leaves the
 //! table with a local frame that says so, and its file is used again only when that frame is durable: so a
 //! file that is missing is either named there, or it is damage.
 
@@ -36,16 +37,37 @@ impl From<&Span> for Stretch {
     }
 }
 
+/// A segment that may go, as far as the journal is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its number.
+    pub number: u64,
+    /// Bytes of its file.
+    pub length: u64,
+    /// Sequence of the last transaction in it.
+    pub last: u64,
+    /// When the next segment was begun, milliseconds since 1970 UTC.
+    pub ended_ms: u64,
+    expires_ms: u64,
+}
+
 impl Journal {
     /// Looks through the segments that may go and gives back those in which `alive` finds nothing; returns how
-    /// many went. Segments whose messages have all expired at `now_ms` go without asking.
+    /// many went. `kept_from` gets all that may go, the oldest first, and names the first segment that is kept
+    /// with all behind it. Segments whose messages have all expired at `now_ms` go without asking `alive`.
     pub fn reclaim(
         &self,
         now_ms: u64,
+        kept_from: &mut dyn FnMut(&[Candidate]) -> u64,
         alive: &mut dyn FnMut(&[Stretch]) -> Option<Held>,
     ) -> Result<usize> {
         let mut dead = 0;
-        for (number, expires_ms) in self.may_go() {
+        let candidates = self.may_go();
+        let kept = if candidates.is_empty() { 0 } else { kept_from(&candidates) };
+        for Candidate { number, expires_ms, .. } in candidates {
+            if number >= kept {
+                break;
+            }
             if expires_ms > now_ms {
                 let sealed = self.sealed_index(number)?;
                 let Some(sealed) = sealed else { continue };
@@ -82,16 +104,25 @@ impl Journal {
         self.tail.lock().pins.remove(&id);
     }
 
-    fn may_go(&self) -> Vec<(u64, u64)> {
+    fn may_go(&self) -> Vec<Candidate> {
         let (durable, _) = self.durable();
         let needed = self.needed_from();
         let tail = self.tail.lock();
         let pinned = tail.pins.values().min().copied().unwrap_or(u64::MAX);
         let old = |number: u64| number < needed && number < pinned;
-        let rows = tail.table.iter();
-        rows.filter(|(number, row)| old(**number) && row.end <= durable)
-            .map(|(number, row)| (*number, row.expires_ms))
-            .collect()
+        let slot = tail.segment.slot.as_ref();
+        let mut after = slot.map_or((tail.next, 0), |slot| (slot.next, slot.began_ms));
+        let mut found = Vec::new();
+        for (number, row) in tail.table.iter().rev() {
+            let (next, ended_ms) = std::mem::replace(&mut after, (row.next, row.began_ms));
+            if old(*number) && row.end <= durable {
+                let (length, expires_ms) = (row.length, row.expires_ms);
+                let last = next.saturating_sub(1);
+                found.push(Candidate { number: *number, length, last, ended_ms, expires_ms });
+            }
+        }
+        found.reverse();
+        found
     }
 
     fn release(&self, number: u64) -> bool {

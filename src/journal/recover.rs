@@ -189,6 +189,8 @@ impl Replay {
                 length: begun.slot.length,
                 end: next.slot.first,
                 expires_ms: begun.sealed.map_or(u64::MAX, |slot| slot.expires_ms),
+                next: begun.slot.next,
+                began_ms: begun.slot.began_ms,
             };
             table.insert(begun.segment.number, row);
         }

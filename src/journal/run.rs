@@ -72,7 +72,9 @@ impl Rows {
 
     pub(super) fn table(&mut self, table: &BTreeMap<u64, Row>) {
         for (number, row) in table {
-            let words = [*number, row.first, row.length, row.end, row.expires_ms];
+            let (next, began) = (row.next, row.began_ms);
+            let words =
+                [*number, row.first, row.length, row.end, row.expires_ms, next, began];
             let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
             self.put(SEGMENTS, &[&bytes]);
         }
@@ -177,10 +179,12 @@ impl Run {
                 run.bytes = bytes;
                 return Ok((head.sequence == count).then_some(run));
             }
-            if head.queue == SEGMENTS && row.len() == 40 {
+            if head.queue == SEGMENTS && row.len() == 56 {
                 let word = |n: usize| u64_at(row, 8 * n);
                 let (first, length, end, expires_ms) = (word(1), word(2), word(3), word(4));
-                run.segments.insert(word(0), Row { first, length, end, expires_ms });
+                let (next, began_ms) = (word(5), word(6));
+                let row = Row { first, length, end, expires_ms, next, began_ms };
+                run.segments.insert(word(0), row);
             } else {
                 run.rows.push((head.queue, body));
             }

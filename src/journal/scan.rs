@@ -15,19 +15,26 @@ pub struct Window {
     file: Arc<dyn File>,
     bytes: Vec<u8>,
     from: u64,
+    limit: u64,
     pub read: u64,
 }
 
 impl Window {
     pub fn new(file: Arc<dyn File>) -> Window {
-        Window { file, bytes: Vec::new(), from: 0, read: 0 }
+        Window { file, bytes: Vec::new(), from: 0, limit: u64::MAX, read: 0 }
+    }
+
+    /// Reads nothing from this file offset on: what stands there may still be written.
+    pub fn read_below(&mut self, limit: u64) {
+        self.limit = limit;
     }
 
     /// The bytes at `at`, `length` of them or fewer where the file ends.
     pub fn get(&mut self, at: u64, length: usize) -> io::Result<&[u8]> {
         let inside = at >= self.from && at + length as u64 <= self.from + self.bytes.len() as u64;
         if !inside {
-            self.bytes.resize(length.max(STEP), 0);
+            let most = usize::try_from(self.limit.saturating_sub(at)).unwrap_or(usize::MAX);
+            self.bytes.resize(length.max(STEP).min(most), 0);
             let read = self.file.read_at(&mut self.bytes, at)?;
             self.bytes.truncate(read);
             self.from = at;

@@ -65,6 +65,9 @@ pub struct Row {
     pub length: u64,
     pub end: u64,
     pub expires_ms: u64,
+    /// Sequence of the first transaction that begins in it.
+    pub next: u64,
+    pub began_ms: u64,
 }
 
 /// Room kept at the end of every segment for what frees others: on a full disk a segment can be given back
@@ -385,6 +388,8 @@ impl Journal {
             length: segment.length,
             end: tail.end,
             expires_ms: slot.expires_ms,
+            next: slot.next,
+            began_ms: slot.began_ms,
         };
         tail.table.insert(segment.number, row);
         tail.parts.push(Part::Slot(segment, slot));

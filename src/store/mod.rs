@@ -7,9 +7,12 @@
 
 mod committer;
 mod open;
+mod identity;
 mod ranges;
+mod received;
 mod record;
 mod state;
+mod stream;
 mod targets;
 
 use crate::error::{Code, Error, Result};
@@ -22,10 +25,10 @@ use std::sync::Arc;
 pub use committer::{Committer, Watch};
 pub use open::Options;
 pub use ranges::{Ranges, ranges_of};
+pub use received::{Arrival, LinkClaim, Received, StreamId};
 pub use record::Change;
-pub use state::{QueueState, check_name};
-
-use state::State;
+pub use state::{QueueState, State, check_name};
+pub use stream::{Begin, Keep, Stream, StreamChange};
 
 /// What a commit survives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -71,6 +74,8 @@ pub struct Core {
     reclaiming: Mutex<()>,
     committer: Committer,
     readers: Mutex<BTreeSet<(u32, String)>>,
+    keep: Keep,
+    live: stream::Live,
 }
 
 /// A transaction that was appended, or needed no appending.
@@ -166,11 +171,24 @@ impl Core {
         changes: &[(Type, u32, Vec<u8>)],
         level: Level,
     ) -> Result<Staged> {
-        match self.stage(entries, changes, level) {
+        self.transact_checked(entries, changes, level, false, &|_| Ok(()))
+    }
+
+    /// The same, with a last look at the state under the lock under which it changes; what `arrives` by a
+    /// stream is not checked against its producer's row.
+    fn transact_checked(
+        &self,
+        entries: &[Entry<'_>],
+        changes: &[(Type, u32, Vec<u8>)],
+        level: Level,
+        arrives: bool,
+        check: &dyn Fn(&State) -> Result<()>,
+    ) -> Result<Staged> {
+        match self.stage(entries, changes, level, arrives, check) {
             Err(error)
                 if error.code() == Code::NoSpace && self.reclaim().is_ok_and(|gone| gone > 0) =>
             {
-                self.stage(entries, changes, level)
+                self.stage(entries, changes, level, arrives, check)
             }
             staged => staged,
         }
@@ -181,13 +199,16 @@ impl Core {
         entries: &[Entry<'_>],
         changes: &[(Type, u32, Vec<u8>)],
         level: Level,
+        arrives: bool,
+        check: &dyn Fn(&State) -> Result<()>,
     ) -> Result<Staged> {
         self.check_writable()?;
         if level == Level::Process {
             self.journal.hand_out_early()?;
         }
         let mut state = self.state.lock();
-        let (records, repeated) = number(&state, entries)?;
+        check(&state)?;
+        let (records, repeated) = number(&state, entries, arrives)?;
         if records.is_empty() && changes.is_empty() {
             let token = match repeated {
                 Some(transaction) => state.token(transaction),
@@ -195,19 +216,25 @@ impl Core {
             };
             return Ok(Staged { appended: None, token, level });
         }
+        let riders = self.live.take_riders();
         let freeing = records.is_empty();
         let space = if freeing { Space::Freeing } else { Space::Ordinary };
         let mut all: Vec<Record<'_>> = records.iter().map(|(record, _)| *record).collect();
-        let control = |(kind, queue, body): &'_ (Type, u32, Vec<u8>)| (*kind, *queue, body.clone());
-        let bodies: Vec<(Type, u32, Vec<u8>)> = changes.iter().map(control).collect();
-        all.extend(bodies.iter().map(|(kind, queue, body)| Record::control(*kind, *queue, body)));
+        let bodies = || changes.iter().chain(&riders);
+        all.extend(bodies().map(|(kind, queue, body)| Record::control(*kind, *queue, body)));
         let now = self.journal.disk().now_ms();
-        let appended = self.journal.append(&all, space, now, &mut |rows| state.freeze(rows))?;
+        let appended = match self.journal.append(&all, space, now, &mut |rows| state.freeze(rows)) {
+            Ok(appended) => appended,
+            Err(error) => {
+                self.live.put_back(riders);
+                return Err(error);
+            }
+        };
         for (record, front) in &records {
             let length = record.parts.iter().map(|part| part.len()).sum();
             state.message(appended.sequence, record.queue, record.sequence, length, front);
         }
-        for (kind, queue, body) in &bodies {
+        for (kind, queue, body) in bodies() {
             state.change(*kind, *queue, body)?;
         }
         let token = state.token(appended.sequence);
@@ -271,7 +298,8 @@ impl Core {
             return Ok(0);
         }
         let now = self.journal.disk().now_ms();
-        self.journal.reclaim(now, &mut |stretches| self.state.lock().alive(stretches))
+        let mut kept = |candidates: &[_]| self.keep_segments(candidates);
+        self.journal.reclaim(now, &mut kept, &mut |stretches| self.state.lock().alive(stretches))
     }
 
     fn reclaim_soon(&self) {
@@ -283,7 +311,12 @@ impl Core {
 
     /// Ends the use of the store: everything appended becomes durable.
     pub fn close(&self) -> Result<()> {
-        if !self.journal.is_here() || self.closed.swap(true, Ordering::SeqCst) {
+        if !self.journal.is_here() {
+            return Ok(());
+        }
+        // Without the last moves of the cursors the targets say themselves how far they are.
+        let _ = self.flush_riders();
+        if self.closed.swap(true, Ordering::SeqCst) {
             return Ok(());
         }
         self.journal.nudge();
@@ -306,7 +339,11 @@ impl Drop for Core {
 type Numbered<'a> = Vec<(Record<'a>, Front<'a>)>;
 
 /// Gives messages their sequences; the second value is the transaction of a repeated one.
-fn number<'a>(state: &State, entries: &[Entry<'a>]) -> Result<(Numbered<'a>, Option<u64>)> {
+fn number<'a>(
+    state: &State,
+    entries: &[Entry<'a>],
+    arrives: bool,
+) -> Result<(Numbered<'a>, Option<u64>)> {
     let mut next: Vec<(u32, u64)> = Vec::new();
     let mut producers: Vec<(&[u8], u64)> = Vec::new();
     let (mut records, mut repeated) = (Vec::with_capacity(entries.len()), None);
@@ -317,7 +354,8 @@ fn number<'a>(state: &State, entries: &[Entry<'a>]) -> Result<(Numbered<'a>, Opt
             let text = format!("queue {:?} is paused", queue.name);
             return Err(Error::new(Code::Paused, text).at_message(index));
         }
-        if !entry.front.producer.is_empty()
+        if !arrives
+            && !entry.front.producer.is_empty()
             && let Some(row) = repeats(state, &mut producers, entry).map_err(at)?
         {
             repeated = Some(row);

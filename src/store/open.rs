@@ -1,13 +1,14 @@
 //! Opening a store: creating it, replaying its journal, beginning a new epoch where positions may be lost.
 
+use super::identity::begin_epoch;
 use super::state::State;
-use super::{Change, Committer, Core, Level};
+use super::stream::{Keep, Live};
+use super::{Committer, Core, Level};
 use crate::disk::Disk;
 use crate::error::{Code, Error, Result};
 use crate::journal::{
-    self, Body, Journal, Record, Recovered, Replayed, Rows, Space, Type, Visitor, u32_at,
+    self, Body, Journal, Recovered, Replayed, Rows, Type, Visitor,
 };
-use crate::position::{Cause, GroupId, HistoryRow};
 use crate::sync::{AtomicBool, Mutex};
 use std::sync::Arc;
 
@@ -68,9 +69,7 @@ impl Visitor for State {
     }
 
     fn queues(&self) -> Vec<(u32, Vec<u8>)> {
-        State::queues(self)
-            .map(|(number, queue)| (number, queue.name.clone().into_bytes()))
-            .collect()
+        self.names_ever()
     }
 }
 
@@ -78,6 +77,10 @@ impl Options {
     fn journal(&self) -> journal::Options {
         let (segment_first, segment_max) = (self.segment_first, self.segment_max);
         journal::Options { segment_first, segment_max, helper: self.helper }
+    }
+
+    fn keep(&self) -> Keep {
+        Keep { ms: self.keep_ms, bytes: self.keep_bytes }
     }
 
     /// Fails when the sizes are no powers of two, or out of range.
@@ -126,6 +129,8 @@ impl Core {
             reclaiming: Mutex::default(),
             committer: Committer::default(),
             readers: Mutex::default(),
+            keep: options.keep(),
+            live: Live::default(),
         });
         if core.helped {
             let weak = Arc::downgrade(&core);
@@ -159,6 +164,8 @@ impl Core {
             reclaiming: Mutex::default(),
             committer: Committer::default(),
             readers: Mutex::default(),
+            keep: options.keep(),
+            live: Live::default(),
         };
         Ok(Opened { core: Arc::new(core), recovered: Some(recovered) })
     }
@@ -191,37 +198,4 @@ fn exists(disk: &dyn Disk) -> Result<bool> {
         return Err(Error::new(Code::NotAStore, text));
     }
     Ok(false)
-}
-
-/// Draws the row of the first epoch, or of a new one after an open that may have lost positions it handed out.
-fn begin_epoch(journal: &Journal, state: &mut State, recovered: Option<&Recovered>) -> Result<()> {
-    let lost = recovered.is_some_and(|found| found.early && !found.clean);
-    let cause = if state.history.is_empty() {
-        Cause::Create
-    } else if lost {
-        Cause::Crash
-    } else {
-        return Ok(());
-    };
-    let mut random = [0; 20];
-    let failed = |error| Error::io("cannot draw an epoch's owner", &error);
-    journal.disk().random(&mut random).map_err(failed)?;
-    let mut group = state.group;
-    if cause == Cause::Create {
-        group.copy_from_slice(&random[..16]);
-    }
-    let first = recovered.map_or(0, |found| found.sequence) + 1;
-    let epoch = state.history.last().map_or(0, |row| row.epoch) + 1;
-    let row = HistoryRow { epoch, first, owner: u32_at(&random, 16), cause };
-    let body = Change::History(row, GroupId::from_bytes(group)).encode();
-    let records = [Record::control(Type::History, 0, &body)];
-    let now = journal.disk().now_ms();
-    // A store on a full disk must open, too: the reserve is for that.
-    let at =
-        journal.append(&records, Space::Freeing, now, &mut |rows| State::freeze(state, rows))?;
-    journal.set_epoch(epoch);
-    state.change(Type::History, 0, &body)?;
-    journal.commit(&at)?;
-    journal.settle_epoch();
-    Ok(())
 }

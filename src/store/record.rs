@@ -136,7 +136,8 @@ pub fn history(body: &[u8]) -> Result<Change<'static>> {
     Ok(Change::History(row, GroupId::from_bytes(*group)))
 }
 
-fn unread(what: &str) -> Error {
+/// A record of a newer version.
+pub fn unread(what: &str) -> Error {
     let text = format!("the journal holds a {what} record that this version does not read");
     Error::new(Code::Version, text)
 }

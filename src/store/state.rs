@@ -11,9 +11,16 @@
 //! | 3 consumer | queue (4), floor (8), name length (1), name, ranges (16 each) |
 //! | 4 producer | sequence (8), transaction (8), id |
 //! | 5 counters | number of the next queue (4) |
+//! | 6 deleted | number of a queue that was deleted (4), name: the chain has it for ever |
+//! | 7 stream | queue (4), id (8), start (20), cursor (20), message, bytes, rewinds, skipped, gaps, orphans (8 each), name length (1), name, URL |
+//! | 8 received | group (16), stream (8), queue (4), stamp (20), orphans, gaps, skipped (8 each), begun (1), user length (1), user, target |
+//! | 9 origin | group (16), rows of its history |
+//! | 10 file | as in its record |
 
 use super::ranges::Ranges;
+use super::received::{Received, StreamId};
 use super::record::{self, Change};
+use super::stream::Stream;
 use crate::error::{Code, Error, Result};
 use crate::journal::{Front, Held, Rows, Stretch, Type, u32_at, u64_at};
 use crate::limits;
@@ -35,6 +42,8 @@ pub struct QueueState {
     pub bytes: u64,
     /// Its consumers.
     pub consumers: BTreeMap<String, Ranges>,
+    /// Its streams, by the name of the target.
+    pub streams: BTreeMap<String, Stream>,
     /// A message that keeps a segment: when it is acknowledged, segments may go.
     pub watch: Option<u64>,
 }
@@ -59,7 +68,16 @@ pub struct State {
     names: HashMap<String, u32>,
     /// Last sequence of each producer.
     pub producers: HashMap<Box<[u8]>, ProducerRow>,
-    reclaim_due: bool,
+    /// Streams this store receives.
+    pub received: BTreeMap<StreamId, Received>,
+    /// The history of each group streams come from.
+    pub origins: BTreeMap<[u8; 16], Vec<HistoryRow>>,
+    /// By store id: the identity of the directory a member lives in.
+    pub files: BTreeMap<[u8; 16], Vec<u8>>,
+    deleted: BTreeMap<u32, String>,
+    pub(super) reclaim_due: bool,
+    /// When every stream is beyond this sequence, segments may go.
+    pub(super) pin_watch: Option<u64>,
 }
 
 const HISTORY: u32 = 1;
@@ -67,6 +85,11 @@ const QUEUE: u32 = 2;
 const CONSUMER: u32 = 3;
 const PRODUCER: u32 = 4;
 const COUNTERS: u32 = 5;
+const DELETED: u32 = 6;
+const STREAM: u32 = 7;
+const RECEIVED: u32 = 8;
+const ORIGIN: u32 = 9;
+const FILE: u32 = 10;
 
 impl State {
     /// The queue with this number.
@@ -91,6 +114,13 @@ impl State {
     pub fn queues(&self) -> impl Iterator<Item = (u32, &QueueState)> {
         let numbered = self.queues.iter().enumerate();
         numbered.filter_map(|(number, queue)| Some((number as u32, queue.as_ref()?)))
+    }
+
+    /// The names of all queues there ever were.
+    pub fn names_ever(&self) -> Vec<(u32, Vec<u8>)> {
+        let alive = self.queues().map(|(number, queue)| (number, &queue.name));
+        let all = alive.chain(self.deleted.iter().map(|(number, name)| (*number, name)));
+        all.map(|(number, name)| (number, name.clone().into_bytes())).collect()
     }
 
     /// The number the next queue gets; numbers are not used twice.
@@ -155,6 +185,9 @@ impl State {
             Type::Consumer => record::consumer(body)?,
             Type::Ack => record::ack(body)?,
             Type::History => record::history(body)?,
+            Type::Stream => return self.stream_change(number, body),
+            Type::Received | Type::Advance => return self.arrival(kind, number, body),
+            Type::Members => return self.member(body),
             _ => return Ok(()),
         };
         match change {
@@ -202,6 +235,7 @@ impl State {
             Change::DeleteQueue => {
                 let name = std::mem::take(&mut queue.name);
                 self.names.remove(&name);
+                self.deleted.insert(number, name);
                 self.queues[number as usize] = None;
                 self.reclaim_due = true;
                 return Ok(());
@@ -248,6 +282,11 @@ impl State {
                 rows.put(CONSUMER, &[&number, &floor, &length, name.as_bytes(), &pairs]);
             }
         }
+        for (number, name) in &self.deleted {
+            rows.put(DELETED, &[&number.to_le_bytes(), name.as_bytes()]);
+        }
+        self.freeze_streams(STREAM, rows);
+        self.freeze_received([RECEIVED, ORIGIN, FILE], rows);
         for (id, row) in &self.producers {
             let (sequence, transaction) =
                 (row.sequence.to_le_bytes(), row.transaction.to_le_bytes());
@@ -262,12 +301,18 @@ impl State {
             QUEUE => self.thaw_queue(row),
             CONSUMER => self.thaw_consumer(row),
             PRODUCER => self.thaw_producer(row),
-            COUNTERS => {
-                row.len() == 4 && {
-                    self.queues.resize(u32_at(row, 0) as usize, None);
-                    true
-                }
+            DELETED if row.len() > 4 => {
+                self.deleted.insert(u32_at(row, 0), text(&row[4..])?);
+                true
             }
+            STREAM => self.thaw_stream(row),
+            RECEIVED => self.thaw_received(row),
+            ORIGIN => self.thaw_origin(row),
+            FILE => return self.change(Type::Members, 0, row),
+            COUNTERS => row.len() == 4 && {
+                self.queues.resize(u32_at(row, 0) as usize, None);
+                true
+            },
             _ => false,
         };
         if sound {
@@ -317,13 +362,16 @@ impl State {
 
 impl QueueState {
     /// Whether somebody waits for one of these messages: a consumer that has not acknowledged it, or, in a
-    /// queue without consumers, whoever comes.
+    /// queue with neither consumers nor streams, whoever comes. What a stream waits for is kept as a whole.
     fn waits_for(&self, first: u64, last: u64) -> bool {
         if last <= self.purged {
             return false;
         }
         let first = first.max(self.purged + 1);
-        self.consumers.is_empty() || self.consumers.values().any(|acked| !acked.covers(first, last))
+        if self.consumers.is_empty() {
+            return self.streams.is_empty();
+        }
+        self.consumers.values().any(|acked| !acked.covers(first, last))
     }
 
     /// Messages that somebody still waits for, at most: from the lowest floor on.

@@ -76,6 +76,17 @@ impl ModelDisk {
         state.now_ms = state.now_ms.saturating_add(ms);
     }
 
+    /// Gives the directory an identity, as a copy to another place does; without one it cannot be told from its
+    /// copies.
+    pub fn set_identity(&self, identity: Option<u64>) {
+        self.state.lock().identity = identity;
+    }
+
+    /// Goes on with another random stream: two copies of one disk must not draw the same numbers.
+    pub fn reseed(&self, seed: u64) {
+        self.state.lock().reseed(seed);
+    }
+
     fn from_state(state: State) -> ModelDisk {
         ModelDisk { state: Arc::new(Mutex::new(state)) }
     }
@@ -281,6 +292,10 @@ impl Disk for ModelDisk {
 
     fn peek_done(&self) -> io::Result<Option<u64>> {
         Ok(self.running()?.words().map(|(_, done)| done))
+    }
+
+    fn identity(&self) -> io::Result<Option<Vec<u8>>> {
+        Ok(self.running()?.identity.map(|identity| identity.to_le_bytes().to_vec()))
     }
 
     fn now_ms(&self) -> u64 {

@@ -116,6 +116,7 @@ pub(super) struct State {
     /// A later machine has taken over.
     pub dead: bool,
     pub now_ms: u64,
+    pub identity: Option<u64>,
     random: u64,
     pub capacity: u64,
     pub counts: Counts,
@@ -135,11 +136,17 @@ impl State {
             locked: false,
             dead: false,
             now_ms: FIRST_NOW_MS,
+            identity: None,
             random: mix(seed).max(1),
             capacity: u64::MAX,
             counts: Counts::default(),
             faults: Faults::default(),
         }
+    }
+
+    /// Goes on with another random stream.
+    pub fn reseed(&mut self, seed: u64) {
+        self.random = mix(seed).max(1);
     }
 
     /// Counts an operation and says what becomes of it.

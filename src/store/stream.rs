@@ -1,0 +1,479 @@
+//! Streams: what one outside reader gets from one queue, and how far it has it.
+//!
+//! A stream belongs to a queue and is called like its target; its id is drawn at its creation. The cursor is
+//! the stamp up to which the target has confirmed everything; it is written lazily, as a rider of whatever
+//! commit comes next, because a target that has more says so itself when the stream goes on.
+//!
+//! ```text
+//! stream    op (1), id (8), then by op; the number of the queue stands in the frame's header
+//!             1 create  stamp (20), message (8), bytes (8), length of the name (1), name, URL
+//!             2 move    stamp (20), message (8), bytes (8)
+//!             3 remove
+//!             4 rewind  stamp (20), message (8), bytes (8): the target went back, and the cursor with it
+//!             5 skip    stamp (20) of a transaction that was set aside
+//!             6 gap     stamp (20) the target had, all zero = none, and stamp (20) it goes on from
+//!             7 orphan  epoch (4), first (8), last (8) the target has and nobody else, stamp (20) it goes on from
+//!             8 URL     the target moved to another place
+//! ```
+//!
+//! `message` is the sequence of the queue's last message at the stamp, `bytes` the bytes of all its bodies up
+//! to there.
+//!
+//! A segment stays until every stream of the store is beyond its last transaction, whatever queue it is of:
+//! only then the chain between what a target has and what it gets next can be proven.
+
+use super::state::State;
+use super::{Core, record::unread};
+use crate::error::{Code, Error, Result};
+use crate::journal::{Candidate, Rows, Type, u32_at, u64_at};
+use crate::limits;
+use crate::position::{STAMP_SIZE, Stamp};
+use crate::sync::Mutex;
+use std::collections::{BTreeMap, HashMap};
+
+/// A stream as its records left it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stream {
+    /// Drawn at its creation.
+    pub id: u64,
+    /// Where the target was found last.
+    pub url: String,
+    /// It begins behind this stamp.
+    pub start: Stamp,
+    /// The target has confirmed everything up to here.
+    pub cursor: Stamp,
+    /// Sequence of the queue's last message at the cursor.
+    pub message: u64,
+    /// Bytes of the queue's bodies up to the cursor.
+    pub bytes: u64,
+    /// How often the target went back.
+    pub rewinds: u64,
+    /// Transactions that were set aside.
+    pub skipped: u64,
+    /// Gaps that were accepted.
+    pub gaps: u64,
+    /// Transactions the target has and this history has not.
+    pub orphans: u64,
+}
+
+/// What happened to a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamChange<'a> {
+    /// It begins.
+    Create {
+        /// Behind this stamp.
+        stamp: Stamp,
+        /// The queue's last message there.
+        message: u64,
+        /// The queue's bytes there.
+        bytes: u64,
+        /// Name of the target.
+        name: &'a [u8],
+        /// Where it is.
+        url: &'a [u8],
+    },
+    /// The cursor moved to a stamp, a message and a count of bytes.
+    Move(Stamp, u64, u64),
+    /// The stream is gone.
+    Remove,
+    /// The cursor moved back.
+    Rewind(Stamp, u64, u64),
+    /// The transaction with this stamp was set aside.
+    Skip(Stamp),
+    /// What lies between the stamps is missing at the target.
+    Gap(Stamp, Stamp),
+    /// The target has transactions first to last of an epoch that are not in this history, and goes on here.
+    Orphan(u32, u64, u64, Stamp),
+    /// The target is somewhere else.
+    Url(&'a [u8]),
+}
+
+impl StreamChange<'_> {
+    /// The body of the record.
+    pub fn encode(&self, id: u64) -> Vec<u8> {
+        let id = id.to_le_bytes();
+        let place = |op: u8, stamp: &Stamp, message: &u64, bytes: &u64| {
+            let words = [message.to_le_bytes(), bytes.to_le_bytes()].concat();
+            [&[op][..], &id, &stamp.to_bytes(), &words].concat()
+        };
+        match self {
+            StreamChange::Create { stamp, message, bytes, name, url } => {
+                let length = u8::try_from(name.len()).unwrap_or(u8::MAX);
+                [&place(1, stamp, message, bytes)[..], &[length], name, url].concat()
+            }
+            StreamChange::Move(stamp, message, bytes) => place(2, stamp, message, bytes),
+            StreamChange::Remove => [&[3][..], &id].concat(),
+            StreamChange::Rewind(stamp, message, bytes) => place(4, stamp, message, bytes),
+            StreamChange::Skip(stamp) => [&[5][..], &id, &stamp.to_bytes()].concat(),
+            StreamChange::Gap(from, to) => {
+                [&[6][..], &id, &from.to_bytes(), &to.to_bytes()].concat()
+            }
+            StreamChange::Orphan(epoch, first, last, stamp) => {
+                let words = [first.to_le_bytes(), last.to_le_bytes()].concat();
+                [&[7][..], &id, &epoch.to_le_bytes(), &words, &stamp.to_bytes()].concat()
+            }
+            StreamChange::Url(url) => [&[8][..], &id, url].concat(),
+        }
+    }
+}
+
+/// Decodes a stream record: the id and what happened.
+pub fn decode(body: &[u8]) -> Result<(u64, StreamChange<'_>)> {
+    parse(body).ok_or_else(|| unread("stream"))
+}
+
+fn parse(body: &[u8]) -> Option<(u64, StreamChange<'_>)> {
+    let (op, rest) = body.split_first()?;
+    let (id, rest) = rest.split_first_chunk()?;
+    let stamp = |at: usize| rest.get(at..).and_then(Stamp::from_bytes);
+    let word = |at: usize| rest.get(at..at + 8).map(|bytes| u64_at(bytes, 0));
+    let exactly = |length: usize| (rest.len() == length).then_some(());
+    let change = match op {
+        1 => {
+            let length = usize::from(*rest.get(STAMP_SIZE + 16)?);
+            let (name, url) = rest[STAMP_SIZE + 17..].split_at_checked(length)?;
+            let (message, bytes) = (word(STAMP_SIZE)?, word(STAMP_SIZE + 8)?);
+            StreamChange::Create { stamp: stamp(0)?, message, bytes, name, url }
+        }
+        2 | 4 => {
+            exactly(STAMP_SIZE + 16)?;
+            let (stamp, message, bytes) = (stamp(0)?, word(STAMP_SIZE)?, word(STAMP_SIZE + 8)?);
+            match op {
+                2 => StreamChange::Move(stamp, message, bytes),
+                _ => StreamChange::Rewind(stamp, message, bytes),
+            }
+        }
+        3 => exactly(0).map(|()| StreamChange::Remove)?,
+        5 => exactly(STAMP_SIZE).and_then(|()| Some(StreamChange::Skip(stamp(0)?)))?,
+        6 => {
+            exactly(2 * STAMP_SIZE)?;
+            StreamChange::Gap(stamp(0)?, stamp(STAMP_SIZE)?)
+        }
+        7 => {
+            exactly(20 + STAMP_SIZE)?;
+            StreamChange::Orphan(u32_at(rest, 0), word(4)?, word(12)?, stamp(20)?)
+        }
+        8 => StreamChange::Url(rest),
+        _ => return None,
+    };
+    Some((u64::from_le_bytes(*id), change))
+}
+
+impl State {
+    /// The stream of a queue to a target.
+    pub fn stream(&self, queue: u32, target: &str) -> Result<&Stream> {
+        let of = self.queue(queue)?;
+        of.streams.get(target).ok_or_else(|| {
+            let text = format!("queue {:?} has no target {target:?}", of.name);
+            Error::new(Code::NoSuchName, text)
+        })
+    }
+
+    /// All streams: number of the queue, name of the target, stream.
+    pub fn streams(&self) -> impl Iterator<Item = (u32, &str, &Stream)> {
+        self.queues().flat_map(|(number, queue)| {
+            queue.streams.iter().map(move |(name, stream)| (number, name.as_str(), stream))
+        })
+    }
+
+    /// A stream record.
+    pub(super) fn stream_change(&mut self, number: u32, body: &[u8]) -> Result<()> {
+        let (id, change) = decode(body)?;
+        let Some(queue) = self.queue_mut(number) else { return Ok(()) };
+        let utf8 = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| unread("stream"));
+        if let StreamChange::Create { stamp, message, bytes, name, url } = change {
+            let (start, cursor, url) = (stamp, stamp, utf8(url)?);
+            let made = Stream { id, url, start, cursor, message, bytes, ..Stream::default() };
+            queue.streams.insert(utf8(name)?, made);
+            return Ok(());
+        }
+        let Some(name) = queue.streams.iter().find(|(_, s)| s.id == id).map(|(n, _)| n.clone()) else {
+            return Ok(());
+        };
+        if change == StreamChange::Remove {
+            queue.streams.remove(&name);
+            self.reclaim_due = true;
+            return Ok(());
+        }
+        if let Some(stream) = queue.streams.get_mut(&name) {
+            stream.apply(change, utf8)?;
+        }
+        if self.pin_watch.is_some_and(|last| self.pin().is_none_or(|pin| pin >= last)) {
+            self.pin_watch = None;
+            self.reclaim_due = true;
+        }
+        Ok(())
+    }
+
+    /// The sequence up to which every stream has everything; `None` when there is no stream.
+    fn pin(&self) -> Option<u64> {
+        self.streams().map(|(_, _, stream)| stream.cursor.sequence).min()
+    }
+
+    /// The first of these segments that is kept, with all behind it: for a stream that has not all of it, or
+    /// for the time and the bytes after that, so that a target that went back can be served again.
+    pub fn kept_from(&mut self, candidates: &[Candidate], now_ms: u64, keep: Keep) -> u64 {
+        let Some(pin) = self.pin() else { return u64::MAX };
+        let pinned = candidates.iter().find(|candidate| candidate.last > pin);
+        self.pin_watch = pinned.map(|candidate| candidate.last);
+        let mut kept = pinned.map_or(u64::MAX, |candidate| candidate.number);
+        let mut bytes = 0;
+        for candidate in candidates.iter().rev().filter(|candidate| candidate.last <= pin) {
+            bytes += candidate.length;
+            let young = now_ms.saturating_sub(candidate.ended_ms) < keep.ms;
+            if !young || bytes > keep.bytes {
+                break;
+            }
+            kept = candidate.number;
+        }
+        kept
+    }
+
+    pub(super) fn freeze_streams(&self, table: u32, rows: &mut Rows) {
+        for (queue, name, stream) in self.streams() {
+            let head = [&queue.to_le_bytes()[..], &stream.id.to_le_bytes()].concat();
+            let stamps = [stream.start.to_bytes(), stream.cursor.to_bytes()].concat();
+            let words = [
+                stream.message,
+                stream.bytes,
+                stream.rewinds,
+                stream.skipped,
+                stream.gaps,
+                stream.orphans,
+            ];
+            let words: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+            let length = [u8::try_from(name.len()).unwrap_or(u8::MAX)];
+            let tail = [&length[..], name.as_bytes(), stream.url.as_bytes()].concat();
+            rows.put(table, &[&head, &stamps, &words, &tail]);
+        }
+    }
+
+    pub(super) fn thaw_stream(&mut self, row: &[u8]) -> bool {
+        const WORDS: usize = 12 + 2 * STAMP_SIZE;
+        const NAME: usize = WORDS + 6 * 8;
+        let Some(length) = row.get(NAME).copied().map(usize::from) else { return false };
+        let Some((name, url)) = row[NAME + 1..].split_at_checked(length) else { return false };
+        let (Ok(name), Ok(url)) = (std::str::from_utf8(name), std::str::from_utf8(url)) else {
+            return false;
+        };
+        let stamp = |at: usize| Stamp::from_bytes(&row[at..]).unwrap_or_default();
+        let word = |n: usize| u64_at(row, WORDS + 8 * n);
+        let stream = Stream {
+            id: u64_at(row, 4),
+            url: url.to_string(),
+            start: stamp(12),
+            cursor: stamp(12 + STAMP_SIZE),
+            message: word(0),
+            bytes: word(1),
+            rewinds: word(2),
+            skipped: word(3),
+            gaps: word(4),
+            orphans: word(5),
+        };
+        let queue = self.queue_mut(u32_at(row, 0));
+        queue.is_some_and(|queue| queue.streams.insert(name.to_string(), stream).is_none())
+    }
+}
+
+impl Stream {
+    fn apply(
+        &mut self,
+        change: StreamChange<'_>,
+        utf8: impl Fn(&[u8]) -> Result<String>,
+    ) -> Result<()> {
+        match change {
+            StreamChange::Move(stamp, message, bytes) => {
+                (self.cursor, self.message, self.bytes) = (stamp, message, bytes);
+            }
+            StreamChange::Rewind(stamp, message, bytes) => {
+                (self.cursor, self.message, self.bytes) = (stamp, message, bytes);
+                self.rewinds += 1;
+            }
+            StreamChange::Skip(_) => self.skipped += 1,
+            StreamChange::Gap(_, to) => {
+                self.cursor = to;
+                self.gaps += 1;
+            }
+            StreamChange::Orphan(_, first, last, stamp) => {
+                self.cursor = stamp;
+                self.orphans += last.saturating_sub(first) + 1;
+            }
+            StreamChange::Url(url) => self.url = utf8(url)?,
+            StreamChange::Create { .. } | StreamChange::Remove => {}
+        }
+        Ok(())
+    }
+}
+
+/// How long data stays after the slowest stream has it: until it is older, or more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// Milliseconds.
+    pub ms: u64,
+    /// Bytes of segments.
+    pub bytes: u64,
+}
+
+/// What a stream's live half knows and the records need not say at once.
+#[derive(Default)]
+pub struct Live {
+    /// By id: what the target has confirmed, as a sequence.
+    confirmed: Mutex<HashMap<u64, u64>>,
+    /// Moves that wait for a commit to ride with: body by queue and id.
+    riders: Mutex<BTreeMap<(u32, u64), Vec<u8>>>,
+    /// By group and id: the newest link of a received stream.
+    pub(super) links: Mutex<HashMap<([u8; 16], u64), u64>>,
+}
+
+impl Live {
+    /// Takes the moves that wait, for the transaction that is appended now.
+    pub(super) fn take_riders(&self) -> Vec<(Type, u32, Vec<u8>)> {
+        let mut riders = self.riders.lock();
+        if riders.is_empty() {
+            return Vec::new();
+        }
+        let all = std::mem::take(&mut *riders);
+        all.into_iter().map(|((queue, _), body)| (Type::Stream, queue, body)).collect()
+    }
+
+    /// Puts moves back whose transaction was not appended, unless newer ones came.
+    pub(super) fn put_back(&self, riders: Vec<(Type, u32, Vec<u8>)>) {
+        let mut waiting = self.riders.lock();
+        for (_, queue, body) in riders {
+            let id = u64_at(&body[1..9], 0);
+            waiting.entry((queue, id)).or_insert(body);
+        }
+    }
+}
+
+/// Where a new stream begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Begin {
+    /// At the oldest message alive.
+    #[default]
+    Oldest,
+    /// Behind what is there.
+    Now,
+}
+
+impl Core {
+    /// The stream of a queue to a target; begun, durably, when there is none of that name.
+    pub fn stream_open(&self, queue: u32, target: &str, url: &str, begin: Begin) -> Result<Stream> {
+        super::check_name("target", target)?;
+        let known = self.look(|state| {
+            state.queue(queue).map(|of| (of.streams.get(target).cloned(), state.streams().count()))
+        })?;
+        if let Some(stream) = known.0 {
+            if stream.url != url {
+                let body = StreamChange::Url(url.as_bytes()).encode(stream.id);
+                self.append_stream(queue, body)?;
+            }
+            return Ok(stream);
+        }
+        if known.1 >= limits::STREAMS_MAX {
+            let text = format!("{} has {} targets already", self.describe(), known.1);
+            return Err(Error::new(Code::Quota, text));
+        }
+        self.journal.commit_all()?;
+        let (stamp, message, bytes) = self.beginning(queue, begin)?;
+        let id = self.draw_id()?;
+        let name = target.as_bytes();
+        let body = StreamChange::Create { stamp, message, bytes, name, url: url.as_bytes() }.encode(id);
+        let staged = self.transact(&[], &[(Type::Stream, queue, body)], self.level)?;
+        self.finish(&staged)?;
+        self.look(|state| state.stream(queue, target).cloned())
+    }
+
+    pub(super) fn draw_id(&self) -> Result<u64> {
+        let mut id = [0; 8];
+        let failed = |error| Error::io("cannot draw the id of a stream", &error);
+        self.journal.disk().random(&mut id).map_err(failed)?;
+        Ok(u64::from_le_bytes(id))
+    }
+
+    /// Where a new stream of a queue begins: stamp, message and bytes before it.
+    fn beginning(&self, queue: u32, begin: Begin) -> Result<(Stamp, u64, u64)> {
+        let names = self.queue_names();
+        let (next, purged, bytes) = self.look(|state| {
+            state.queue(queue).map(|of| (of.next, of.purged, of.bytes))
+        })?;
+        if begin == Begin::Now {
+            let (_, sequence) = self.journal.durable();
+            let stamp = self.journal.walk_from(sequence, &names)?.stamp();
+            return Ok((stamp, next - 1, bytes));
+        }
+        let stamp = self.journal.oldest()?;
+        let mut found = Vec::new();
+        let mut cursor = crate::journal::Cursor::new(queue, purged + 1);
+        self.journal.read(&mut cursor, self.journal.durable_offset(), 1, 1, &mut found)?;
+        let message = found.first().map_or(next, |found| found.head.sequence) - 1;
+        // What was before the first message was counted in bytes as the average of all.
+        let before = u128::from(bytes) * u128::from(message) / u128::from((next - 1).max(1));
+        Ok((stamp, message, u64::try_from(before).unwrap_or(bytes)))
+    }
+
+    /// The names of all queues there ever were, for a walk through the journal.
+    pub fn queue_names(&self) -> Vec<(u32, Vec<u8>)> {
+        self.look(State::names_ever)
+    }
+
+    /// Ends a stream: its target gets nothing more, and it holds nothing any more.
+    pub fn stream_remove(&self, queue: u32, target: &str) -> Result<()> {
+        let id = self.look(|state| state.stream(queue, target).map(|stream| stream.id))?;
+        self.live.confirmed.lock().remove(&id);
+        self.live.riders.lock().remove(&(queue, id));
+        let body = StreamChange::Remove.encode(id);
+        let staged = self.transact(&[], &[(Type::Stream, queue, body)], self.level)?;
+        self.finish(&staged).map(|_| ())
+    }
+
+    /// Appends a stream record as a transaction of its own that nobody waits for.
+    pub fn append_stream(&self, queue: u32, body: Vec<u8>) -> Result<()> {
+        // A move that waits is older than what is said now.
+        self.live.riders.lock().remove(&(queue, u64_at(&body[1..9], 0)));
+        self.transact(&[], &[(Type::Stream, queue, body)], self.level).map(|_| ())
+    }
+
+    /// The target has everything up to `sequence`: those who wait for it may go on. With a move, the cursor
+    /// is written with whatever is committed next.
+    pub fn stream_confirmed(&self, queue: u32, id: u64, sequence: u64, moved: Option<StreamChange<'_>>) {
+        self.live.confirmed.lock().insert(id, sequence);
+        if let Some(change) = moved {
+            self.live.riders.lock().insert((queue, id), change.encode(id));
+        }
+        self.journal.announce();
+    }
+
+    /// Writes the moves that found nothing to ride with; not synced.
+    pub fn flush_riders(&self) -> Result<()> {
+        let riders = self.live.take_riders();
+        if riders.is_empty() {
+            return Ok(());
+        }
+        let appended = self.transact(&[], &riders, self.level);
+        if appended.is_err() {
+            self.live.put_back(riders);
+        }
+        appended.map(|_| ())
+    }
+
+    /// The sequence up to which every target of this name has everything durably; `*` names all targets.
+    pub fn confirmed_by(&self, target: &str) -> Result<u64> {
+        let streams: Vec<(u64, u64)> = self.look(|state| {
+            let named = state.streams().filter(|(_, name, _)| target == "*" || *name == target);
+            named.map(|(_, _, stream)| (stream.id, stream.cursor.sequence)).collect()
+        });
+        let confirmed = self.live.confirmed.lock();
+        let reached = streams.iter().map(|(id, cursor)| confirmed.get(id).copied().unwrap_or(*cursor));
+        reached.min().ok_or_else(|| {
+            let text = format!("{} has no target {target:?}", self.describe());
+            Error::new(Code::NoSuchName, text)
+        })
+    }
+
+    /// What every segment holds that a stream or `keep` still wants: see [`State::kept_from`].
+    pub(super) fn keep_segments(&self, candidates: &[Candidate]) -> u64 {
+        let now = self.journal.disk().now_ms();
+        self.state.lock().kept_from(candidates, now, self.keep)
+    }
+}
