@@ -51,6 +51,8 @@ pub mod limits;
 mod link;
 mod position;
 mod queue;
+#[doc(hidden)]
+pub mod replicate;
 pub mod secret;
 mod server;
 mod session;
@@ -68,6 +70,8 @@ pub use session::{
     ListenerStatus, Policy, Port, QueueInfo, Session, Snapshot, Store, StoreOptions, Unit,
 };
 pub use store::{Commit, Level};
+#[doc(hidden)]
+pub use wire::Machine;
 
 /// The version of this library.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -62,7 +62,7 @@ impl fmt::Display for Position {
 ///
 /// The default stamp stands before the first transaction of any store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Stamp {
+pub struct Stamp {
     /// The epoch the transaction was committed in.
     pub epoch: u32,
     /// Its number.
@@ -72,7 +72,7 @@ pub(crate) struct Stamp {
 }
 
 /// The number of bytes of a stamp.
-pub(crate) const STAMP_SIZE: usize = 20;
+pub const STAMP_SIZE: usize = 20;
 
 impl Stamp {
     /// The position without the chain.

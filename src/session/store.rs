@@ -258,6 +258,32 @@ impl Store {
     }
 }
 
+/// Which of two copies this is.
+impl Store {
+    /// This store goes on as its group, in a new epoch; no other copy of it must. What another copy shipped
+    /// beyond it is recorded by the targets as orphaned.
+    pub fn claim(&self) -> Result<Token> {
+        self.inner.core.claim()
+    }
+
+    /// This store becomes a group of its own, and no token of the old one means anything here. Its targets go
+    /// on behind what they had confirmed.
+    pub fn fork(&self) -> Result<Token> {
+        self.inner.core.fork()
+    }
+
+    /// Whether this store found itself copied, and nobody has said yet which of the two it is.
+    pub fn is_copied(&self) -> bool {
+        self.inner.core.is_copied()
+    }
+
+    /// Gives back what nobody needs any more; happens by itself where a helper may work.
+    pub fn reclaim(&self) -> Result<usize> {
+        self.inner.check_writable()?;
+        self.inner.core.reclaim()
+    }
+}
+
 /// Tokens and status.
 impl Store {
     /// Waits until the transactions of all tokens have reached a place, at most `timeout`.

@@ -56,7 +56,13 @@ impl Core {
     }
 
     /// Makes everything appended so far durable soon, on the commit thread.
+    /// Without a helper there is no such thread either, and the caller leads.
     pub fn lead_soon(&self) {
+        if !self.helped {
+            // A failure poisons the journal, and everybody who waits was told.
+            let _ = self.journal.commit_all();
+            return;
+        }
         self.committer.ask(&self.journal);
     }
 

@@ -19,7 +19,7 @@
 
 use super::record::unread;
 use super::state::State;
-use super::{Core, Entry};
+use super::{Core, Entry, Level};
 use crate::error::{Code, Error, Result};
 use crate::journal::{Appended, Rows, Type, u32_at, u64_at};
 use crate::limits;
@@ -346,7 +346,7 @@ impl Core {
             }
             Ok(())
         };
-        let staged = self.transact_checked(entries, &records, self.level, true, &check)?;
+        let staged = self.transact_checked(entries, &records, Level::Power, true, &check)?;
         staged.appended.ok_or_else(|| Error::new(Code::Panic, "an arrival is always a record"))
     }
 }

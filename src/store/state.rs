@@ -377,7 +377,8 @@ impl QueueState {
     /// Messages that somebody still waits for, at most: from the lowest floor on.
     pub fn waiting(&self) -> u64 {
         let floors = self.consumers.values().map(|acked| acked.floor() + acked.count_above());
-        let floor = floors.min().unwrap_or(0).max(self.purged);
+        let streams = self.streams.values().map(|stream| stream.message);
+        let floor = floors.min().or(streams.min()).unwrap_or(0).max(self.purged);
         (self.next - 1).saturating_sub(floor)
     }
 }

@@ -23,7 +23,7 @@
 //! only then the chain between what a target has and what it gets next can be proven.
 
 use super::state::State;
-use super::{Core, record::unread};
+use super::{Core, Level, record::unread};
 use crate::error::{Code, Error, Result};
 use crate::journal::{Candidate, Rows, Type, u32_at, u64_at};
 use crate::limits;
@@ -379,7 +379,7 @@ impl Core {
         let id = self.draw_id()?;
         let name = target.as_bytes();
         let body = StreamChange::Create { stamp, message, bytes, name, url: url.as_bytes() }.encode(id);
-        let staged = self.transact(&[], &[(Type::Stream, queue, body)], self.level)?;
+        let staged = self.transact(&[], &[(Type::Stream, queue, body)], Level::Power)?;
         self.finish(&staged)?;
         self.look(|state| state.stream(queue, target).cloned())
     }
@@ -423,7 +423,7 @@ impl Core {
         self.live.confirmed.lock().remove(&id);
         self.live.riders.lock().remove(&(queue, id));
         let body = StreamChange::Remove.encode(id);
-        let staged = self.transact(&[], &[(Type::Stream, queue, body)], self.level)?;
+        let staged = self.transact(&[], &[(Type::Stream, queue, body)], Level::Power)?;
         self.finish(&staged).map(|_| ())
     }
 

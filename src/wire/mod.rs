@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `frame` | the bytes of a frame, and cutting them out of what arrived |
 //! | `hello` | the first frame of each side, and the preamble before it |
+//! | `stream` | the bodies of the frames of replication |
 //! | `login` | the conversation from the first byte to a known user |
 //! | `scram` | SCRAM-SHA-256, the two sides of it |
 //! | `verifier` | what a server keeps of a password |
@@ -21,6 +22,7 @@ mod hello;
 mod login;
 mod request;
 mod scram;
+pub mod stream;
 mod verifier;
 
 use crate::error::Result;

@@ -1,0 +1,17 @@
+//! Replication over pipes in memory: the two sides of a stream on model disks, driven by one thread, with every
+//! cut, crash and copy chosen from a seed.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "checker/mod.rs"]
+mod checker;
+#[path = "replication/handshake.rs"]
+mod handshake;
+#[path = "replication/histories.rs"]
+mod histories;
+#[path = "replication/simulation.rs"]
+mod simulation;
+#[path = "replication/streams.rs"]
+mod streams;
+#[path = "replication/world.rs"]
+mod world;

@@ -1,0 +1,244 @@
+//! What a stream does when nothing goes wrong, and how it holds what its target has not got.
+
+use crate::world::*;
+use repliq::replicate::{Select, received};
+use repliq::{Code, Message};
+use std::time::Duration;
+
+fn numbered(from: usize, to: usize) -> Vec<String> {
+    (from..=to).map(|n| format!("message {n}")).collect()
+}
+
+#[test]
+fn every_transaction_arrives_whole_once_and_in_order() {
+    let (from, to, mut clock) = (Node::new(1), Node::new(2), Clock::new());
+    from.put(ROOT, &numbered(1, 3)).unwrap();
+    from.put_one("alone");
+    let plan = Plan::new(ROOT, "one", "orders");
+    assert!(ship(&from, &to, &plan, &mut clock).is_none());
+    from.put(ROOT, &numbered(4, 9)).unwrap();
+    assert!(ship(&from, &to, &plan, &mut clock).is_none());
+    assert_eq!(to.transactions("orders"), from.transactions(ROOT));
+    assert_eq!(to.transactions("orders").len(), 3);
+}
+
+#[test]
+fn waiting_at_a_target_ends_when_it_has_the_transaction_durably() {
+    let (from, to, mut clock) = (Node::new(1), Node::new(2), Clock::new());
+    let plan = Plan::new(ROOT, "one", ROOT);
+    from.put_one("first");
+    let mut link = Link::open(&from, &to, &plan).unwrap();
+    link.run(&mut clock);
+    let token = from.put_one("second").token;
+    let wait = |at: &str| from.up().wait(at, &[token], Duration::ZERO).map_err(|e| e.code());
+    assert_eq!(wait("target:one"), Err(Code::Timeout));
+    assert_eq!(wait("target:other"), Err(Code::NoSuchName));
+    link.run(&mut clock);
+    assert_eq!(wait("target:one"), Ok(()));
+    assert_eq!(wait("target:*"), Ok(()));
+}
+
+#[test]
+fn a_selection_ships_its_portion_and_advances_over_the_rest() {
+    let (from, to, mut clock) = (Node::new(1), Node::new(2), Clock::new());
+    let root = from.queue(ROOT);
+    let header = [("region", &b"north"[..])];
+    for n in 0..30u16 {
+        let payload = format!("{n}");
+        let key = if n % 2 == 0 { "even" } else { "odd" };
+        let message = Message {
+            kind: n % 3,
+            key: key.as_bytes(),
+            headers: if n % 5 == 0 { &header } else { &[] },
+            ..Message::new(payload.as_bytes())
+        };
+        from.up().put(root, &[message]).unwrap();
+    }
+    let last = from.put_one("end").token;
+    let select = |kinds: &[u16], key: Option<&[u8]>, header: Option<(&str, Option<&str>)>| Select {
+        kinds: kinds.to_vec(),
+        key_prefix: key.map(<[u8]>::to_vec),
+        header: header.map(|(name, value)| (name.to_string(), value.map(str::to_string))),
+    };
+    let cases = [
+        ("kinds", select(&[1, 2], None, None), 20),
+        ("key", select(&[], Some(b"od"), None), 15),
+        ("header", select(&[], None, Some(("region", Some("north")))), 6),
+        ("both", select(&[0], Some(b"even"), Some(("region", None))), 1 + 0),
+        ("none", select(&[9], None, None), 0),
+    ];
+    for (name, select, count) in cases {
+        let plan = Plan { select, ..Plan::new(ROOT, name, name) };
+        assert!(ship(&from, &to, &plan, &mut clock).is_none());
+        assert_eq!(to.payloads(name).len(), count, "{name}");
+        from.up().wait(&format!("target:{name}"), &[last], Duration::ZERO).unwrap();
+    }
+}
+
+#[test]
+fn two_roots_to_one_server_are_two_streams() {
+    // r17
+    let (from, to, mut clock) = (Node::new(1), Node::new(2), Clock::new());
+    from.put("a", &numbered(1, 5)).unwrap();
+    from.put("b", &numbered(6, 9)).unwrap();
+    let (a, b) = (Plan::new("a", "server", "qa"), Plan::new("b", "server", "qb"));
+    let mut first = Link::open(&from, &to, &a).unwrap();
+    let mut second = Link::open(&from, &to, &b).unwrap();
+    second.run(&mut clock);
+    from.put("a", &numbered(10, 11)).unwrap();
+    first.run(&mut clock);
+    second.run(&mut clock);
+    assert!(first.error.is_none() && second.error.is_none());
+    assert_eq!(to.transactions("qa"), from.transactions("a"));
+    assert_eq!(to.transactions("qb"), from.transactions("b"));
+    assert_eq!(received(from.up()).len(), 0);
+    assert_eq!(received(to.up()).len(), 2);
+}
+
+#[test]
+fn a_transaction_larger_than_a_frame_is_cut_and_committed_whole() {
+    let large = repliq::StoreOptions {
+        segment_bytes_max: 16 << 20,
+        segment_bytes: 1 << 20,
+        ..options()
+    };
+    let (from, to) = (Node::with(1, large), Node::with(2, large));
+    let mut clock = Clock::new();
+    let plan = Plan::new(ROOT, "one", ROOT);
+    from.put_one("small");
+    let big: Vec<String> = (0..40).map(|n| format!("{n}{}", "x".repeat(60_000))).collect();
+    from.put(ROOT, &big).unwrap();
+    from.put_one("after");
+    let mut link = Link::open(&from, &to, &plan).unwrap();
+    link.run(&mut clock);
+    assert!(link.error.is_none());
+    assert!(link.said.iter().filter(|(kind, _)| *kind == 36).count() > 5);
+    assert_eq!(to.transactions(ROOT), from.transactions(ROOT));
+    // Cut in the middle, nothing of it is there, and the next link brings it whole.
+    from.put(ROOT, &big).unwrap();
+    let mut link = Link::open(&from, &to, &plan).unwrap();
+    let mut parts = 0;
+    while parts < 3 {
+        link.speak(clock.now);
+        parts += link.forth.iter().filter(|(kind, _)| *kind == 36).count();
+        link.deliver(clock.now);
+    }
+    drop(link);
+    assert_eq!(to.transactions(ROOT).len(), 3);
+    assert!(ship(&from, &to, &plan, &mut clock).is_none());
+    assert_eq!(to.transactions(ROOT), from.transactions(ROOT));
+}
+
+#[test]
+fn a_stream_keeps_what_its_target_has_not_confirmed_and_keep_keeps_more() {
+    let none = repliq::StoreOptions { keep_ms: 0, keep_bytes: 0, ..options() };
+    let (mut from, to, mut clock) = (Node::with(1, none), Node::new(2), Clock::new());
+    let plan = Plan::new(ROOT, "one", ROOT);
+    from.put_one("first");
+    assert!(ship(&from, &to, &plan, &mut clock).is_none());
+    for n in 0..300 {
+        from.put_one(&format!("message {n} {}", "x".repeat(80)));
+    }
+    from.up().reclaim().unwrap();
+    let names = |node: &Node| node.disk.names().iter().filter(|n| n.ends_with(".seg")).count();
+    let held = from.payloads(ROOT).len();
+    assert_eq!(held, 301, "unconfirmed messages were given back");
+    assert!(ship(&from, &to, &plan, &mut clock).is_none());
+    from.stop();
+    from.start().unwrap();
+    from.up().reclaim().unwrap();
+    assert!(from.payloads(ROOT).len() < 301, "nothing was given back of {} files", names(&from));
+    assert_eq!(to.payloads(ROOT).len(), 301);
+    // With time to keep, all of it stays until the time is over.
+    let hour = repliq::StoreOptions { keep_ms: 3_600_000, ..options() };
+    let (from, to) = (Node::with(3, hour), Node::new(4));
+    for n in 0..300 {
+        from.put_one(&format!("message {n} {}", "x".repeat(80)));
+    }
+    assert!(ship(&from, &to, &plan, &mut clock).is_none());
+    from.put_one("last");
+    from.up().reclaim().unwrap();
+    assert_eq!(from.payloads(ROOT).len(), 301);
+    from.disk.advance_ms(3_600_001);
+    from.up().reclaim().unwrap();
+    assert!(from.payloads(ROOT).len() < 301);
+}
+
+#[test]
+fn a_refused_transaction_stops_the_stream_until_it_is_set_aside() {
+    let small = repliq::StoreOptions { segment_bytes_max: 4096, ..options() };
+    let (from, to, mut clock) = (Node::new(1), Node::with(2, small), Clock::new());
+    let plan = Plan::new(ROOT, "one", "q");
+    from.put_one("before");
+    let queue = to.queue("q");
+    to.up().queue_pause(queue).unwrap();
+    let mut link = Link::open(&from, &to, &plan).unwrap();
+    assert_eq!(link.target.skip().unwrap_err().code(), Code::Invalid);
+    link.run(&mut clock);
+    refused(link.error.take(), Code::Paused, "paused");
+    assert!(link.status(&from).refused.is_some());
+    link.target.skip().unwrap();
+    // The order holds for the refused transaction only.
+    from.put_one("after");
+    to.up().queue_resume(queue).unwrap();
+    let again = link.target.clone();
+    drop(link);
+    let (_, sender) = repliq::replicate::sender_of(from.up(), again, std::sync::Arc::new(|| {})).unwrap();
+    let mut link = Link::open(&from, &to, &plan).unwrap();
+    link.sender = Box::new(sender);
+    link.run(&mut clock);
+    assert!(link.error.is_none());
+    assert_eq!(to.payloads("q"), ["after"]);
+    assert_eq!(received(to.up())[0].2, [0, 0, 1]);
+    assert_eq!(link.status(&from).skipped, 1);
+}
+
+#[test]
+fn two_stores_that_feed_each_other_come_to_rest() {
+    let (a, b, mut clock) = (Node::new(1), Node::new(2), Clock::new());
+    a.put("east", &numbered(1, 5)).unwrap();
+    b.put("west", &numbered(6, 9)).unwrap();
+    let (east, west) = (Plan::new("east", "b", "east"), Plan::new("west", "a", "west"));
+    let mut links = [Link::open(&a, &b, &east).unwrap(), Link::open(&b, &a, &west).unwrap()];
+    let mut spoken = 0;
+    for _ in 0..40 {
+        let before = links.iter().map(|link| link.said.len()).sum::<usize>();
+        links.iter_mut().for_each(|link| link.run(&mut clock));
+        spoken = links.iter().map(|link| link.said.len()).sum::<usize>() - before;
+    }
+    assert_eq!(spoken, 0, "they never came to rest");
+    assert_eq!(b.payloads("east"), a.payloads("east"));
+    assert_eq!(a.payloads("west"), b.payloads("west"));
+}
+
+#[test]
+fn lag_is_what_the_target_has_not_confirmed() {
+    let (from, to, mut clock) = (Node::new(1), Node::new(2), Clock::new());
+    let plan = Plan::new(ROOT, "one", ROOT);
+    from.put_one("first");
+    let mut link = Link::open(&from, &to, &plan).unwrap();
+    link.run(&mut clock);
+    let rest = link.status(&from);
+    assert_eq!((rest.lag_messages, rest.lag_bytes, rest.lag_ms), (0, 0, 0));
+    from.put(ROOT, &numbered(1, 10)).unwrap();
+    from.disk.advance_ms(5_000);
+    let late = link.status(&from);
+    assert_eq!((late.lag_messages, late.lag_ms), (10, 5_000));
+    assert!(late.lag_bytes > 100);
+    link.run(&mut clock);
+    assert_eq!(link.status(&from).lag_messages, 0);
+    assert_eq!(link.status(&from).state, "streaming");
+}
+
+#[test]
+fn a_queue_with_two_targets_waits_for_both() {
+    let (from, one, two, mut clock) = (Node::new(1), Node::new(2), Node::new(3), Clock::new());
+    let token = from.put_one("first").token;
+    let (a, b) = (Plan::new(ROOT, "one", ROOT), Plan::new(ROOT, "two", ROOT));
+    let mut links = [Link::open(&from, &one, &a).unwrap(), Link::open(&from, &two, &b).unwrap()];
+    links[0].run(&mut clock);
+    let wait = |at: &str| from.up().wait(at, &[token], Duration::ZERO).map_err(|e| e.code());
+    assert_eq!((wait("target:one"), wait("target:*")), (Ok(()), Err(Code::Timeout)));
+    links[1].run(&mut clock);
+    assert_eq!(wait("target:*"), Ok(()));
+}
