@@ -155,7 +155,8 @@ impl Receiver {
 
     /// The sender said where it goes on.
     fn resumed(&mut self, body: &[u8]) -> Result<()> {
-        let resume = Resume::decode(body)?;
+        let (id, resume) = Resume::decode(body)?;
+        self.is_mine(id)?;
         let (Some(claim), Some(hello)) = (self.claim, &self.hello) else { return Err(out_of_place(0)) };
         let mut arrivals = Vec::new();
         let (bound, seen) = self.core.look(|state| {
@@ -199,7 +200,8 @@ impl Receiver {
     }
 
     fn data(&mut self, body: &[u8], now: Instant) -> Result<()> {
-        let (previous, entries) = stream::data(body)?;
+        let (id, previous, entries) = stream::data(body)?;
+        self.is_mine(id)?;
         self.follows(previous)?;
         let mut advanced = None;
         let mut wants_sync = false;
@@ -297,6 +299,7 @@ impl Receiver {
     /// A piece of a large transaction.
     fn part(&mut self, body: &[u8]) -> Result<()> {
         let part = Part::decode(body)?;
+        self.is_mine(part.stream)?;
         self.follows(part.previous)?;
         if part.at != self.parts.len() as u64 {
             let text = format!("a piece at {} arrived where {} was next", part.at, self.parts.len());
@@ -320,6 +323,15 @@ impl Receiver {
         self.taken(body.len() as u64);
         self.core.lead_soon();
         Ok(())
+    }
+
+    fn is_mine(&self, stream: u64) -> Result<()> {
+        let own = self.claim.map_or(0, |claim| claim.stream.id);
+        if own == stream {
+            return Ok(());
+        }
+        let text = format!("what arrived is of stream {stream:016x}, and this is {own:016x}");
+        Err(Error::new(Code::Protocol, text))
     }
 
     fn follows(&self, previous: Stamp) -> Result<()> {

@@ -291,7 +291,7 @@ impl Sender {
 
     /// Fills a data frame; the kind of the frame, or `None` when there is nothing to send.
     fn fill(&mut self, body: &mut Vec<u8>, now: Instant) -> Result<Option<u8>> {
-        stream::begin_data(body, &self.previous);
+        stream::begin_data(body, self.stream.id, &self.previous);
         let (empty, mut passed, mut ready) = (body.len(), 0, self.is_held());
         let purged =
             self.core.look(|state| state.queue(self.target.queue).map(|queue| queue.purged))?;
@@ -373,6 +373,7 @@ impl Sender {
         let (Some(at), Some(held)) = (self.part, &self.held) else { return Ok(None) };
         let end = (at + limits::STREAM_FRAME_BYTES).min(held.entry.len());
         let part = Part {
+            stream: self.stream.id,
             previous: self.previous,
             total: held.entry.len() as u64,
             at: at as u64,
@@ -439,7 +440,7 @@ impl Machine for Sender {
             }
             Phase::Waiting => Ok(None),
             Phase::Resuming(resume) => {
-                resume.encode(body);
+                resume.encode(self.stream.id, body);
                 self.phase = Phase::Streaming;
                 self.target.set_streaming();
                 Ok(Some(kind::RESUME))

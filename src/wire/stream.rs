@@ -11,19 +11,21 @@
 //!                           epoch (4), first (8), owner (4), cause (1); root (text), queue (text), target (text)
 //!   33  answer    receiver  code (4), 0 = accepted; 1 when there is a stamp (1), the receiver's stamp (20),
 //!                           newest epoch of that group it knows (4), credit in bytes (8), reason (text)
-//!   34  resume    sender    what (1): 1 begin, 2 continue, 3 orphan, 4 gap; the stamp data goes on behind (20);
+//!   34  resume    sender    stream (8); what (1): 1 begin, 2 continue, 3 orphan, 4 gap; the stamp data goes on behind (20);
 //!                           for 3 then the orphans: epoch (4), first (8), last (8)
-//!   35  data      sender    the stamp before (20), then entries to the end:
+//!   35  data      sender    stream (8), the stamp before (20), then entries to the end:
 //!                             1 transaction  stamp (20), committed at (8), records (4), then each record:
 //!                                            kind (1), zero (3), length (4), body sum (4), body
 //!                             2 advance      stamp (20): nothing up to here is for the receiver
 //!                             3 skip         stamp (20): the transaction with this stamp was set aside
-//!   36  part      sender    the stamp before (20), length of the whole entry (8), place in it (8), bytes: a
+//!   36  part      sender    stream (8), the stamp before (20), length of the whole entry (8), place in it (8), bytes: a
 //!                           transaction larger than a frame, as the entry 1 of a data frame, cut
 //!   37  confirm   receiver  stamp (20): everything up to here is safe
 //!   38  credit    receiver  bytes (8) that may be sent beyond what was granted before
 //!   39  refused   receiver  code (4), stamp (20) of the transaction, reason (text)
 //! ```
+//!
+//! Stream and stamp together say what a frame follows, so that one that is said again elsewhere does nothing.
 //!
 //! Data costs credit: the length of the body of a data or part frame. A sender may overdraw it by one frame.
 
@@ -159,6 +161,8 @@ pub struct Record<'a> {
 /// A piece of a large transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part<'a> {
+    /// The stream's id.
+    pub stream: u64,
     /// The stamp before it.
     pub previous: Stamp,
     /// Length of the whole.
@@ -274,7 +278,8 @@ impl Answer {
 
 impl Resume {
     /// Appends the body.
-    pub fn encode(&self, body: &mut Vec<u8>) {
+    pub fn encode(&self, stream: u64, body: &mut Vec<u8>) {
+        body.extend_from_slice(&stream.to_le_bytes());
         let what = match self {
             Resume::Begin(_) => 1,
             Resume::Continue(_) => 2,
@@ -291,8 +296,9 @@ impl Resume {
     }
 
     /// Reads a body.
-    pub fn decode(body: &[u8]) -> Result<Resume> {
+    pub fn decode(body: &[u8]) -> Result<(u64, Resume)> {
         let mut reader = Reader { rest: body, what: "resume" };
+        let stream = reader.u64()?;
         let what = reader.u8()?;
         let stamp = reader.stamp()?;
         let resume = match what {
@@ -303,12 +309,13 @@ impl Resume {
             _ => return Err(reader.wrong("unknown way to go on")),
         };
         reader.end()?;
-        Ok(resume)
+        Ok((stream, resume))
     }
 }
 
 /// Begins a data frame behind a stamp.
-pub fn begin_data(body: &mut Vec<u8>, previous: &Stamp) {
+pub fn begin_data(body: &mut Vec<u8>, stream: u64, previous: &Stamp) {
+    body.extend_from_slice(&stream.to_le_bytes());
     body.extend_from_slice(&previous.to_bytes());
 }
 
@@ -343,6 +350,7 @@ pub fn put_skip(body: &mut Vec<u8>, stamp: &Stamp) {
 impl Part<'_> {
     /// Appends the body.
     pub fn encode(&self, body: &mut Vec<u8>) {
+        body.extend_from_slice(&self.stream.to_le_bytes());
         body.extend_from_slice(&self.previous.to_bytes());
         body.extend_from_slice(&self.total.to_le_bytes());
         body.extend_from_slice(&self.at.to_le_bytes());
@@ -352,13 +360,14 @@ impl Part<'_> {
     /// Reads a body.
     pub fn decode(body: &[u8]) -> Result<Part<'_>> {
         let mut reader = Reader { rest: body, what: "part" };
-        let (previous, total, at) = (reader.stamp()?, reader.u64()?, reader.u64()?);
+        let (stream, previous) = (reader.u64()?, reader.stamp()?);
+        let (total, at) = (reader.u64()?, reader.u64()?);
         let bytes = reader.rest;
         let inside = at.checked_add(bytes.len() as u64).is_some_and(|end| end <= total);
         if bytes.is_empty() || !inside || total > limits::STREAM_TRANSACTION_BYTES_MAX as u64 {
             return Err(reader.wrong("a piece outside of its transaction"));
         }
-        Ok(Part { previous, total, at, bytes })
+        Ok(Part { stream, previous, total, at, bytes })
     }
 }
 
@@ -475,14 +484,14 @@ impl<'a> Reader<'a> {
 /// The entries of a data frame, one by one.
 pub struct Entries<'a>(Reader<'a>);
 
-/// The stamp before a data frame, and its entries.
-pub fn data(body: &[u8]) -> Result<(Stamp, Entries<'_>)> {
+/// The stream of a data frame, the stamp before it, and its entries.
+pub fn data(body: &[u8]) -> Result<(u64, Stamp, Entries<'_>)> {
     let mut reader = Reader { rest: body, what: "data" };
-    let previous = reader.stamp()?;
+    let (stream, previous) = (reader.u64()?, reader.stamp()?);
     if reader.rest.is_empty() {
         return Err(reader.wrong("it is empty"));
     }
-    Ok((previous, Entries(reader)))
+    Ok((stream, previous, Entries(reader)))
 }
 
 /// The one entry of a large transaction put together from its parts.

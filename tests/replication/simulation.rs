@@ -20,8 +20,8 @@ struct World {
     sender: Node,
     servers: Vec<Node>,
     links: Vec<Option<Link>>,
-    /// What was said on links that are gone.
-    past: Vec<Frame>,
+    /// What was said to each server on links that are gone.
+    past: Vec<Vec<Frame>>,
     /// Older states of the servers.
     copies: Vec<Option<repliq::disk::model::ModelDisk>>,
     clock: Clock,
@@ -38,7 +38,7 @@ impl World {
             sender: Node::with(seed * 10 + 1, options),
             servers: (0..3).map(|n| Node::with(seed * 10 + 2 + n, options)).collect(),
             links: STREAMS.iter().map(|_| None).collect(),
-            past: Vec::new(),
+            past: vec![Vec::new(); 3],
             copies: vec![None, None, None],
             clock: Clock::new(),
             next: 1,
@@ -105,7 +105,8 @@ impl World {
         self.faults += 1;
         for (stream, link) in self.links.iter_mut().enumerate() {
             if server.is_none_or(|server| STREAMS[stream].1 == server) {
-                self.past.extend(link.take().map(|link| link.said).into_iter().flatten());
+                let said = link.take().map(|link| link.said).into_iter().flatten();
+                self.past[STREAMS[stream].1].extend(said);
             }
         }
         let (power, cut) = (self.dice.one_in(2), Cut::Random(self.dice.next()));
@@ -119,10 +120,10 @@ impl World {
 
     fn hang_up(&mut self, stream: usize) {
         if let Some(link) = self.links[stream].take() {
-            self.past.extend(link.said);
-            let most = 400;
-            if self.past.len() > most {
-                self.past.drain(..self.past.len() - most);
+            let (past, most) = (&mut self.past[STREAMS[stream].1], 400);
+            past.extend(link.said);
+            if past.len() > most {
+                past.drain(..past.len() - most);
             }
         }
     }
@@ -172,12 +173,14 @@ impl World {
 
     /// Something that was said before, on this link or another, arrives again.
     fn repeat(&mut self, stream: usize) {
-        if self.past.is_empty() {
+        let past = &self.past[STREAMS[stream].1];
+        if past.is_empty() {
             return;
         }
         self.faults += 1;
-        let at = self.dice.below(self.past.len() as u64) as usize;
-        let (kind, body) = self.past[at].clone();
+        let at = self.dice.below(past.len() as u64) as usize;
+        let again: Vec<Frame> = past[at..].iter().take(6).cloned().collect();
+        let (kind, body) = again[0].clone();
         if self.dice.one_in(2) {
             // On a new connection: a greeting of old, and what followed it.
             let server = STREAMS[stream].1;
@@ -189,7 +192,7 @@ impl World {
                 rights,
                 std::sync::Arc::new(|| {}),
             );
-            for (kind, body) in self.past[at..].iter().take(6).cloned().collect::<Vec<_>>() {
+            for (kind, body) in again {
                 let mut out = Vec::new();
                 if receiver.on_frame(kind, &body, self.clock.now).is_err() {
                     break;
@@ -260,6 +263,9 @@ impl World {
 
     /// Everything comes up and to rest.
     fn settle(&mut self) {
+        if std::env::var("SEED").is_ok() {
+            println!("{}", self.history);
+        }
         self.sender.disk.clear_faults();
         self.servers.iter().for_each(|server| server.disk.clear_faults());
         for stream in 0..STREAMS.len() {
@@ -303,6 +309,9 @@ impl World {
         for (root, server) in STREAMS {
             let there = self.read(&format!("server {server}"), root, Some(server));
             assert_eq!(there, own[root], "server {server}, root {}", ROOTS[root]);
+        }
+        if std::env::var("SEED").is_ok() {
+            println!("{}", self.history);
         }
         let report = check(&self.history);
         assert!(report.anomalies.is_empty(), "{:?}", report.anomalies);

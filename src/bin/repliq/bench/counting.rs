@@ -57,6 +57,9 @@ impl Disk for CountingDisk {
     fn peek_done(&self) -> io::Result<Option<u64>> {
         self.disk.peek_done()
     }
+    fn identity(&self) -> io::Result<Option<Vec<u8>>> {
+        self.disk.identity()
+    }
     fn now_ms(&self) -> u64 {
         self.disk.now_ms()
     }
