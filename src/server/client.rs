@@ -167,7 +167,8 @@ impl Client {
 
     /// Sends a request and waits for its answer; a server that waits itself gets that time on top.
     fn ask(&self, request: &Request<'_>, extra: Option<Duration>) -> Result<Reply> {
-        let until = Instant::now().checked_add(self.patience + extra.unwrap_or_default());
+        let until =
+            Instant::now().checked_add(self.patience.saturating_add(extra.unwrap_or_default()));
         let until =
             until.unwrap_or_else(|| Instant::now() + Duration::from_secs(u64::from(u32::MAX)));
         self.ready(until)?;

@@ -70,6 +70,10 @@ fn bind_tcp(address: SocketAddr) -> Result<Door> {
 
 fn bind_unix(path: &Path) -> Result<Door> {
     let name = format!("{UNIX}{}", path.display());
+    if path.file_name().is_none() {
+        let text = format!("cannot listen at {name:?}: it names no file");
+        return Err(Error::new(Code::Invalid, text));
+    }
     let listener = match StdUnixListener::bind(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_left_over(path) => {
             std::fs::remove_file(path).map_err(|error| taken(&name, &error))?;

@@ -176,6 +176,7 @@ pub struct ServerLogin {
     step: ServerStep,
     binding: Binding,
     nonce: [u8; 18],
+    greeted: bool,
     heartbeat_ms: u32,
     peer_heartbeat_ms: u32,
 }
@@ -187,6 +188,7 @@ impl ServerLogin {
             step: ServerStep::Preamble,
             binding,
             nonce,
+            greeted: false,
             heartbeat_ms,
             peer_heartbeat_ms: 0,
         }
@@ -194,7 +196,7 @@ impl ServerLogin {
 
     /// Whether a client of this protocol is there; until then nothing may be sent.
     pub fn has_greeted(&self) -> bool {
-        !matches!(self.step, ServerStep::Preamble | ServerStep::Hello)
+        self.greeted
     }
 
     /// Who wants to log in, once that is known.
@@ -239,6 +241,7 @@ impl ServerLogin {
                 let mechanisms = if self.binding.is_some() { SCRAM_PLUS } else { SCRAM };
                 Hello::new(self.heartbeat_ms, mechanisms).put(out)?;
                 // The answer is on its way before an error about the hello can be.
+                self.greeted = true;
                 self.peer_heartbeat_ms = Hello::read(frame.body)?.heartbeat_ms;
                 ServerStep::First
             }

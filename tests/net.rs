@@ -1,0 +1,19 @@
+//! The network from outside: real sockets on loopback, a client of the protocol written from its description
+//! alone, certificates made for the occasion, and strangers of all kinds.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "net/hostile.rs"]
+mod hostile;
+#[path = "net/login.rs"]
+mod login;
+#[path = "net/place.rs"]
+mod place;
+#[path = "net/raw.rs"]
+mod raw;
+#[path = "net/requests.rs"]
+mod requests;
+#[path = "net/rights.rs"]
+mod rights;
+#[path = "net/tls.rs"]
+mod tls;
