@@ -494,7 +494,7 @@ mod tests {
         let mut users = Users::load_or_new(&path).unwrap();
         users.add_with("ann.b \"c\"", &"secret".into(), 4096).unwrap();
         let right = Right { verbs: vec![Verb::Replicate, Verb::Admin], queues: vec!["*".into()] };
-        users.set_rights("ann.b \"c\"", &[right.clone()]).unwrap();
+        users.set_rights("ann.b \"c\"", std::slice::from_ref(&right)).unwrap();
         users.save(&path).unwrap();
         users.save(&path).unwrap();
         let read = Users::load(&path).unwrap();

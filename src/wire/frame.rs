@@ -30,10 +30,12 @@ pub const LOGIN_FRAME_BYTES_MAX: usize = 4 << 10;
 pub const MAY_IGNORE: u8 = 0x80;
 
 const SUMMED_AT: usize = 8;
-/// How much room the first read of an inbox gets; a stranger costs no more.
+/// How much room the first read of an inbox gets; who sends little costs no more.
 const ROOM_FIRST: usize = 4 << 10;
-/// How much room reads get once whole frames arrive.
-const ROOM: usize = 128 << 10;
+/// How much room reads get where much arrives.
+const ROOM_MAX: usize = 128 << 10;
+/// A buffer that grew beyond this for one large frame is given back.
+const KEPT: usize = 1 << 20;
 
 /// A frame that arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,13 +72,14 @@ pub struct Inbox {
     buffer: Vec<u8>,
     from: usize,
     to: usize,
+    wanted: usize,
     bytes_max: usize,
 }
 
 impl Inbox {
     /// An empty inbox whose frames have bodies of at most `bytes_max`.
     pub fn new(bytes_max: usize) -> Inbox {
-        Inbox { buffer: Vec::new(), from: 0, to: 0, bytes_max }
+        Inbox { buffer: Vec::new(), from: 0, to: 0, wanted: ROOM_FIRST, bytes_max }
     }
 
     /// Changes the bound, for the frames not looked at yet.
@@ -88,16 +91,17 @@ impl Inbox {
     pub fn room(&mut self) -> &mut [u8] {
         if self.from == self.to {
             (self.from, self.to) = (0, 0);
+            if self.buffer.len() > KEPT {
+                self.buffer = Vec::new();
+            }
         }
-        let waiting = self.to - self.from;
-        let wanted = if self.bytes_max == LOGIN_FRAME_BYTES_MAX { ROOM_FIRST } else { ROOM };
-        if self.buffer.len() - self.to < wanted / 2 {
+        if self.buffer.len() - self.to < self.wanted {
             self.buffer.copy_within(self.from..self.to, 0);
-            (self.from, self.to) = (0, waiting);
-            // Twice what is there at most: a length that was only announced costs nothing.
-            let len = (waiting * 2).max(waiting + wanted).next_multiple_of(ROOM_FIRST);
-            if self.buffer.len() < waiting + wanted / 2 {
-                self.buffer.resize(len, 0);
+            (self.from, self.to) = (0, self.to - self.from);
+            // What arrived and a little more: a length that was only announced costs nothing.
+            let needed = self.to + self.wanted;
+            if self.buffer.len() < needed {
+                self.buffer.resize(needed, 0);
             }
         }
         &mut self.buffer[self.to..]
@@ -105,6 +109,10 @@ impl Inbox {
 
     /// So many bytes of the room were filled.
     pub fn filled(&mut self, count: usize) {
+        if count >= self.wanted {
+            // More is there than was asked for, so the next read asks for more.
+            self.wanted = (self.wanted * 2).min(ROOM_MAX);
+        }
         self.to = (self.to + count).min(self.buffer.len());
     }
 
@@ -236,7 +244,25 @@ mod tests {
         let mut inbox = inbox(&bytes, FRAME_BYTES_MAX);
         assert_eq!(inbox.next_frame().unwrap(), None);
         inbox.room();
-        assert!(inbox.buffer.len() <= 2 * ROOM, "{}", inbox.buffer.len());
+        assert!(inbox.buffer.len() <= 2 * ROOM_FIRST, "{}", inbox.buffer.len());
+    }
+
+    #[test]
+    fn memory_follows_what_arrived_and_is_given_back() {
+        let frame = framed(32, &vec![7; 4 << 20]);
+        let mut inbox = Inbox::new(FRAME_BYTES_MAX);
+        let mut sent = 0;
+        while sent < frame.len() {
+            let room = inbox.room();
+            let count = room.len().min(frame.len() - sent);
+            room[..count].copy_from_slice(&frame[sent..sent + count]);
+            inbox.filled(count);
+            sent += count;
+            assert!(inbox.buffer.capacity() <= 2 * sent + 2 * ROOM_MAX);
+        }
+        assert_eq!(inbox.next_frame().unwrap().unwrap().body.len(), 4 << 20);
+        inbox.room();
+        assert!(inbox.buffer.capacity() <= ROOM_MAX);
     }
 
     #[test]
