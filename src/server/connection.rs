@@ -220,15 +220,15 @@ struct Chosen<'a> {
 }
 
 impl Chosen<'_> {
-    fn choose(&self, is_stream: bool) -> Result<Box<dyn Machine>> {
+    fn choose(&self, is_stream: bool) -> Box<dyn Machine> {
         let (store, waker) = (self.shared.store.clone(), self.waker.clone());
         if is_stream {
             self.seat.does("stream");
-            return streams::receiver(store, &self.name, &self.user, waker);
+            return streams::receiver(&store, &self.name, &self.user, waker);
         }
         self.seat.does("requests");
         let status = self.shared.status.clone();
-        Ok(Box::new(Requests::new(store, self.user.clone(), status, waker)))
+        Box::new(Requests::new(store, self.user.clone(), status, waker))
     }
 }
 
@@ -240,7 +240,7 @@ impl Machine for Chosen<'_> {
             _ => return Err(Error::new(Code::Protocol, format!("a frame of kind {kind} arrived"))),
         };
         if self.machine.is_none() {
-            self.machine = Some((is_stream, self.choose(is_stream)?));
+            self.machine = Some((is_stream, self.choose(is_stream)));
         }
         match &mut self.machine {
             Some((chosen, machine)) if *chosen == is_stream => machine.on_frame(kind, body, now),
