@@ -82,6 +82,46 @@ fn a_stream_needs_a_login_and_is_no_request() {
     assert_eq!(raw.error().0, crate::raw::PROTOCOL);
 }
 
+/// The greeting of a sender of `queue`: kind 32 as `src/wire/stream.rs` describes it.
+fn greeting(stream: u64, queue: &str) -> Vec<u8> {
+    let mut body = vec![1];
+    body.extend(b"0123456789abcdef");
+    body.extend(stream.to_le_bytes());
+    // Durable up to epoch 1, sequence 9; everything from the beginning is kept.
+    body.extend([1, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0]);
+    body.extend([0; 20]);
+    // One row: epoch 1 from sequence 1, some owner, created.
+    body.extend([1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 7, 7, 7, 7, 1]);
+    for text in ["root", queue, "target"] {
+        body.extend((text.len() as u16).to_le_bytes());
+        body.extend(text.as_bytes());
+    }
+    crate::raw::frame(32, &body)
+}
+
+#[test]
+fn a_stream_needs_the_right_to_replicate_into_that_queue() {
+    let place = Place::new();
+    let options = ServerOptions { users: UserSource::Inline(table()), ..place.options() };
+    let server = place.open(&options);
+    let mut stream = 0;
+    for user in ["replicate", "publish", "browse", "consume", "admin", "nobody", "chief"] {
+        for queue in ["orders.eu", "bills"] {
+            stream += 1;
+            let mut raw = crate::raw::Raw::log_in(server.addresses()[0], user, PASSWORD, 5000);
+            raw.send(&greeting(stream, queue));
+            let crate::raw::Came::Frame(33, answer) = raw.word() else { panic!("no answer") };
+            let code = i32::from_le_bytes(answer[..4].try_into().unwrap());
+            let allowed = user == "replicate" && queue == "orders.eu";
+            let expected = if allowed { Code::Ok } else { Code::Denied };
+            assert_eq!(code, expected as i32, "{user} {queue}");
+            assert_eq!(place.store.find_queue(queue).is_ok(), queue == "orders.eu");
+        }
+    }
+    let status = server.status().unwrap();
+    assert!(status.contains("\"login_failures\": 0"), "{status}");
+}
+
 #[test]
 fn a_reload_cuts_off_who_was_removed_or_changed_and_nobody_else() {
     let place = Place::new();
