@@ -64,6 +64,7 @@ pub use error::{Code, Error, FATAL, REQUIRES_ROLLBACK, RETRIABLE, Result};
 pub use link::{ConnectOptions, Endpoint};
 pub use position::{Cause, GroupId, HistoryRow, Position, TOKEN_SIZE, TOKEN_TEXT_SIZE, Token};
 pub use queue::{From, Header, Headers, Message, Queue, Received};
+pub use secret::Password;
 pub use server::{Client, Right, Server, ServerLimits, ServerOptions, UserSource, Users, Verb};
 pub use session::{
     Consumer, ConsumerInfo, ConsumerOptions, Event, Handled, Listener, ListenerOptions,
