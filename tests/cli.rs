@@ -14,5 +14,9 @@ mod passwords;
 mod readme;
 #[path = "cli/run.rs"]
 mod run;
+#[path = "cli/server.rs"]
+mod server;
+#[path = "cli/servers.rs"]
+mod servers;
 #[path = "cli/stores.rs"]
 mod stores;

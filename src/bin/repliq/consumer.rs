@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::fail::{Done, Fail};
 use super::output::Output;
-use super::place::Place;
+use super::place::{Folder, Place};
 
 /// List, reset and remove consumers
 #[derive(clap::Subcommand, Debug)]
@@ -32,7 +32,7 @@ pub struct List {
 #[derive(clap::Args, Debug)]
 pub struct One {
     #[command(flatten)]
-    place: Place,
+    folder: Folder,
     /// Name of the queue
     queue: String,
     /// Name of the consumer
@@ -67,7 +67,7 @@ impl Consumer {
             Consumer::Ls(list) => ls(&list),
             Consumer::Reset(reset) => reset.run(),
             Consumer::Rm(one) => {
-                let store = one.place.change()?;
+                let store = one.folder.change()?;
                 store.consumer_delete(&one.consumer, store.find_queue(&one.queue)?)?;
                 Ok(store.close()?)
             }
@@ -78,7 +78,7 @@ impl Consumer {
 impl Reset {
     fn run(&self) -> Done {
         let one = &self.one;
-        let store = one.place.change()?;
+        let store = one.folder.change()?;
         let queue = store.find_queue(&one.queue)?;
         let info = store.queues()?.into_iter().find(|info| info.queue == queue);
         let Some(info) = info.filter(|info| info.consumers.iter().any(|c| c.name == one.consumer))
@@ -105,10 +105,10 @@ impl Reset {
 }
 
 fn ls(list: &List) -> Done {
-    let store = list.place.look()?;
+    let queues = list.place.look()?.queues()?;
     let mut output = Output::open();
     let mut rows = Vec::new();
-    for queue in store.queues()? {
+    for queue in &queues {
         for consumer in &queue.consumers {
             if list.json {
                 output.json(&json!({

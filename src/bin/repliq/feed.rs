@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use repliq::{Code, Commit, Message, Queue, Session, Store};
+use repliq::{Client, Code, Commit, Message, Queue, Store};
 
 use super::fail::{Done, Fail};
 use super::input::{CsvOptions, Inputs, Record};
@@ -61,6 +61,24 @@ pub struct Sum {
     pub last: Option<Commit>,
 }
 
+/// Where messages are put.
+pub enum Into<'a> {
+    /// A queue of a store of this process.
+    Here(&'a Store, Queue),
+    /// A queue behind a server.
+    There(&'a Client, &'a str),
+}
+
+impl Into<'_> {
+    /// One transaction.
+    fn put(&mut self, messages: &[Message<'_>]) -> repliq::Result<Commit> {
+        match self {
+            Into::Here(store, queue) => store.put(*queue, messages),
+            Into::There(client, queue) => client.put(queue, messages),
+        }
+    }
+}
+
 impl Feed {
     /// Opens the input, so that a missing file is met before a store is made.
     pub fn open(&self, files: &[PathBuf]) -> Done<Inputs> {
@@ -78,43 +96,44 @@ impl Feed {
     }
 
     /// Puts everything. A bad record ends it and rolls its transaction back; those before stay, counted in `sum`.
-    pub fn put(&self, store: &Store, queue: Queue, input: &mut Inputs, sum: &mut Sum) -> Done {
+    pub fn put(&self, into: &mut Into<'_>, input: &mut Inputs, sum: &mut Sum) -> Done {
         let progress = Progress::bytes(input.bytes(), self.shows_progress());
         for _ in 0..self.skip {
             if input.next()?.is_none() {
                 return Ok(());
             }
         }
+        let headers: Vec<(&str, &[u8])> =
+            self.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         let start = Instant::now();
-        let mut session = store.session()?;
-        let mut open = 0;
+        let mut job = Vec::new();
         loop {
             let record = input.next()?;
-            if let Some(record) = &record {
-                self.put_one(&mut session, queue, record)?;
-                open += 1;
-            }
-            if open == self.batch || record.is_none() && open > 0 {
-                sum.last = Some(session.commit()?);
-                sum.messages += open;
+            let end = record.is_none();
+            job.extend(record);
+            if job.len() as u64 == self.batch || end && !job.is_empty() {
+                let messages: Vec<Message<'_>> =
+                    job.iter().map(|record| self.message(record, &headers)).collect();
+                sum.last = Some(into.put(&messages)?);
+                sum.messages += messages.len() as u64;
                 sum.transactions += 1;
-                open = 0;
+                job.clear();
                 progress.at(input.done());
                 self.pace(start, sum.messages);
             }
-            if record.is_none() {
+            if end {
                 return Ok(());
             }
         }
     }
 
-    fn put_one(&self, session: &mut Session, queue: Queue, record: &Record) -> Done {
-        let headers: Vec<(&str, &[u8])> =
-            self.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    fn message<'a>(
+        &'a self,
+        record: &'a Record,
+        headers: &'a [(&'a str, &'a [u8])],
+    ) -> Message<'a> {
         let key = self.key.as_ref().map_or(record.key.as_slice(), |key| key.as_bytes());
-        let plain = Message::new(&record.payload);
-        session.put(queue, &Message { kind: self.kind, key, headers: &headers, ..plain })?;
-        Ok(())
+        Message { kind: self.kind, key, headers, ..Message::new(&record.payload) }
     }
 
     /// Sleeps until so many messages may have been put.

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use repliq::{Code, Consumer, ConsumerOptions, Store};
+use repliq::{Code, Consumer, ConsumerOptions};
 
 use super::fail::{Done, Fail};
 use super::format::Format;
 use super::output::Output;
-use super::place::Place;
+use super::place::{At, Place};
 
 /// Messages one call asks for.
 const BATCH: usize = 1_000;
@@ -59,7 +59,7 @@ impl Get {
             Fail::new(Code::Invalid, format!("cannot wait {} seconds: {error}", self.wait))
         })?;
         if let Some(name) = &self.consumer {
-            let store = self.place.change()?;
+            let store = self.place.folder.change()?;
             let queue = store.find_queue(&self.queue)?;
             let consumer = store.consumer(name, queue, &ConsumerOptions::default())?;
             let taken = self.take(&consumer, &format, wait);
@@ -97,15 +97,14 @@ impl Get {
 }
 
 /// Prints what a queue holds from a sequence on.
-pub fn browse(store: &Store, name: &str, from: u64, max: Option<u64>, format: &Format) -> Done {
-    let queue = store.find_queue(name)?;
-    let snapshot = store.snapshot()?;
+pub fn browse(at: &At, name: &str, from: u64, max: Option<u64>, format: &Format) -> Done {
+    let view = at.view(name)?;
     let mut output = Output::open();
     let mut left = max.unwrap_or(u64::MAX);
     let mut next = from;
     while left > 0 {
         let most = usize::try_from(left).unwrap_or(BATCH).min(BATCH);
-        let messages = snapshot.browse(queue, next, most)?;
+        let messages = view.browse(next, most)?;
         let Some(last) = messages.last() else { break };
         next = last.sequence() + 1;
         for message in &messages {

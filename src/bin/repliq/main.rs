@@ -16,8 +16,12 @@ mod place;
 mod progress;
 mod put;
 mod queue;
+mod secret;
+mod serve;
+mod signal;
 mod status;
 mod token;
+mod user;
 mod verify;
 
 use std::process::ExitCode;
@@ -48,6 +52,9 @@ enum Verb {
     Token(token::Token),
     Status(status::Status),
     Verify(verify::Verify),
+    Serve(serve::Serve),
+    #[command(subcommand)]
+    User(user::User),
     Bench(bench::Bench),
 }
 
@@ -60,6 +67,8 @@ fn run(verb: Verb) -> fail::Done {
         Verb::Token(verb) => verb.run(),
         Verb::Status(verb) => verb.run(),
         Verb::Verify(verb) => verb.run(),
+        Verb::Serve(verb) => verb.run(),
+        Verb::User(verb) => verb.run(),
         Verb::Bench(verb) => verb.run(),
     }
 }

@@ -1,20 +1,91 @@
-//! STORE on the command line: a directory, opened the way a verb needs it.
+//! STORE on the command line: a directory opened the way a verb needs it, or a live server that is asked.
 
-use repliq::{Store, StoreOptions};
+use std::path::PathBuf;
+use std::time::Duration;
 
-use super::fail::Done;
+use repliq::{
+    Client, Code, ConnectOptions, Endpoint, Queue, Received, Snapshot, Store, StoreOptions, Token,
+};
+use serde::{Deserialize, Serialize};
 
-/// The argument STORE.
+use super::fail::{Done, Fail};
+use super::secret::{self, Secret};
+
+/// The argument STORE and its password, for verbs that work where the store is.
 #[derive(clap::Args, Clone, Debug)]
-pub struct Place {
-    /// Directory of the store
+pub struct Folder {
+    /// Directory of the store; verbs that only look or put take the URL of a server, too
     pub store: String,
+    #[command(flatten)]
+    secret: Secret,
 }
 
-impl Place {
-    /// Opens an existing store to look at it; another process may be writing.
-    pub fn look(&self) -> Done<Store> {
-        self.open(StoreOptions { create: false, read_only: true, ..StoreOptions::default() })
+/// The same, and how the server is reached where STORE is a URL.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Place {
+    #[command(flatten)]
+    pub folder: Folder,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+/// How a server is reached.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct Reach {
+    /// Plain TCP instead of TLS; the server must allow it, too
+    #[arg(long, help_heading = "Server")]
+    pub plain: bool,
+    /// PEM file of the authorities to trust instead of the system's
+    #[arg(long, value_name = "FILE", help_heading = "Server")]
+    pub ca_file: Option<PathBuf>,
+    /// Name the server's certificate must hold, where it is not the host
+    #[arg(long, value_name = "NAME", help_heading = "Server")]
+    pub server_name: Option<String>,
+}
+
+impl Reach {
+    /// The library's options.
+    pub fn options(&self) -> ConnectOptions {
+        ConnectOptions {
+            plain: self.plain,
+            ca_file: self.ca_file.clone(),
+            server_name: self.server_name.clone(),
+            ..ConnectOptions::default()
+        }
+    }
+}
+
+/// A store that can be asked.
+pub enum At {
+    /// In a directory of this machine.
+    Here(Store),
+    /// Behind a server.
+    There(Box<Client>),
+}
+
+/// A queue as a store or a server tells it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct QueueRow {
+    pub name: String,
+    pub messages: u64,
+    pub bytes: u64,
+    pub next_sequence: u64,
+    pub paused: bool,
+    pub consumers: Vec<ConsumerRow>,
+}
+
+/// A consumer of a queue.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ConsumerRow {
+    pub name: String,
+    pub acknowledged: u64,
+    pub waiting: u64,
+}
+
+impl Folder {
+    /// Whether it is a URL.
+    pub fn is_url(&self) -> bool {
+        self.store.contains("://")
     }
 
     /// Opens an existing store for writing.
@@ -24,6 +95,118 @@ impl Place {
 
     /// Opens the store with these options.
     pub fn open(&self, options: StoreOptions) -> Done<Store> {
+        if self.is_url() {
+            Endpoint::parse(&self.store)?;
+            let text = format!(
+                "cannot open {}: this verb needs the directory, run it where the store is",
+                self.store
+            );
+            return Err(Fail::new(Code::Unsupported, text));
+        }
+        if self.secret.read(&self.what())?.is_some() {
+            let text = format!("cannot open {} with a password: it is not encrypted", self.store);
+            return Err(Fail::new(Code::Unsupported, text));
+        }
         Ok(Store::open(&self.store, &options)?)
+    }
+
+    fn what(&self) -> String {
+        format!("password of {}", self.store)
+    }
+}
+
+impl Place {
+    /// Opens an existing store to look at it, also while another process is writing, or asks a server.
+    pub fn look(&self) -> Done<At> {
+        if self.folder.is_url() {
+            return Ok(At::There(Box::new(self.connect()?)));
+        }
+        let options = StoreOptions { create: false, read_only: true, ..StoreOptions::default() };
+        Ok(At::Here(self.folder.open(options)?))
+    }
+
+    /// Connects to the server, and asks for the password of the URL's user where no option says where it is.
+    pub fn connect(&self) -> Done<Client> {
+        let endpoint = Endpoint::parse(&self.folder.store)?;
+        let what = self.folder.what();
+        let mut password = self.folder.secret.read(&what)?;
+        if password.is_none() && endpoint.user().is_some() && secret::can_ask() {
+            password = Some(secret::ask(&what)?);
+        }
+        let options = ConnectOptions { password, ..self.reach.options() };
+        Ok(Client::connect(&endpoint, &options)?)
+    }
+}
+
+impl At {
+    /// The queues, by name.
+    pub fn queues(&self) -> Done<Vec<QueueRow>> {
+        let mut rows = match self {
+            At::Here(store) => store.queues()?.into_iter().map(row).collect(),
+            At::There(client) => {
+                let text = client.queues()?;
+                serde_json::from_str::<Vec<QueueRow>>(&text).map_err(|error| {
+                    Fail::new(Code::Protocol, format!("cannot read the server's queues: {error}"))
+                })?
+            }
+        };
+        rows.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(rows)
+    }
+
+    /// The status of the store, as JSON.
+    pub fn status(&self) -> Done<String> {
+        match self {
+            At::Here(store) => Ok(store.status()?),
+            At::There(client) => Ok(client.status()?),
+        }
+    }
+
+    /// Waits until the transactions of all tokens have reached a place.
+    pub fn wait(&self, at: &str, tokens: &[Token], timeout: Duration) -> Done {
+        match self {
+            At::Here(store) => Ok(store.wait(at, tokens, timeout)?),
+            At::There(client) => Ok(client.wait(at, tokens, timeout)?),
+        }
+    }
+
+    /// A look at one queue.
+    pub fn view<'a>(&'a self, queue: &'a str) -> Done<View<'a>> {
+        Ok(match self {
+            At::Here(store) => View::Here(store.find_queue(queue)?, store.snapshot()?),
+            At::There(client) => View::There(queue, client),
+        })
+    }
+}
+
+/// A look at one queue.
+pub enum View<'a> {
+    Here(Queue, Snapshot),
+    There(&'a str, &'a Client),
+}
+
+impl View<'_> {
+    /// At most `max` messages from a sequence on.
+    pub fn browse(&self, from: u64, max: usize) -> repliq::Result<Vec<Received>> {
+        match self {
+            View::Here(queue, snapshot) => snapshot.browse(*queue, from, max),
+            View::There(queue, client) => client.browse(queue, from, max),
+        }
+    }
+}
+
+fn row(info: repliq::QueueInfo) -> QueueRow {
+    let consumers = info.consumers.into_iter().map(|consumer| ConsumerRow {
+        name: consumer.name,
+        acknowledged: consumer.acknowledged,
+        waiting: consumer.waiting,
+    });
+    QueueRow {
+        name: info.name,
+        messages: info.messages,
+        bytes: info.bytes,
+        next_sequence: info.next_sequence,
+        paused: info.paused,
+        consumers: consumers.collect(),
     }
 }

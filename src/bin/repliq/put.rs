@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use repliq::{Level, StoreOptions};
+use repliq::{Code, Level, StoreOptions};
 use serde_json::json;
 
-use super::fail::Done;
-use super::feed::{Feed, Sum};
+use super::fail::{Done, Fail};
+use super::feed::{Feed, Into, Sum};
+use super::input::Inputs;
 use super::output::Output;
 use super::place::Place;
 
@@ -24,9 +25,9 @@ pub struct Put {
     files: Vec<PathBuf>,
     #[command(flatten)]
     feed: Feed,
-    /// What a commit survives: process (kill -9) or power
-    #[arg(long, value_parser = level, default_value = "power")]
-    level: Level,
+    /// What a commit survives: process (kill -9) or power, the default; a server decides itself
+    #[arg(long, value_parser = level)]
+    level: Option<Level>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -53,13 +54,28 @@ impl Put {
     /// Reads to the end of the input; prints what was put even where something fails then.
     pub fn run(self) -> Done {
         let mut input = self.feed.open(&self.files)?;
-        let store =
-            self.place.open(StoreOptions { level: self.level, ..StoreOptions::default() })?;
-        let queue = store.queue(&self.queue)?;
         let mut sum = Sum::default();
-        let put = self.feed.put(&store, queue, &mut input, &mut sum);
+        let put = self.put(&mut input, &mut sum);
+        if put.is_ok() || sum.last.is_some() {
+            print(&sum, self.json)?;
+        }
+        put
+    }
+
+    fn put(&self, input: &mut Inputs, sum: &mut Sum) -> Done {
+        if self.place.folder.is_url() {
+            if self.level.is_some() {
+                let text = "cannot put at a level of one's own: the level is the server's";
+                return Err(Fail::new(Code::Unsupported, text));
+            }
+            let client = self.place.connect()?;
+            return self.feed.put(&mut Into::There(&client, &self.queue), input, sum);
+        }
+        let level = self.level.unwrap_or_default();
+        let store = self.place.folder.open(StoreOptions { level, ..StoreOptions::default() })?;
+        let queue = store.queue(&self.queue)?;
+        let put = self.feed.put(&mut Into::Here(&store, queue), input, sum);
         let closed = store.close();
-        print(&sum, self.json)?;
         put?;
         Ok(closed?)
     }

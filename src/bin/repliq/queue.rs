@@ -1,13 +1,13 @@
 //! `repliq queue …`: what queues a store has, and what can be done to one.
 
-use repliq::{QueueInfo, Store};
-use serde_json::{Value, json};
+use repliq::Store;
+use serde_json::json;
 
 use super::fail::Done;
 use super::format::Format;
 use super::get;
 use super::output::Output;
-use super::place::Place;
+use super::place::{Folder, Place, QueueRow};
 
 /// List, look into, pause, resume, purge and remove queues
 #[derive(clap::Subcommand, Debug)]
@@ -40,7 +40,7 @@ pub struct List {
 #[derive(clap::Args, Debug)]
 pub struct One {
     #[command(flatten)]
-    place: Place,
+    folder: Folder,
     /// Name of the queue
     queue: String,
 }
@@ -49,7 +49,9 @@ pub struct One {
 #[derive(clap::Args, Debug)]
 pub struct Peek {
     #[command(flatten)]
-    one: One,
+    place: Place,
+    /// Name of the queue
+    queue: String,
     /// How many messages
     #[arg(long, value_name = "N", default_value_t = 10)]
     max: u64,
@@ -68,8 +70,7 @@ impl Queue {
             Queue::Ls(list) => ls(&list),
             Queue::Peek(peek) => {
                 let format = Format::new(peek.json, peek.format.as_deref())?;
-                let store = peek.one.place.look()?;
-                get::browse(&store, &peek.one.queue, 1, Some(peek.max), &format)
+                get::browse(&peek.place.look()?, &peek.queue, 1, Some(peek.max), &format)
             }
             Queue::Pause(one) => one.act(Store::queue_pause),
             Queue::Resume(one) => one.act(Store::queue_resume),
@@ -84,20 +85,18 @@ impl One {
         &self,
         act: impl FnOnce(&Store, repliq::Queue) -> repliq::Result<repliq::Commit>,
     ) -> Done {
-        let store = self.place.change()?;
+        let store = self.folder.change()?;
         act(&store, store.find_queue(&self.queue)?)?;
         Ok(store.close()?)
     }
 }
 
 fn ls(list: &List) -> Done {
-    let store = list.place.look()?;
-    let mut queues = store.queues()?;
-    queues.sort_by(|a, b| a.name.cmp(&b.name));
+    let queues = list.place.look()?.queues()?;
     let mut output = Output::open();
     if list.json {
         for queue in &queues {
-            output.json(&to_json(queue))?;
+            output.json(&json!(queue))?;
         }
     } else {
         let titles = ["queue", "messages", "bytes", "next", "consumers", "state"];
@@ -107,7 +106,7 @@ fn ls(list: &List) -> Done {
     output.flush()
 }
 
-fn row(queue: &QueueInfo) -> Vec<String> {
+fn row(queue: &QueueRow) -> Vec<String> {
     vec![
         queue.name.clone(),
         queue.messages.to_string(),
@@ -116,26 +115,4 @@ fn row(queue: &QueueInfo) -> Vec<String> {
         queue.consumers.len().to_string(),
         if queue.paused { "paused" } else { "open" }.to_string(),
     ]
-}
-
-fn to_json(queue: &QueueInfo) -> Value {
-    let consumers: Vec<Value> = queue
-        .consumers
-        .iter()
-        .map(|consumer| {
-            json!({
-                "name": consumer.name,
-                "acknowledged": consumer.acknowledged,
-                "waiting": consumer.waiting,
-            })
-        })
-        .collect();
-    json!({
-        "name": queue.name,
-        "messages": queue.messages,
-        "bytes": queue.bytes,
-        "next_sequence": queue.next_sequence,
-        "paused": queue.paused,
-        "consumers": consumers,
-    })
 }

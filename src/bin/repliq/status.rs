@@ -28,7 +28,7 @@ impl Status {
             let value: Value = serde_json::from_str(&text).map_err(|error| {
                 Fail::new(
                     Code::Protocol,
-                    format!("cannot read the status of {}: {error}", self.place.store),
+                    format!("cannot read the status of {}: {error}", self.place.folder.store),
                 )
             })?;
             print(&mut output, &value)?;

@@ -83,6 +83,6 @@ impl Wait {
         let timeout = Duration::try_from_secs_f64(self.timeout).map_err(|error| {
             Fail::new(Code::Invalid, format!("cannot wait {} seconds: {error}", self.timeout))
         })?;
-        Ok(self.place.look()?.wait(&self.at, &tokens, timeout)?)
+        self.place.look()?.wait(&self.at, &tokens, timeout)
     }
 }

@@ -1,11 +1,11 @@
 //! `repliq verify`: reads everything a store holds and says what is damaged.
 
-use repliq::{Code, Error, Store};
+use repliq::{Code, Error};
 use serde_json::{Value, json};
 
 use super::fail::{Done, Fail};
 use super::output::Output;
-use super::place::Place;
+use super::place::{At, Place};
 use super::progress::Progress;
 
 /// Messages one call reads.
@@ -37,17 +37,18 @@ struct Found {
 impl Verify {
     /// Walks all queues to their end, damage or not, and fails with the first damage.
     pub fn run(self) -> Done {
-        let store = self.place.look()?;
-        let total = store.queues()?.iter().map(|queue| queue.messages).sum();
+        let at = self.place.look()?;
+        let queues = at.queues()?;
+        let total = queues.iter().map(|queue| queue.messages).sum();
         let progress = Progress::messages(Some(total), !self.no_progress);
         let mut done = 0;
         let mut found = Vec::new();
-        let snapshot = store.snapshot()?;
-        for info in store.queues()? {
-            let mut queue = Found { queue: info.name, messages: 0, bytes: 0, damage: None };
+        for info in queues {
+            let view = at.view(&info.name)?;
+            let mut queue = Found { queue: info.name.clone(), messages: 0, bytes: 0, damage: None };
             let mut next = 1;
             loop {
-                match snapshot.browse(info.queue, next, BATCH) {
+                match view.browse(next, BATCH) {
                     Ok(messages) => {
                         let Some(last) = messages.last() else { break };
                         next = last.sequence() + 1;
@@ -68,7 +69,7 @@ impl Verify {
         drop(progress);
         self.print(&found)?;
         let damaged = found.into_iter().find_map(|queue| queue.damage).map(Fail::from);
-        match damaged.or_else(|| range(&self.place.store, &store)) {
+        match damaged.or_else(|| range(&self.place.folder.store, &at)) {
             Some(fail) => Err(fail),
             None => Ok(()),
         }
@@ -89,7 +90,8 @@ impl Verify {
 }
 
 /// What the open found: bytes that were durable once and fail their checksum now.
-fn range(name: &str, store: &Store) -> Option<Fail> {
+fn range(name: &str, at: &At) -> Option<Fail> {
+    let At::Here(store) = at else { return None };
     let (from, to) = store.damage()?;
     let text = format!(
         "{name} is damaged: the bytes from {from} to {to} of its journal fail their checksum; what is before can be read"
