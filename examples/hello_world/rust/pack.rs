@@ -188,3 +188,30 @@ impl Unpacker<'_> {
         if self.0.is_empty() { Ok(()) } else { Err(format!("{} bytes too many", self.0.len())) }
     }
 }
+
+impl std::fmt::Display for Eleven {
+    /// What a server prints for an Echo, the same in every language.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = |text: &Option<String>| text.clone().unwrap_or("null".into());
+        write!(out, "Echo {} {}", text(&self.null_string), self.null_object)?;
+        write!(out, " {} {:.3} {}", self.time_us, self.double, self.flag)?;
+        write!(out, " {} {}", text(&self.unicode), text(&self.ascii))?;
+        write!(out, " {} {}", self.object_flag, self.object_string)?;
+        let strings: Vec<String> = self.strings.iter().map(text).collect();
+        let numbers: Vec<String> = self.numbers.iter().map(i32::to_string).collect();
+        write!(out, " [{}] [{}]", strings.join(" "), numbers.join(" "))
+    }
+}
+
+impl std::fmt::Display for Object {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Object::Null => write!(out, "null"),
+            Object::Bool(value) => write!(out, "{value}"),
+            Object::I32(value) => write!(out, "{value}"),
+            Object::I64(value) => write!(out, "{value}"),
+            Object::F64(value) => write!(out, "{value:.3}"),
+            Object::Text(value) => write!(out, "{value}"),
+        }
+    }
+}
