@@ -49,7 +49,8 @@ pub struct Reset {
     to: From,
 }
 
-fn from(text: &str) -> Result<From, String> {
+/// `oldest`, `now` or a sequence.
+pub fn from(text: &str) -> Result<From, String> {
     match text {
         "oldest" => Ok(From::Oldest),
         "now" => Ok(From::Now),

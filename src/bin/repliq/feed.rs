@@ -96,7 +96,15 @@ impl Feed {
     }
 
     /// Puts everything. A bad record ends it and rolls its transaction back; those before stay, counted in `sum`.
-    pub fn put(&self, into: &mut Into<'_>, input: &mut Inputs, sum: &mut Sum) -> Done {
+    ///
+    /// `stop` is asked after each transaction, and ends it where it answers true.
+    pub fn put(
+        &self,
+        into: &mut Into<'_>,
+        input: &mut Inputs,
+        sum: &mut Sum,
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Done {
         let progress = Progress::bytes(input.bytes(), self.shows_progress());
         for _ in 0..self.skip {
             if input.next()?.is_none() {
@@ -120,6 +128,9 @@ impl Feed {
                 job.clear();
                 progress.at(input.done());
                 self.pace(start, sum.messages);
+                if stop() {
+                    return Ok(());
+                }
             }
             if end {
                 return Ok(());

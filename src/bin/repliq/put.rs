@@ -69,12 +69,14 @@ impl Put {
                 return Err(Fail::new(Code::Unsupported, text));
             }
             let client = self.place.connect()?;
-            return self.feed.put(&mut Into::There(&client, &self.queue), input, sum);
+            return self
+                .feed
+                .put(&mut Into::There(&client, &self.queue), input, sum, &mut || false);
         }
         let level = self.level.unwrap_or_default();
         let store = self.place.folder.open(StoreOptions { level, ..StoreOptions::default() })?;
         let queue = store.queue(&self.queue)?;
-        let put = self.feed.put(&mut Into::Here(&store, queue), input, sum);
+        let put = self.feed.put(&mut Into::Here(&store, queue), input, sum, &mut || false);
         let closed = store.close();
         put?;
         Ok(closed?)

@@ -4,35 +4,35 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use repliq::{Level, Message, Port, Queue, Store};
+use repliq::{Code, Level, Message, Port, Queue, Store, Token};
 
 use super::super::fail::{Done, Fail};
 use super::{CopyFloor, Row, Run, SyncFloor, record, syncs_since, times};
 
 /// Where calls cannot be taken in turn one by one, the floor gets a turn before each of so many parts.
-const PARTS: u64 = 10;
+pub const PARTS: u64 = 10;
 /// Syncs of the floor in each of its turns.
-const PART_SYNCS: u64 = 200;
+pub const PART_SYNCS: u64 = 200;
 /// Copies a call of the copying floor makes, because one is as short as the clock's own call.
 const COPIES: usize = 100;
 /// Calls before anything is counted: the first ones meet cold caches and the first segment.
 const WARM: u64 = 100;
 
 /// The floor that fits the durability, as a call for one message.
-enum Floor {
+pub enum Floor {
     Sync(SyncFloor),
     Copy(CopyFloor),
 }
 
 impl Floor {
-    fn prepare(run: &Run<'_>, messages: u64) -> Done<Floor> {
+    pub fn prepare(run: &Run<'_>, messages: u64) -> Done<Floor> {
         Ok(match run.bench.durability {
             Level::Process => Floor::Copy(CopyFloor::prepare(run.bench.size * messages as usize)),
             _ => Floor::Sync(run.sync_floor(messages)?),
         })
     }
 
-    fn call(&mut self) -> Done<Duration> {
+    pub fn call(&mut self) -> Done<Duration> {
         match self {
             Floor::Sync(floor) => floor.call(),
             Floor::Copy(floor) => Ok(floor.call(COPIES) / COPIES as u32),
@@ -41,24 +41,31 @@ impl Floor {
 }
 
 /// A sum of calls.
-struct Sum {
-    calls: u64,
-    took: Duration,
-    times: Histogram<u64>,
+pub struct Sum {
+    pub calls: u64,
+    pub took: Duration,
+    pub times: Histogram<u64>,
 }
 
 impl Sum {
-    fn new() -> Done<Sum> {
+    pub fn new() -> Done<Sum> {
         Ok(Sum { calls: 0, took: Duration::ZERO, times: times()? })
     }
 
-    fn add(&mut self, took: Duration) {
+    pub fn add(&mut self, took: Duration) {
         self.calls += 1;
         self.took += took;
         record(&mut self.times, took);
     }
 
-    fn row(self, run: &Run<'_>, name: &'static str, messages: u64) -> Row {
+    /// Takes in what another thread counted.
+    pub fn merge(&mut self, times: Histogram<u64>) -> Done {
+        self.times
+            .add(times)
+            .map_err(|error| Fail::new(Code::Invalid, format!("cannot add times: {error}")))
+    }
+
+    pub fn row(self, run: &Run<'_>, name: &'static str, messages: u64) -> Row {
         run.row(name, messages * self.calls, self.took, self.times)
     }
 }
@@ -142,7 +149,7 @@ fn in_turn(
     Ok(run.rows(Row { syncs: synced, ..ours.row(run, name, messages) }, floor))
 }
 
-fn floor_row(run: &Run<'_>, sum: Sum, messages: u64) -> Row {
+pub fn floor_row(run: &Run<'_>, sum: Sum, messages: u64) -> Row {
     let syncs = if run.bench.durability == Level::Power { sum.calls } else { 0 };
     Row { syncs, ..sum.row(run, "floor", messages) }
 }
@@ -166,9 +173,7 @@ fn in_parts(run: &Run<'_>) -> Done<Vec<Row>> {
         ours.took += start.elapsed();
         synced += syncs_since(&syncs, before);
         ours.calls += share * run.bench.threads;
-        ours.times.add(part).map_err(|error| {
-            Fail::new(repliq::Code::Invalid, format!("cannot add times: {error}"))
-        })?;
+        ours.merge(part)?;
         run.progress.at(number * share * run.bench.threads);
     }
     store.close()?;
@@ -179,25 +184,23 @@ fn in_parts(run: &Run<'_>) -> Done<Vec<Row>> {
 
 /// `share` commits by each thread.
 fn part(run: &Run<'_>, store: &Store, queue: Queue, share: u64) -> Done<Histogram<u64>> {
-    let mut sum = times()?;
+    let mut sum = Sum::new()?;
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..run.bench.threads)
             .map(|_| {
                 scope.spawn(|| match run.bench.in_flight {
                     1 => blocking(run, store, queue, share),
-                    _ => in_flight(run, store, queue, share),
+                    _ => in_flight(run, store, queue, share).map(|(times, _)| times),
                 })
             })
             .collect();
         for thread in threads {
             let part = thread
                 .join()
-                .map_err(|_| Fail::new(repliq::Code::Panic, "a thread of the bench failed"))??;
-            sum.add(part).map_err(|error| {
-                Fail::new(repliq::Code::Invalid, format!("cannot add times: {error}"))
-            })?;
+                .map_err(|_| Fail::new(Code::Panic, "a thread of the bench failed"))??;
+            sum.merge(part)?;
         }
-        Ok(sum)
+        Ok(sum.times)
     })
 }
 
@@ -214,7 +217,14 @@ fn blocking(run: &Run<'_>, store: &Store, queue: Queue, share: u64) -> Done<Hist
 }
 
 /// Keeps `in_flight` commits started; the time of one is from its start to its arrival in the port.
-fn in_flight(run: &Run<'_>, store: &Store, queue: Queue, share: u64) -> Done<Histogram<u64>> {
+///
+/// The token is that of the last one.
+pub fn in_flight(
+    run: &Run<'_>,
+    store: &Store,
+    queue: Queue,
+    share: u64,
+) -> Done<(Histogram<u64>, Option<Token>)> {
     let payload = vec![b'm'; run.bench.size];
     let message = [Message::new(&payload)];
     let window = run.bench.in_flight;
@@ -222,6 +232,7 @@ fn in_flight(run: &Run<'_>, store: &Store, queue: Queue, share: u64) -> Done<His
     let mut times = times()?;
     let mut starts = vec![Instant::now(); window as usize];
     let (mut started, mut arrived) = (0u64, 0u64);
+    let mut last = None;
     while arrived < share {
         while started < share && started - arrived < window {
             starts[(started % window) as usize] = Instant::now();
@@ -229,11 +240,14 @@ fn in_flight(run: &Run<'_>, store: &Store, queue: Queue, share: u64) -> Done<His
             started += 1;
         }
         for event in port.drain(window as usize, Duration::from_secs(60))? {
-            event.outcome?;
+            let token = event.outcome?.token;
+            if event.tag + 1 == share {
+                last = Some(token);
+            }
             record(&mut times, starts[(event.tag % window) as usize].elapsed());
             arrived += 1;
         }
     }
     port.close();
-    Ok(times)
+    Ok((times, last))
 }
