@@ -125,7 +125,7 @@ fn a_directory_in_use_can_be_looked_at_and_not_written() {
 fn a_store_without_permission_is_named() {
     let place = place();
     let store = place.path("s");
-    fs::set_permissions(&store, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&store, fs::Permissions::from_mode(0o000)).unwrap();
     let readable = fs::read_dir(&store).is_ok();
     let ran = place.run("status @s");
     fs::set_permissions(&store, fs::Permissions::from_mode(0o700)).unwrap();
