@@ -584,7 +584,7 @@ repliq_code repliq_store_put_start(repliq_store *store,
  * Waits until the transactions of all `n` tokens are at a place, at most `timeout_ms`.
  *
  * `at` is "" (applied and durable here), "target:NAME", "target:*" (at every target) or "consumer:NAME"
- * (acknowledged); it may be NULL, which is "". Thread-safe.
+ * (acknowledged); `at` may be NULL, which is "". Thread-safe.
  *
  * Fails with REPLIQ_INVALID, REPLIQ_TIMEOUT, REPLIQ_EMPTY (the transaction wrote nothing), REPLIQ_NOT_FOUND
  * (lost; final), REPLIQ_WRONG_GROUP, REPLIQ_NO_SUCH_NAME, REPLIQ_CLOSED.
@@ -613,10 +613,10 @@ repliq_code repliq_store_watch(repliq_store *store,
  * Writes what the store is and has, as JSON, to `text`, which has room for `size` bytes, and the length of the
  * whole to `*len`.
  *
- * Like snprintf: where `*len` is not less than `size`, the text was cut; a `size` of 0 only asks for the
- * length, and then `text` may be NULL. `len` may be NULL otherwise. Thread-safe.
+ * Like snprintf: where `*len` is not less than `size`, the text was cut; a `size` of 0 with a `text` of NULL
+ * only asks for the length. Otherwise `len` may be NULL. Thread-safe.
  *
- * Fails with REPLIQ_INVALID, REPLIQ_CLOSED.
+ * Fails with REPLIQ_INVALID, REPLIQ_TOO_LARGE (size), REPLIQ_CLOSED.
  */
 repliq_code repliq_store_status(repliq_store *store,
                                 char *text,

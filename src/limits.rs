@@ -47,6 +47,8 @@ pub const HANDLES_MAX: usize = 65_536;
 pub const ARRAY_MAX: usize = 1 << 20;
 /// Longest path, URL or text of the C ABI, in bytes: a text without its end must not be followed for ever.
 pub const TEXT_BYTES_MAX: usize = 64 << 10;
+/// Room for a text that a caller of the C ABI may claim to have, in bytes: more is a length gone wrong.
+pub const ROOM_BYTES_MAX: usize = 1 << 30;
 
 /// Targets of one store: each costs a row of state, a link and a thread.
 pub const STREAMS_MAX: usize = 1_024;

@@ -6,5 +6,7 @@
 mod header;
 #[path = "abi/language.rs"]
 mod language;
+#[path = "abi/misuse.rs"]
+mod misuse;
 #[path = "abi/tools.rs"]
 mod tools;

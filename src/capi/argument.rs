@@ -7,7 +7,7 @@ use std::ffi::{c_char, c_void};
 use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
-use crate::limits::{ARRAY_MAX, TEXT_BYTES_MAX};
+use crate::limits::{ARRAY_MAX, ROOM_BYTES_MAX, TEXT_BYTES_MAX};
 use crate::position::Token;
 use crate::store::{Commit, Level};
 
@@ -191,7 +191,7 @@ pub(super) unsafe fn put_text(
     if at.is_null() && (size > 0 || length.is_null()) {
         return Err(is_null("text"));
     }
-    if size > isize::MAX as usize {
+    if size > ROOM_BYTES_MAX {
         return Err(Error::new(Code::TooLarge, format!("room for a text of {size} bytes")));
     }
     // SAFETY: the caller's contract.

@@ -125,7 +125,7 @@ impl log::Log for Logger {
 /// Sends log lines of `level` and more important ones to `function`, with `user`; NULL ends that. When it
 /// returns, the function that was set before is not running and will not be called any more.
 ///
-/// `function` and `user` may be NULL. Without a function the library logs nothing.
+/// `function` may be NULL, `user` may be NULL. Without a function the library logs nothing.
 ///
 /// Fails with REPLIQ_INVALID (no such level), REPLIQ_BUSY (called from the function itself), REPLIQ_EXISTS (a
 /// Rust program around this library has a logger already).

@@ -170,7 +170,7 @@ pub unsafe extern "C" fn repliq_store_put_start(
 /// Waits until the transactions of all `n` tokens are at a place, at most `timeout_ms`.
 ///
 /// `at` is "" (applied and durable here), "target:NAME", "target:*" (at every target) or "consumer:NAME"
-/// (acknowledged); it may be NULL, which is "". Thread-safe.
+/// (acknowledged); `at` may be NULL, which is "". Thread-safe.
 ///
 /// Fails with REPLIQ_INVALID, REPLIQ_TIMEOUT, REPLIQ_EMPTY (the transaction wrote nothing), REPLIQ_NOT_FOUND
 /// (lost; final), REPLIQ_WRONG_GROUP, REPLIQ_NO_SUCH_NAME, REPLIQ_CLOSED.
@@ -215,10 +215,10 @@ pub unsafe extern "C" fn repliq_store_watch(
 /// Writes what the store is and has, as JSON, to `text`, which has room for `size` bytes, and the length of the
 /// whole to `*len`.
 ///
-/// Like snprintf: where `*len` is not less than `size`, the text was cut; a `size` of 0 only asks for the
-/// length, and then `text` may be NULL. `len` may be NULL otherwise. Thread-safe.
+/// Like snprintf: where `*len` is not less than `size`, the text was cut; a `size` of 0 with a `text` of NULL
+/// only asks for the length. Otherwise `len` may be NULL. Thread-safe.
 ///
-/// Fails with REPLIQ_INVALID, REPLIQ_CLOSED.
+/// Fails with REPLIQ_INVALID, REPLIQ_TOO_LARGE (size), REPLIQ_CLOSED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn repliq_store_status(
     store: *mut repliq_store,

@@ -2,6 +2,7 @@
 
 use std::ffi::{c_char, c_void};
 
+use crate::limits::ROOM_BYTES_MAX;
 use crate::position::Token;
 
 use super::argument::{self, Out, OutArray, array, bytes, invalid};
@@ -42,8 +43,8 @@ pub unsafe extern "C" fn repliq_token_text(
             let token = array(token, 1, "token")?;
             (token, Out::needed(text.cast::<[u8; REPLIQ_TOKEN_TEXT_SIZE]>(), "text")?)
         };
-        if !(REPLIQ_TOKEN_TEXT_SIZE..=isize::MAX as usize).contains(&size) {
-            let text = format!("room of {size} bytes, not {REPLIQ_TOKEN_TEXT_SIZE}");
+        if !(REPLIQ_TOKEN_TEXT_SIZE..=ROOM_BYTES_MAX).contains(&size) {
+            let text = format!("room for a text of {size} bytes, not {REPLIQ_TOKEN_TEXT_SIZE}");
             return Err(invalid(text));
         }
         let token = Token::parse(&token[0].bytes)?.to_string();
