@@ -73,6 +73,9 @@ pub struct Row {
 /// Room kept at the end of every segment for what frees others: on a full disk a segment can be given back
 /// only where the frame that says so still fits.
 const RELEASE_ROOM: usize = 4 * HEAD;
+/// What every append leaves at the end of its segment: that, the watermark of its own group, and that of the
+/// group before, which may be on its way.
+const END_ROOM: usize = RELEASE_ROOM + 2 * HEAD;
 
 /// Bytes for one place in one file.
 pub enum Part {
@@ -150,7 +153,7 @@ impl Tail {
         self.put_frame(head, &[body]);
     }
 
-    /// Appends a watermark where there is room behind the index; it is only a help.
+    /// Appends a watermark where there is room behind the index; it is only a help; appends leave room for it.
     pub fn put_watermark(&mut self, secret: u32, durable: u64, sequence: u64, flags: u8) -> bool {
         let kept = if flags & CLEAN != 0 { 0 } else { RELEASE_ROOM };
         let need = frame_bytes(self.index.bytes_with(0)) + HEAD + kept;
@@ -246,7 +249,7 @@ impl Journal {
             if tail.begun && tail.early {
                 return Ok(());
             }
-            let need = frame_bytes(tail.index.bytes_with(0)) + 2 * HEAD + RELEASE_ROOM;
+            let need = frame_bytes(tail.index.bytes_with(0)) + 2 * HEAD + END_ROOM;
             if tail.used() + need as u64 > tail.segment.length {
                 // The next roll makes room; until then commits wait for the sync.
                 return Ok(());
@@ -282,7 +285,7 @@ impl Journal {
     ) -> Result<()> {
         let index = frame_bytes(tail.index.bytes_with(records));
         let life = if tail.begun { 0 } else { frame_bytes(16) };
-        let need = (frames + index + life + RELEASE_ROOM) as u64;
+        let need = (frames + index + life + END_ROOM) as u64;
         let limit = match space {
             // Before the first roll there is no reserve: the last quarter of the only segment is it.
             Space::Ordinary if tail.table.is_empty() && tail.run == 0 => {
@@ -294,7 +297,7 @@ impl Journal {
             return Ok(());
         }
         let index = frame_bytes(Flat::default().bytes_with(records));
-        let need = (frames + index + frame_bytes(16) + RELEASE_ROOM) as u64 + FRAMES_AT;
+        let need = (frames + index + frame_bytes(16) + END_ROOM) as u64 + FRAMES_AT;
         if need > limits::SEGMENT_BYTES_MAX {
             let text = format!(
                 "a transaction of {records} records takes {need} bytes, more than one segment of {}",

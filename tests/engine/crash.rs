@@ -8,7 +8,7 @@ use repliq::disk::model::{Cut, ModelDisk};
 use std::sync::Arc;
 
 /// Fewer recoveries than this have not looked hard enough.
-const LEAST: usize = 20_000;
+const LEAST: usize = 60_000;
 
 /// Cuts worth a look at where so many pieces are unsynced.
 fn cuts(pieces: usize, seed: u64) -> Vec<Cut> {
@@ -93,7 +93,7 @@ impl Drop for Say<'_> {
 #[test]
 fn what_was_confirmed_survives_a_stop_at_every_operation_and_every_cut() {
     let mut checked = 0;
-    for work in work::all() {
+    for work in work::all().into_iter().chain(work::lost_positions()) {
         let count = enumerate(&work);
         println!("{}: {count} recoveries", work.name);
         checked += count;

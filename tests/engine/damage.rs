@@ -164,7 +164,7 @@ fn the_subject_holds_every_record_type() {
 
 #[test]
 fn every_flipped_bit_is_harmless_or_told() {
-    let subject = subject(4096, 200, 10);
+    let subject = subject(4096, 150, 7);
     let disk = subject.disk();
     let mut counts = Counts::default();
     for (name, bytes) in &subject.files {
@@ -182,14 +182,14 @@ fn every_flipped_bit_is_harmless_or_told() {
         }
         disk.put_file(name, bytes);
     }
-    counts.report("bits", 100_000);
+    counts.report("bits", 80_000);
 }
 
 #[test]
 fn a_flip_is_told_also_where_the_lock_page_was_lost() {
     // Watermarks alone must say what was durable; a store that never rolled has no state run to stand on.
     let mut counts = Counts::default();
-    for subject in [subject(4096, 200, 10), subject(16 << 10, 100, 4)] {
+    for subject in [subject(4096, 150, 7), subject(16 << 10, 100, 4)] {
         let disk = subject.disk();
         disk.remove_file("lock");
         for (name, bytes) in subject.files.iter().filter(|(name, _)| *name != "lock") {
@@ -205,12 +205,12 @@ fn a_flip_is_told_also_where_the_lock_page_was_lost() {
             disk.put_file(name, bytes);
         }
     }
-    counts.report("bits without the lock page", 25_000);
+    counts.report("bits without the lock page", 15_000);
 }
 
 #[test]
 fn every_truncation_is_harmless_or_told() {
-    let subject = subject(4096, 200, 10);
+    let subject = subject(4096, 150, 7);
     let disk = subject.disk();
     let mut counts = Counts::default();
     for (name, bytes) in &subject.files {

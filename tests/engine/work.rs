@@ -17,6 +17,8 @@ pub enum Act {
     Pause(&'static str),
     Resume(&'static str),
     Delete(&'static str),
+    /// Makes so many queues with long names; nothing waits for them to be durable.
+    Queues(usize),
     /// Closes the store and opens it again.
     Reopen,
 }
@@ -43,7 +45,7 @@ pub struct Work {
     pub lives: Vec<Life>,
 }
 
-use Act::{Consume, Delete, Move, Pause, Purge, Put, Reopen, Resume};
+use Act::{Consume, Delete, Move, Pause, Purge, Put, Queues, Reopen, Resume};
 use Level::{Power, Process};
 
 fn put(queue: &'static str, lengths: &[usize], level: Level) -> Act {
@@ -174,6 +176,13 @@ pub fn all() -> Vec<Work> {
             ])],
         ),
         work(
+            "rolls without a sync",
+            vec![
+                fresh(vec![put("a", &[100], Power), Queues(16), put("a", &[100], Power)]),
+                after_cut(Cut::Random(9), vec![Queues(9), Consume("a", "c", 1, 1), Queues(6)]),
+            ],
+        ),
+        work(
             "many lives",
             vec![
                 fresh(many(4, |_| vec![put("a", &[900], Power)])),
@@ -206,6 +215,19 @@ pub fn all() -> Vec<Work> {
     ]
 }
 
+/// Lives that lost positions they had handed out; the tail ends at any place of a sector.
+pub fn lost_positions() -> Vec<Work> {
+    let lives = |length: usize| {
+        let lost = many(4, |_| vec![put("a", &[0], Process)]);
+        vec![
+            fresh([vec![put("a", &[length], Power)], lost].concat()),
+            after_cut(Cut::Nothing, vec![put("a", &[1], Process)]),
+        ]
+    };
+    let work = |n: usize| Work { name: "lost positions", segment: 8192, lives: lives(n * 40) };
+    (0..13).map(work).collect()
+}
+
 /// Does one act.
 pub fn act(client: &mut Client, act: &Act) -> bool {
     match act {
@@ -222,6 +244,10 @@ pub fn act(client: &mut Client, act: &Act) -> bool {
             client.change(queue, Store::queue_resume, |model| model.queue(queue).paused = false)
         }
         Delete(queue) => client.delete_queue(queue),
+        Queues(count) => (0..*count).all(|n| {
+            let name = format!("{:04}{}", client.now().queues.len() + n, "n".repeat(240));
+            client.queue(&name).is_some()
+        }),
         Reopen => client.close() && client.open(),
     }
 }
