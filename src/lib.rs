@@ -73,6 +73,7 @@ pub use session::{
 pub use store::{Commit, Level};
 #[doc(hidden)]
 pub use wire::Machine;
+pub use replicate::{Replication, ReplicationOptions, Select, TargetOptions, TargetStatus};
 
 /// The version of this library.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -9,6 +9,8 @@ mod checker;
 mod handshake;
 #[path = "replication/histories.rs"]
 mod histories;
+#[path = "replication/network.rs"]
+mod network;
 #[path = "replication/simulation.rs"]
 mod simulation;
 #[path = "replication/streams.rs"]

@@ -7,14 +7,17 @@
 //! | `receiver` | the receiving side, as a state machine |
 //! | `select` | which messages a target gets |
 //! | `target` | a target's state, and what an operator said about it |
+//! | `replication` | the public face, which gives each target its link |
 
 mod handshake;
 mod receiver;
+mod replication;
 mod select;
 mod sender;
 mod target;
 
 pub use receiver::{Receiver, Rights};
+pub use replication::{Replication, ReplicationOptions, TargetOptions};
 pub use select::Select;
 pub use sender::Sender;
 pub use target::{Target, TargetStatus};

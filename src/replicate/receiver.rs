@@ -394,6 +394,7 @@ impl Machine for Receiver {
     }
 
     fn next_frame(&mut self, now: Instant, body: &mut Vec<u8>) -> Result<Option<u8>> {
+        self.core.check_open()?;
         match &self.phase {
             Phase::Waiting | Phase::Resuming | Phase::Over => return Ok(None),
             Phase::Answering(offset) => {

@@ -432,6 +432,7 @@ impl Machine for Sender {
         if self.target.is_removed() {
             return Err(Error::new(Code::Closed, format!("target {:?} was removed", self.target.name)));
         }
+        self.core.check_open()?;
         match self.phase {
             Phase::Greeting => {
                 self.hello(body)?;

@@ -6,6 +6,7 @@ use crate::journal::Cursor;
 use crate::position::{Position, Stamp};
 use crate::store::{Core, Stream};
 use crate::sync::{AtomicBool, Mutex, Ordering};
+use serde_json::{Value, json};
 
 /// What a sender and its replication share.
 pub struct Target {
@@ -82,6 +83,27 @@ pub struct TargetStatus {
     pub orphans: u64,
 }
 
+impl TargetStatus {
+    /// The same as JSON.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "name": self.name,
+            "url": self.url,
+            "state": self.state,
+            "position": self.position.to_string(),
+            "lag_messages": self.lag_messages,
+            "lag_bytes": self.lag_bytes,
+            "lag_ms": self.lag_ms,
+            "last_error": self.last_error,
+            "refused": self.refused,
+            "rewinds": self.rewinds,
+            "skipped": self.skipped,
+            "gaps": self.gaps,
+            "orphans": self.orphans,
+        })
+    }
+}
+
 impl Target {
     /// A target that has not been reached yet.
     pub fn new(queue: u32, name: &str, url: &str, destination: &str, select: Select) -> Target {
@@ -102,6 +124,13 @@ impl Target {
         let mut state = self.state.lock();
         if state.link != link {
             state.link = link.to_string();
+        }
+    }
+
+    /// It tries to connect; a link that only an operator can help says so until it succeeds.
+    pub fn set_trying(&self) {
+        if self.state.lock().link != "stopped" {
+            self.set_link("connecting");
         }
     }
 

@@ -326,6 +326,11 @@ pub struct Live {
 }
 
 impl Live {
+    /// By id: what the targets have confirmed.
+    pub(super) fn confirmed(&self) -> HashMap<u64, u64> {
+        self.confirmed.lock().clone()
+    }
+
     /// Takes the moves that wait, for the transaction that is appended now.
     pub(super) fn take_riders(&self) -> Vec<(Type, u32, Vec<u8>)> {
         let mut riders = self.riders.lock();

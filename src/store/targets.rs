@@ -2,7 +2,8 @@
 
 use super::Core;
 use crate::error::Result;
-use serde_json::Value;
+use crate::journal::Cursor;
+use serde_json::{Value, json};
 
 impl Core {
     /// Fails when no queue is replicated to a target of this name; `*` is any.
@@ -17,6 +18,43 @@ impl Core {
 
     /// The targets for the status.
     pub fn targets(&self) -> Vec<Value> {
-        Vec::new()
+        let confirmed = self.live.confirmed();
+        self.look(|state| {
+            let rows = state.streams().map(|(number, name, stream)| {
+                let root = state.queue(number).map_or("", |queue| &queue.name);
+                let next = state.queue(number).map_or(1, |queue| queue.next);
+                let position = confirmed.get(&stream.id).copied();
+                json!({
+                    "root": root,
+                    "name": name,
+                    "url": stream.url,
+                    "position": position.unwrap_or(stream.cursor.sequence),
+                    "lag_messages": (next - 1).saturating_sub(stream.message),
+                    "rewinds": stream.rewinds,
+                    "skipped": stream.skipped,
+                    "gaps": stream.gaps,
+                    "orphans": stream.orphans,
+                })
+            });
+            rows.collect()
+        })
+    }
+
+    /// How far the target of a queue is, as a sequence.
+    pub fn stream_position(&self, queue: u32, target: &str) -> Result<u64> {
+        let (id, cursor) = self.look(|state| {
+            state.stream(queue, target).map(|stream| (stream.id, stream.cursor.sequence))
+        })?;
+        Ok(self.live.confirmed().get(&id).copied().unwrap_or(cursor))
+    }
+
+    /// Whether nothing was put into a queue by transactions behind this one.
+    pub fn is_quiet_behind(&self, queue: u32, transaction: u64) -> Result<bool> {
+        let last = self.look(|state| state.queue(queue).map(|queue| queue.next - 1))?;
+        let mut found = Vec::new();
+        let mut cursor = Cursor::new(queue, last.max(1));
+        let journal = &self.journal;
+        journal.read(&mut cursor, journal.durable_offset(), 1, 1, &mut found)?;
+        Ok(found.last().is_none_or(|found| found.head.transaction <= transaction))
     }
 }

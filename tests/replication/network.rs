@@ -1,0 +1,212 @@
+//! The public face over real sockets: jobs, targets that come and go, servers that stop and come back.
+
+use repliq::{
+    Code, ConnectOptions, Message, Replication, ReplicationOptions, Right, Select, Server,
+    ServerOptions, Store, StoreOptions, TargetOptions, UserSource, Users, Verb,
+};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const SOON: Duration = Duration::from_secs(20);
+
+fn users() -> Users {
+    let mut users = Users::new();
+    users.add_with("replication", &"p4localhost".into(), 4096).unwrap();
+    let right = Right { verbs: vec![Verb::Replicate], queues: vec!["*".to_string()] };
+    users.set_rights("replication", &[right]).unwrap();
+    users.add_with("nobody", &"x".into(), 4096).unwrap();
+    users
+}
+
+struct Running {
+    store: Store,
+    server: Server,
+    socket: PathBuf,
+}
+
+impl Running {
+    fn start(folder: &Path, name: &str) -> Running {
+        let socket = folder.join(format!("{name}.sock"));
+        let store = Store::open(folder.join(name), &StoreOptions::default()).unwrap();
+        let options = ServerOptions {
+            listen: vec![format!("unix:{}", socket.display())],
+            users: UserSource::Inline(users()),
+            ..ServerOptions::default()
+        };
+        let server = Server::open(&store, &options).unwrap();
+        Running { store, server, socket }
+    }
+
+    fn url(&self) -> String {
+        format!("repliq+unix://{}", self.socket.display())
+    }
+
+    fn stop(self) {
+        self.server.close();
+        self.store.close().unwrap();
+    }
+
+    fn payloads(&self, queue: &str) -> Vec<String> {
+        payloads(&self.store, queue)
+    }
+}
+
+fn payloads(store: &Store, queue: &str) -> Vec<String> {
+    let Ok(queue) = store.find_queue(queue) else { return Vec::new() };
+    let found = store.snapshot().unwrap().browse(queue, 1, 100_000).unwrap();
+    found.iter().map(|one| String::from_utf8(one.payload().to_vec()).unwrap()).collect()
+}
+
+fn target() -> TargetOptions {
+    let connect = ConnectOptions {
+        user: Some("replication".to_string()),
+        password: Some("p4localhost".into()),
+        reconnect_ms_max: 200,
+        ..ConnectOptions::default()
+    };
+    TargetOptions { connect, ..TargetOptions::default() }
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < SOON, "{what} did not come true");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn jobs_and_single_sends_reach_two_servers_of_which_one_was_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (Running::start(folder.path(), "one"), Running::start(folder.path(), "two"));
+    let store = Store::open(folder.path().join("sender"), &StoreOptions::default()).unwrap();
+    let root = store.queue("hw_root_queue_name").unwrap();
+    let replication = Replication::open(&store, root, &ReplicationOptions::default()).unwrap();
+    replication.add("Tolocal", &one.url(), &target()).unwrap();
+    replication.add("ToLinux", &two.url(), &target()).unwrap();
+    assert_eq!(replication.add("Tolocal", &one.url(), &target()).unwrap_err().code(), Code::Exists);
+    let again = Replication::open(&store, root, &ReplicationOptions::default());
+    assert_eq!(again.err().unwrap().code(), Code::Busy);
+
+    replication.start_job().unwrap();
+    assert_eq!(replication.start_job().unwrap_err().code(), Code::Exists);
+    replication.send(0x2002, b"hello").unwrap();
+    replication.send(0x2004, b"echo").unwrap();
+    let token = replication.end_job().unwrap().token;
+    store.wait("target:*", &[token], SOON).unwrap();
+    replication.start_job().unwrap();
+    replication.send(0x2002, b"never").unwrap();
+    replication.abort_job().unwrap();
+    assert_eq!(replication.abort_job().unwrap_err().code(), Code::Invalid);
+
+    let url = two.url();
+    two.stop();
+    let late = replication.send(0x2002, b"late").unwrap().token;
+    store.wait("target:Tolocal", &[late], SOON).unwrap();
+    let at_two = store.wait("target:ToLinux", &[late], Duration::from_millis(50));
+    assert_eq!(at_two.unwrap_err().code(), Code::Timeout);
+    until("the error of a target that is away", || {
+        let targets = replication.targets().unwrap();
+        targets.iter().any(|t| t.name == "ToLinux" && t.last_error.is_some() && t.lag_messages == 1)
+    });
+    let two = Running::start(folder.path(), "two");
+    assert_eq!(two.url(), url);
+    store.wait("target:*", &[late], SOON).unwrap();
+    for server in [&one, &two] {
+        assert_eq!(server.payloads("hw_root_queue_name"), ["hello", "echo", "late"]);
+    }
+    assert!(replication.status().unwrap().contains("\"lag_messages\":0"));
+    assert!(store.status().unwrap().contains("Tolocal"));
+
+    replication.remove("Tolocal").unwrap();
+    assert_eq!(replication.remove("Tolocal").unwrap_err().code(), Code::NoSuchName);
+    let last = replication.send(0x2002, b"last").unwrap().token;
+    replication.stop(SOON).unwrap();
+    assert_eq!(replication.send(1, b"x").unwrap_err().code(), Code::Closed);
+    store.wait("target:*", &[last], Duration::ZERO).unwrap();
+    assert_eq!(one.payloads("hw_root_queue_name").len(), 3);
+    assert_eq!(two.payloads("hw_root_queue_name").len(), 4);
+    one.stop();
+    two.stop();
+}
+
+#[test]
+fn a_replication_opened_again_goes_on_and_opens_though_its_server_is_down() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Running::start(folder.path(), "server");
+    let url = server.url();
+    server.stop();
+    for life in 0..3 {
+        let store = Store::open(folder.path().join("sender"), &StoreOptions::default()).unwrap();
+        let root = store.queue("root").unwrap();
+        let replication = Replication::open(&store, root, &ReplicationOptions::default()).unwrap();
+        replication.add("server", &url, &target()).unwrap();
+        let token = replication.send(0, format!("life {life}").as_bytes()).unwrap().token;
+        if life == 1 {
+            let server = Running::start(folder.path(), "server");
+            store.wait("target:server", &[token], SOON).unwrap();
+            server.stop();
+        }
+        replication.close().unwrap();
+        store.close().unwrap();
+    }
+    let server = Running::start(folder.path(), "server");
+    assert_eq!(server.payloads("root"), ["life 0", "life 1"]);
+    server.stop();
+}
+
+#[test]
+fn a_user_without_the_right_and_a_wrong_password_are_stopped_with_denied() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Running::start(folder.path(), "server");
+    let store = Store::open(folder.path().join("sender"), &StoreOptions::default()).unwrap();
+    let root = store.queue("root").unwrap();
+    let replication = Replication::open(&store, root, &ReplicationOptions::default()).unwrap();
+    replication.send(0, b"secret").unwrap();
+    for (name, user, password) in [("right", "nobody", "x"), ("password", "replication", "wrong")] {
+        let mut options = target();
+        options.connect.user = Some(user.to_string());
+        options.connect.password = Some(password.into());
+        replication.add(name, &server.url(), &options).unwrap();
+        until("a refusal", || {
+            let targets = replication.targets().unwrap();
+            let one = targets.iter().find(|one| one.name == name).unwrap();
+            one.last_error.as_ref().is_some_and(|error| error.starts_with("DENIED"))
+        });
+    }
+    assert!(server.payloads("root").is_empty());
+    let bad = replication.add("bad", "http://nowhere", &target());
+    assert_eq!(bad.unwrap_err().code(), Code::Invalid);
+    server.stop();
+}
+
+#[test]
+fn many_small_transactions_are_pushed_through_while_they_are_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Running::start(folder.path(), "server");
+    let store = Store::open(folder.path().join("sender"), &StoreOptions::default()).unwrap();
+    let root = store.queue("root").unwrap();
+    let replication = Replication::open(&store, root, &ReplicationOptions::default()).unwrap();
+    let select = Select { kinds: vec![1], ..Select::default() };
+    replication.add("all", &server.url(), &target()).unwrap();
+    let some = TargetOptions { queue: Some("some".to_string()), select, ..target() };
+    replication.add("some", &server.url(), &some).unwrap();
+    let threads: Vec<_> = (0..4u16)
+        .map(|thread| {
+            let replication = replication.clone();
+            std::thread::spawn(move || {
+                for n in 0..200 {
+                    let payload = format!("{thread} {n}");
+                    replication.send(thread, payload.as_bytes()).unwrap();
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    let token = store.put(root, &[Message::new(b"end")]).unwrap().token;
+    store.wait("target:*", &[token], SOON).unwrap();
+    assert_eq!(server.payloads("root"), payloads(&store, "root"));
+    let one: Vec<String> = (0..200).map(|n| format!("1 {n}")).collect();
+    assert_eq!(server.payloads("some"), one);
+    server.stop();
+}
