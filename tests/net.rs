@@ -1,7 +1,7 @@
 //! The network from outside: real sockets on loopback, a client of the protocol written from its description
 //! alone, certificates made for the occasion, and strangers of all kinds.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, unsafe_code)]
 
 #[path = "net/hostile.rs"]
 mod hostile;
@@ -15,5 +15,7 @@ mod raw;
 mod requests;
 #[path = "net/rights.rs"]
 mod rights;
+#[path = "net/signals.rs"]
+mod signals;
 #[path = "net/tls.rs"]
 mod tls;

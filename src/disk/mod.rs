@@ -10,12 +10,14 @@
 mod fork;
 pub mod model;
 mod real;
+mod signal;
 
 use std::io;
 use std::sync::Arc;
 
 pub use fork::Birth;
 pub use real::RealDisk;
+pub use signal::keep_signals_away;
 
 /// A directory that holds one store.
 ///

@@ -25,7 +25,7 @@ mod tests;
 mod tls;
 mod wakeup;
 
-use crate::disk::Birth;
+use crate::disk::{Birth, keep_signals_away};
 use crate::error::{Code, Error, Result};
 use crate::sync::Mutex;
 use crate::wire::{Machine, Waker};
@@ -97,6 +97,15 @@ impl Link {
         Ok(Link { wakeup, thread: Mutex::new(Some(thread)), thread_id, birth: Birth::now() })
     }
 
+    /// Fails in a forked child, where the link's thread is not.
+    pub fn check(&self) -> Result<()> {
+        if self.birth.here() {
+            return Ok(());
+        }
+        let text = "the connection was made before this process was forked; make it anew";
+        Err(Error::new(Code::Forked, text))
+    }
+
     /// Leaves the server and waits for the thread; within the link's own callback it only asks.
     pub fn close(&self) {
         if !self.birth.here() {
@@ -121,7 +130,10 @@ impl Drop for Link {
 
 /// Starts a named thread whose signals are left to the program.
 pub fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(name.into()).spawn(run)
+    std::thread::Builder::new().name(name.into()).spawn(move || {
+        keep_signals_away();
+        run();
+    })
 }
 
 /// Runs a future on a runtime of this thread.

@@ -171,6 +171,7 @@ impl Client {
             Instant::now().checked_add(self.patience.saturating_add(extra.unwrap_or_default()));
         let until =
             until.unwrap_or_else(|| Instant::now() + Duration::from_secs(u64::from(u32::MAX)));
+        self.link.check()?;
         self.ready(until)?;
         let mut state = self.shared.state.lock();
         if state.asked.len() >= REQUESTS_MAX {

@@ -2,7 +2,7 @@
 
 use super::options::ServerLimits;
 use super::requests::{Requests, ServerStatus};
-use super::streams;
+use super::streams::Stream as Incoming;
 use super::table::{Seat, Stage};
 use super::throttle::Throttle;
 use super::users::{User, Users};
@@ -45,6 +45,7 @@ pub enum Socket {
 /// Serves one connection until it ends.
 pub async fn serve(shared: Arc<Shared>, seat: Seat, socket: Socket, address: String) {
     let wakeup = seat.wakeup.clone();
+    let seat = Arc::new(seat);
     let limit = tokio::time::Instant::now() + Duration::from_millis(shared.limits.login_ms);
     let logging_in = async {
         let (stream, binding) = match socket {
@@ -66,7 +67,7 @@ pub async fn serve(shared: Arc<Shared>, seat: Seat, socket: Socket, address: Str
     };
     let mut machine = Chosen {
         shared: &shared,
-        seat: &seat,
+        seat: seat.clone(),
         name: client.user.clone(),
         user,
         waker: Wakeup::waker(&wakeup),
@@ -212,7 +213,7 @@ fn lost(error: &io::Error) -> Error {
 /// The machine of a connection: the first frame says which.
 struct Chosen<'a> {
     shared: &'a Shared,
-    seat: &'a Seat,
+    seat: Arc<Seat>,
     name: String,
     user: Arc<User>,
     waker: Waker,
@@ -224,7 +225,8 @@ impl Chosen<'_> {
         let (store, waker) = (self.shared.store.clone(), self.waker.clone());
         if is_stream {
             self.seat.does("stream");
-            return streams::receiver(&store, &self.name, &self.user, waker);
+            let seat = self.seat.clone();
+            return Box::new(Incoming::new(&store, &self.name, &self.user, seat, waker));
         }
         self.seat.does("requests");
         let status = self.shared.status.clone();

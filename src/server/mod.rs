@@ -96,7 +96,7 @@ impl Server {
             heartbeat_ms: u32::try_from(options.heartbeat_ms).unwrap_or(u32::MAX),
             limits: options.limits,
             throttle: Throttle::new(&options.limits),
-            status: teller(names, table.clone()),
+            status: teller(names, table.clone(), store.clone()),
         });
         let wakeup = Arc::new(Wakeup::default());
         let run = Run { shared: shared.clone(), table: table.clone(), wakeup: wakeup.clone() };
@@ -118,7 +118,7 @@ impl Server {
         self.addresses.clone()
     }
 
-    /// Who is connected and what came of strangers, as JSON.
+    /// Who is connected, what came of strangers, and how far each stream is, as JSON.
     pub fn status(&self) -> Result<String> {
         self.check()?;
         (self.shared.status)()
@@ -174,11 +174,12 @@ fn load_acceptor(options: &ServerOptions) -> Result<Option<Acceptor>> {
     }
 }
 
-fn teller(names: Vec<String>, table: Arc<Table>) -> ServerStatus {
+fn teller(names: Vec<String>, table: Arc<Table>, store: Store) -> ServerStatus {
     Arc::new(move || {
         let mut status = table.status();
         if let Value::Object(map) = &mut status {
             map.insert("listen".into(), json!(names));
+            map.insert("streams".into(), streams::status(&store));
         }
         serde_json::to_string_pretty(&status).map_err(|error| {
             Error::new(Code::Panic, format!("cannot write a status as JSON: {error}"))

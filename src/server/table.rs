@@ -27,6 +27,7 @@ struct Row {
     user: Option<String>,
     address: String,
     doing: &'static str,
+    stream: Option<Value>,
     since: Instant,
     going: bool,
     wakeup: Arc<Wakeup>,
@@ -91,6 +92,7 @@ impl Table {
             user: None,
             address,
             doing: "login",
+            stream: None,
             since: Instant::now(),
             going: false,
             wakeup: wakeup.clone(),
@@ -134,6 +136,7 @@ impl Table {
                     "user": row.user,
                     "address": row.address,
                     "doing": row.doing,
+                    "stream": row.stream,
                     "seconds": row.since.elapsed().as_secs(),
                     "bytes_in": row.traffic.bytes_in.load(Ordering::Relaxed),
                     "bytes_out": row.traffic.bytes_out.load(Ordering::Relaxed),
@@ -180,6 +183,11 @@ impl Seat {
     /// Its login was refused.
     pub fn login_failed(&self) {
         self.table.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Which stream it brings.
+    pub fn brings(&self, stream: Value) {
+        self.change(|row| row.stream = Some(stream));
     }
 
     /// What it does from here on.

@@ -116,6 +116,10 @@ fn a_stream_needs_the_right_to_replicate_into_that_queue() {
             let expected = if allowed { Code::Ok } else { Code::Denied };
             assert_eq!(code, expected as i32, "{user} {queue}");
             assert_eq!(place.store.find_queue(queue).is_ok(), queue == "orders.eu");
+            let status = server.status().unwrap();
+            assert!(status.contains(&format!("\"queue\": {queue:?}")), "{status}");
+            drop(raw);
+            until("it is gone", || server.status().unwrap().contains("\"connections\": []"));
         }
     }
     let status = server.status().unwrap();
