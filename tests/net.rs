@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, unsafe_code)]
 
+#[path = "net/cut.rs"]
+mod cut;
 #[path = "net/hostile.rs"]
 mod hostile;
 #[path = "net/login.rs"]
