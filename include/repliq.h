@@ -244,6 +244,9 @@ typedef struct repliq_listener repliq_listener;
 /** A queue of finished operations. */
 typedef struct repliq_port repliq_port;
 
+/** A store that others can reach. */
+typedef struct repliq_server repliq_server;
+
 /** A transaction over any queues of one store; one thread at a time. */
 typedef struct repliq_session repliq_session;
 
@@ -459,6 +462,59 @@ typedef struct repliq_event {
     repliq_result result;
 } repliq_event;
 
+/** A user of a server, and what it may do: `verbs` on the `queues`. */
+typedef struct repliq_user {
+    /** UTF-8, not empty. */
+    const char *name;
+    /** Its password; only a verifier of it is kept. */
+    repliq_bytes password;
+    /** Of replicate, publish, browse, consume, admin, with commas between. */
+    const char *verbs;
+    /** Names of queues, or patterns with `*`, with commas between. */
+    const char *queues;
+} repliq_user;
+
+/** How to serve: `repliq_server_options o = REPLIQ_SERVER_OPTIONS;`. */
+typedef struct repliq_server_options {
+    /** sizeof(repliq_server_options), as the macro sets it. */
+    size_t size;
+    /** Must be 0. */
+    uint32_t flags;
+    /** Whether plain TCP is allowed; REPLIQ_NO by default. Without it and without a certificate nobody gets in. */
+    int32_t plain;
+    /**
+     * Where to listen: "host:port", "[address]:port", port 0 for any that is free, "unix:/path"; NULL for
+     * "127.0.0.1:20901".
+     */
+    const char *const *listen;
+    /** How many of them there are. */
+    size_t listen_count;
+    /** PEM file of the certificate chain for TLS, or NULL. */
+    const char *certificate_file;
+    /** PEM file of its key, or NULL. */
+    const char *key_file;
+    /** The users, as the command line writes them to a file; NULL where they come next. */
+    const char *users_file;
+    /** The users themselves, or NULL. */
+    const repliq_user *users;
+    /** How many of them there are. */
+    size_t user_count;
+    /** Milliseconds after which a silent connection shows that it lives; 0 for the default, as from here on. */
+    uint64_t heartbeat_ms;
+    /** Milliseconds from the first byte of a connection to the end of its login. */
+    uint64_t login_ms;
+    /** The longest wait after failed logins, in milliseconds. */
+    uint64_t failure_wait_ms_max;
+    /** Connections at one time. */
+    uint32_t connections_max;
+    /** Of these, connections that have not logged in. */
+    uint32_t strangers_max;
+    /** Failed logins of one user from one address before the next ones have to wait. */
+    uint32_t failures_max;
+    /** Must be 0. */
+    uint32_t reserved;
+} repliq_server_options;
+
 /**
  * Stores in `*error` what the last call of this thread that failed had to say. Calls that succeed leave it as
  * it is.
@@ -483,7 +539,7 @@ uint32_t repliq_abi_version(void);
  * Sends log lines of `level` and more important ones to `function`, with `user`; NULL ends that. When it
  * returns, the function that was set before is not running and will not be called any more.
  *
- * `function` and `user` may be NULL. Without a function the library logs nothing.
+ * `function` may be NULL, `user` may be NULL. Without a function the library logs nothing.
  *
  * Fails with REPLIQ_INVALID (no such level), REPLIQ_BUSY (called from the function itself), REPLIQ_EXISTS (a
  * Rust program around this library has a logger already).
@@ -930,6 +986,48 @@ repliq_code repliq_port_cancel(repliq_port *port, uint64_t tag);
  */
 repliq_code repliq_port_close(repliq_port *port);
 
+/**
+ * Serves a store to others and stores the server in `*server`.
+ *
+ * The options say at least whether it speaks TLS or plain TCP, and who its users are. Close with
+ * repliq_server_close, before or after the store.
+ *
+ * Fails with REPLIQ_INVALID, REPLIQ_LOCKED (an address is in use), REPLIQ_CERTIFICATE, REPLIQ_NO_SUCH_NAME (no
+ * users file), REPLIQ_PERMISSION, REPLIQ_CLOSED.
+ */
+repliq_code repliq_server_open(repliq_store *store,
+                               const repliq_server_options *options,
+                               repliq_server **server);
+
+/**
+ * Writes who is connected and what came of strangers, as JSON, to `text`, which has room for `size` bytes, and
+ * the length of the whole to `*len`.
+ *
+ * Like snprintf: where `*len` is not less than `size`, the text was cut; a `size` of 0 with a `text` of NULL
+ * only asks for the length. Otherwise `len` may be NULL. Thread-safe.
+ *
+ * Fails with REPLIQ_INVALID, REPLIQ_TOO_LARGE (size), REPLIQ_CLOSED.
+ */
+repliq_code repliq_server_status(repliq_server *server,
+                                 char *text,
+                                 size_t size,
+                                 size_t *len);
+
+/**
+ * Reads users, certificate and key again. Users that were removed or changed are cut off at once; what cannot
+ * be read leaves everything as it was. Thread-safe.
+ *
+ * Fails with REPLIQ_NO_SUCH_NAME, REPLIQ_PERMISSION, REPLIQ_INVALID, REPLIQ_CERTIFICATE, REPLIQ_CLOSED.
+ */
+repliq_code repliq_server_reload(repliq_server *server);
+
+/**
+ * Tells every client goodbye and gives the addresses free. The store stays open. NULL is fine.
+ *
+ * Fails with REPLIQ_BAD_HANDLE, REPLIQ_BUSY (from a callback of a call on the server).
+ */
+repliq_code repliq_server_close(repliq_server *server);
+
 /** Sets up a repliq_error: `repliq_error value = REPLIQ_ERROR;`. */
 #define REPLIQ_ERROR {sizeof(repliq_error), 0, 0, 0, 0, 0, 0, 0, {0}}
 
@@ -950,6 +1048,9 @@ repliq_code repliq_port_close(repliq_port *port);
 
 /** Sets up a repliq_listener_options: `repliq_listener_options value = REPLIQ_LISTENER_OPTIONS;`. */
 #define REPLIQ_LISTENER_OPTIONS {sizeof(repliq_listener_options), 0, 0, 0, 0, 0, 0, 0}
+
+/** Sets up a repliq_server_options: `repliq_server_options value = REPLIQ_SERVER_OPTIONS;`. */
+#define REPLIQ_SERVER_OPTIONS {sizeof(repliq_server_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /** The bytes of a text that ends with a NUL, without it. */
 static inline repliq_bytes repliq_text(const char *text)

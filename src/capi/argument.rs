@@ -235,6 +235,7 @@ options! {
     repliq_session_options: flags;
     repliq_consumer_options: flags, reserved;
     repliq_listener_options: flags;
+    repliq_server_options: flags, reserved;
 }
 
 /// # Safety

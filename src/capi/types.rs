@@ -268,6 +268,59 @@ pub struct repliq_listener_options {
     pub retry_ms_max: u64,
 }
 
+/// A user of a server, and what it may do: `verbs` on the `queues`.
+#[repr(C)]
+pub struct repliq_user {
+    /// UTF-8, not empty.
+    pub name: *const c_char,
+    /// Its password; only a verifier of it is kept.
+    pub password: repliq_bytes,
+    /// Of replicate, publish, browse, consume, admin, with commas between.
+    pub verbs: *const c_char,
+    /// Names of queues, or patterns with `*`, with commas between.
+    pub queues: *const c_char,
+}
+
+/// How to serve: `repliq_server_options o = REPLIQ_SERVER_OPTIONS;`.
+#[repr(C)]
+pub struct repliq_server_options {
+    /// sizeof(repliq_server_options), as the macro sets it.
+    pub size: usize,
+    /// Must be 0.
+    pub flags: u32,
+    /// Whether plain TCP is allowed; REPLIQ_NO by default. Without it and without a certificate nobody gets in.
+    pub plain: i32,
+    /// Where to listen: "host:port", "[address]:port", port 0 for any that is free, "unix:/path"; NULL for
+    /// "127.0.0.1:20901".
+    pub listen: *const *const c_char,
+    /// How many of them there are.
+    pub listen_count: usize,
+    /// PEM file of the certificate chain for TLS, or NULL.
+    pub certificate_file: *const c_char,
+    /// PEM file of its key, or NULL.
+    pub key_file: *const c_char,
+    /// The users, as the command line writes them to a file; NULL where they come next.
+    pub users_file: *const c_char,
+    /// The users themselves, or NULL.
+    pub users: *const repliq_user,
+    /// How many of them there are.
+    pub user_count: usize,
+    /// Milliseconds after which a silent connection shows that it lives; 0 for the default, as from here on.
+    pub heartbeat_ms: u64,
+    /// Milliseconds from the first byte of a connection to the end of its login.
+    pub login_ms: u64,
+    /// The longest wait after failed logins, in milliseconds.
+    pub failure_wait_ms_max: u64,
+    /// Connections at one time.
+    pub connections_max: u32,
+    /// Of these, connections that have not logged in.
+    pub strangers_max: u32,
+    /// Failed logins of one user from one address before the next ones have to wait.
+    pub failures_max: u32,
+    /// Must be 0.
+    pub reserved: u32,
+}
+
 /// Called by a listener on a thread of its own, with messages that live until it returns, and a session: what
 /// the handler puts there is committed together with the acknowledgement. Answers REPLIQ_HANDLED, REPLIQ_RETRY
 /// or REPLIQ_PARK. It must not throw, commit, roll back, or close the listener or the session.
@@ -297,3 +350,5 @@ pub struct repliq_listener(());
 pub struct repliq_snapshot(());
 /// A queue of finished operations.
 pub struct repliq_port(());
+/// A store that others can reach.
+pub struct repliq_server(());

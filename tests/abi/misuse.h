@@ -21,6 +21,7 @@ static struct {
     repliq_listener *listener;
     repliq_snapshot *snapshot;
     repliq_port *port;
+    repliq_server *server;
     /* Handles of each kind that are closed already. */
     repliq_store *stale_store;
     repliq_session *stale_session;
@@ -28,6 +29,7 @@ static struct {
     repliq_listener *stale_listener;
     repliq_snapshot *stale_snapshot;
     repliq_port *stale_port;
+    repliq_server *stale_server;
     repliq_header headers[2];
     repliq_message messages[2];
     repliq_token tokens[2];
@@ -40,6 +42,9 @@ static struct {
     repliq_session_options session_options;
     repliq_consumer_options consumer_options;
     repliq_listener_options listener_options;
+    repliq_server_options server_options;
+    const char *listen[1];
+    repliq_user users[1];
 } F;
 
 static struct {
@@ -49,6 +54,7 @@ static struct {
     repliq_listener *listener;
     repliq_snapshot *snapshot;
     repliq_port *port;
+    repliq_server *server;
     repliq_queue queue;
     repliq_result result;
     repliq_token tokens[2];
@@ -82,13 +88,15 @@ static void must(int condition, const char *what)
     }
 }
 
-static void fixture_open(const char *name)
+/* A server is a thread and four descriptors, so it is there only for those who ask. */
+static void fixture_open(const char *name, int with_server)
 {
     static const repliq_store_options store_options = REPLIQ_STORE_OPTIONS;
     static const repliq_put_options put_options = REPLIQ_PUT_OPTIONS;
     static const repliq_session_options session_options = REPLIQ_SESSION_OPTIONS;
     static const repliq_consumer_options consumer_options = REPLIQ_CONSUMER_OPTIONS;
     static const repliq_listener_options listener_options = REPLIQ_LISTENER_OPTIONS;
+    static const repliq_server_options server_options = REPLIQ_SERVER_OPTIONS;
     static const repliq_message message = REPLIQ_MESSAGE;
     repliq_result result;
     repliq_consumer *consumer;
@@ -132,6 +140,22 @@ static void fixture_open(const char *name)
     must(!repliq_listener_open(F.stale_consumer, handler, NULL, NULL, &F.stale_listener), "stale");
     must(!repliq_listener_close(F.stale_listener), "stale");
     must(!repliq_snapshot_open(F.store, &F.stale_snapshot) && !repliq_snapshot_close(F.stale_snapshot), "stale");
+    F.server_options = server_options;
+    F.server_options.plain = REPLIQ_YES;
+    F.listen[0] = "127.0.0.1:0";
+    F.server_options.listen = F.listen;
+    F.server_options.listen_count = 1;
+    if (with_server) {
+        must(!repliq_server_open(F.store, &F.server_options, &F.server), "server_open");
+        must(!repliq_server_open(F.store, &F.server_options, &F.stale_server), "stale");
+        must(!repliq_server_close(F.stale_server), "stale");
+    }
+    F.users[0].name = "till";
+    F.users[0].password = repliq_text("secret");
+    F.users[0].verbs = "publish, browse";
+    F.users[0].queues = "orders*";
+    F.server_options.users = F.users;
+    F.server_options.user_count = 1;
     must(!repliq_port_open(&F.stale_port) && !repliq_port_close(F.stale_port), "stale");
 
     F.endless = malloc(TEXT_BYTES_MAX);
@@ -142,6 +166,7 @@ static void fixture_open(const char *name)
 /* What a test closed already is stale by now, which does no harm. */
 static void fixture_close(void)
 {
+    repliq_server_close(F.server);
     repliq_listener_close(F.listener);
     repliq_consumer_close(F.consumer);
     repliq_session_close(F.session);
@@ -179,6 +204,7 @@ static void after(const char *function, const char *attack, repliq_code code, co
 
 static void close_outputs(void)
 {
+    repliq_server_close(O.server);
     repliq_listener_close(O.listener);
     repliq_consumer_close(O.consumer);
     repliq_session_close(O.session);

@@ -58,7 +58,8 @@ fn misaligned(valid: &str) -> Attack {
     attack("misaligned", format!("(void *)((char *)({valid}) + 1)"), INVALID)
 }
 
-const HANDLES: [&str; 6] = ["store", "session", "consumer", "listener", "snapshot", "port"];
+const HANDLES: [&str; 7] =
+    ["store", "session", "consumer", "listener", "snapshot", "port", "server"];
 
 fn handle(noun: &str, closing: bool) -> Argument {
     let valid = format!("F.{noun}");
@@ -85,7 +86,7 @@ fn handle(noun: &str, closing: bool) -> Argument {
 fn options(kind: &str, fields: &[(String, String)]) -> Argument {
     let place = format!("F.{}", kind.trim_start_matches("repliq_"));
     let valid = format!("&{place}");
-    let mut attacks = vec![misaligned(&valid)];
+    let mut attacks = vec![attack("options NULL", "NULL", INVALID), misaligned(&valid)];
     for size in ["0", "1", "sizeof(size_t)", "~(size_t)0"] {
         attacks.push(inside(&format!("{place}.size"), size, &valid, INVALID));
     }
@@ -101,7 +102,43 @@ fn options(kind: &str, fields: &[(String, String)]) -> Argument {
     }) {
         attacks.push(inside(&format!("{place}.{field}"), wrong, &valid, INVALID));
     }
+    for (_, field) in fields.iter().filter(|(_, name)| name.ends_with("_count")) {
+        let place = format!("{place}.{field}");
+        attacks.push(inside(&place, "~(size_t)0", &valid, TOO_LARGE));
+        attacks.push(inside(&place, "(size_t)1 << 40", &valid, TOO_LARGE));
+    }
+    if kind == "repliq_server_options" {
+        attacks.extend(server_options(&valid));
+    }
     Argument { valid, attacks }
+}
+
+fn server_options(valid: &str) -> Vec<Attack> {
+    let wrong = [
+        ("server_options.listen", "NULL"),
+        ("server_options.users", "NULL"),
+        ("server_options.users", "(void *)((char *)F.users + 1)"),
+        ("server_options.users_file", "\"beside an array\""),
+        ("server_options.heartbeat_ms", "~(uint64_t)0"),
+        ("server_options.certificate_file", "\"without a key\""),
+        ("listen[0]", "NULL"),
+        ("listen[0]", "\"\\xff\""),
+        ("listen[0]", "\"\""),
+        ("users[0].name", "NULL"),
+        ("users[0].name", "\"\""),
+        ("users[0].name", "\"\\xff\""),
+        ("users[0].password.data", "NULL"),
+        ("users[0].password.len", "0"),
+        ("users[0].verbs", "NULL"),
+        ("users[0].verbs", "\"fly\""),
+        ("users[0].queues", "NULL"),
+        ("users[0].queues", "\"\\xff\""),
+    ];
+    let mut attacks: Vec<_> =
+        wrong.map(|(place, wrong)| inside(&format!("F.{place}"), wrong, valid, INVALID)).into();
+    attacks.push(inside("F.listen[0]", "F.endless", valid, TOO_LARGE));
+    attacks.push(inside("F.users[0].password.len", "~(size_t)0", valid, TOO_LARGE));
+    attacks
 }
 
 fn messages() -> Argument {
@@ -305,9 +342,13 @@ fn misuse_program() -> String {
     let (mut main, mut number) = (String::new(), 0);
     for (function, arguments) in fallible() {
         let name = &function.name;
+        let server = i32::from(name.starts_with("repliq_server_"));
         number += 1;
-        writeln!(out, "static void test_{name}(const char *folder)\n{{\n    fixture_open(folder);")
-            .unwrap();
+        writeln!(
+            out,
+            "static void test_{name}(const char *folder)\n{{\n    fixture_open(folder, {server});"
+        )
+        .unwrap();
         let valid: Vec<String> = arguments.iter().map(|argument| argument.valid.clone()).collect();
         let mut last = String::new();
         for (index, argument) in arguments.iter().enumerate() {
@@ -327,7 +368,7 @@ fn misuse_program() -> String {
                 } else {
                     let close = "close_outputs();";
                     last += &format!(
-                        "    fixture_close(); fixture_open(\"F{number}_{index}\");\n{line}    {close}\n"
+                        "    fixture_close(); fixture_open(\"F{number}_{index}\", {server});\n{line}    {close}\n"
                     );
                 }
             }
@@ -419,13 +460,16 @@ fn panic_program() -> String {
     let (mut main, mut number) = (String::new(), 0);
     for (function, arguments) in fallible() {
         let name = &function.name;
+        let server = i32::from(name.starts_with("repliq_server_"));
         number += 1;
         let valid: Vec<String> = arguments.iter().map(|argument| argument.valid.clone()).collect();
         let (call, codes) = (call(&function, &valid), valid_codes(&function));
         let line = |what: &str, before: &str, call: &str, codes: &str| {
             format!("    before(); {before} after(\"{name}\", \"{what}\", {call}, \"{codes}\");\n")
         };
-        out += &format!("static void test_{name}(void)\n{{\n    fixture_open(\"{number}\");\n");
+        out += &format!(
+            "static void test_{name}(void)\n{{\n    fixture_open(\"{number}\", {server});\n"
+        );
         out += &line("panic at the edge", "repliq_sabotage_panic(1);", &call, "PANIC ");
         out += &line("after a panic at the edge", "", &call, codes);
         let closing = name.ends_with("_close");
@@ -435,7 +479,7 @@ fn panic_program() -> String {
         out += "    fixture_close();\n";
         let first = valid.first().and_then(|valid| valid.strip_prefix("F."));
         if let Some(noun) = first.filter(|noun| HANDLES.contains(noun) && !closing) {
-            out += &format!("    fixture_open(\"P{number}\");\n");
+            out += &format!("    fixture_open(\"P{number}\", {server});\n");
             out += &line("panic inside", "repliq_sabotage_panic(2);", &call, "PANIC ");
             out += &line("poisoned", "", &call, "PANIC ");
             let close = format!("repliq_{noun}_close(F.{noun})");
