@@ -22,8 +22,8 @@ case ${1:-} in
             cat target/cpp.log; exit 1; }
         cmake --build target/cpp -j 2
         ctest --test-dir target/cpp --output-on-failure -j 2
-        rm -rf target/cpp/stores && mkdir -p target/cpp/stores
-        target/cpp/conformance_17 target/cpp/stores tests/conformance/*.script | grep '^conformance'
+        rm -rf target/cpp/all && mkdir -p target/cpp/all
+        target/cpp/conformance_17 target/cpp/all tests/conformance/*.script | grep '^conformance'
         ;;
     *)
         echo "usage: scripts/test-bindings.sh c|cpp" >&2
