@@ -459,6 +459,21 @@ inline std::vector<repliq_token> raw(const std::vector<token> &tokens)
     return made;
 }
 
+/** A status of any length. */
+template <class T>
+std::string status(T *of, repliq_code (*call)(T *, char *, std::size_t, std::size_t *))
+{
+    std::string made(1024, '\0');
+    for (;;) {
+        std::size_t length = 0;
+        check(call(of, made.data(), made.size(), &length));
+        bool whole = length < made.size();
+        made.resize(whole ? length : length + 256);
+        if (whole)
+            return made;
+    }
+}
+
 /** Reads into a buffer of C messages that is kept for the next call. */
 template <class Read> std::vector<received> read(std::vector<repliq_message> &room, std::size_t max, Read call)
 {
@@ -1094,23 +1109,82 @@ public:
     }
 
     /** What it is and has, as JSON. */
-    std::string status() const
-    {
-        std::string made(1024, '\0');
-        for (;;) {
-            std::size_t length = 0;
-            detail::check(repliq_store_status(c(), made.data(), made.size(), &length));
-            bool whole = length < made.size();
-            made.resize(whole ? length : length + 256);
-            if (whole)
-                return made;
-        }
-    }
+    std::string status() const { return detail::status(c(), repliq_store_status); }
 
     repliq_store *c() const noexcept { return of_->ticket; }
 
 private:
     std::shared_ptr<detail::opened> of_;
+};
+
+/* ---- server */
+
+/** A user of a server, and what it may do: verbs on the queues, each with commas between. */
+struct user {
+    std::string name;
+    std::string_view password;
+    std::string verbs = "replicate";
+    std::string queues = "*";
+};
+
+/** How to serve; 0 and empty are the defaults. */
+struct server_options {
+    /** "host:port", "[address]:port", "unix:/path"; none for "127.0.0.1:20901". */
+    std::vector<std::string> listen = {};
+    bool plain = false;
+    std::string certificate_file = {};
+    std::string key_file = {};
+    /** The users come from this file, or else from the next field. */
+    std::string users_file = {};
+    std::vector<user> users = {};
+    std::chrono::milliseconds heartbeat = std::chrono::milliseconds(0);
+    std::chrono::milliseconds login = std::chrono::milliseconds(0);
+    std::chrono::milliseconds failure_wait_max = std::chrono::milliseconds(0);
+    std::uint32_t connections_max = 0;
+    std::uint32_t strangers_max = 0;
+    std::uint32_t failures_max = 0;
+};
+
+/** A store that others can reach. */
+class server {
+public:
+    server(const store &of, const server_options &chosen)
+    {
+        std::vector<const char *> listen;
+        for (const std::string &one : chosen.listen)
+            listen.push_back(one.c_str());
+        std::vector<repliq_user> users;
+        for (const user &one : chosen.users)
+            users.push_back({one.name.c_str(), bytes(one.password).c(), one.verbs.c_str(), one.queues.c_str()});
+        auto text = [](const std::string &from) { return from.empty() ? nullptr : from.c_str(); };
+        repliq_server_options options = REPLIQ_SERVER_OPTIONS;
+        options.plain = chosen.plain ? REPLIQ_YES : REPLIQ_NO;
+        options.listen = listen.data();
+        options.listen_count = listen.size();
+        options.certificate_file = text(chosen.certificate_file);
+        options.key_file = text(chosen.key_file);
+        options.users_file = text(chosen.users_file);
+        options.users = users.data();
+        options.user_count = users.size();
+        options.heartbeat_ms = detail::ms(chosen.heartbeat);
+        options.login_ms = detail::ms(chosen.login);
+        options.failure_wait_ms_max = detail::ms(chosen.failure_wait_max);
+        options.connections_max = chosen.connections_max;
+        options.strangers_max = chosen.strangers_max;
+        options.failures_max = chosen.failures_max;
+        repliq_server *made = nullptr;
+        detail::check(repliq_server_open(of.c(), &options, &made));
+        handle_.reset(made);
+    }
+
+    std::string status() const { return detail::status(c(), repliq_server_status); }
+    /** Reads users, certificate and key again. */
+    void reload() { detail::check(repliq_server_reload(c())); }
+    void close() { detail::check(repliq_server_close(handle_.release())); }
+    repliq_server *c() const noexcept { return handle_.get(); }
+
+private:
+    detail::owner<repliq_server, repliq_server_close> handle_;
 };
 
 /* ---- the library */

@@ -4,9 +4,16 @@
 
 #[path = "abi/header.rs"]
 mod header;
+#[path = "abi/install.rs"]
+mod install;
+#[allow(dead_code)] // tests/conformance.rs uses the rest.
+#[path = "conformance/interpreter.rs"]
+mod interpreter;
 #[path = "abi/language.rs"]
 mod language;
 #[path = "abi/misuse.rs"]
 mod misuse;
 #[path = "abi/tools.rs"]
 mod tools;
+#[path = "conformance/words.rs"]
+mod words;

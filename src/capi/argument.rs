@@ -277,6 +277,11 @@ pub(super) fn yes(value: i32, default: bool, what: &str) -> Result<bool> {
     }
 }
 
+/// A number, or the default for 0.
+pub(super) fn or(value: u64, default: u64) -> u64 {
+    if value == 0 { default } else { value }
+}
+
 /// A level, or `None` for the default.
 pub(super) fn level(value: i32, what: &str) -> Result<Option<Level>> {
     match value {

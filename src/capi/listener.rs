@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::queue::Received;
 use crate::session::{Handled, Listener, ListenerOptions, Policy, Session, Unit};
 
-use super::argument::{self, Out, invalid, text};
+use super::argument::{self, Out, invalid, or, text};
 use super::boundary::boundary;
 use super::handle::{self, Face};
 use super::message::Views;
@@ -109,7 +109,6 @@ unsafe fn listener_options(options: *const repliq_listener_options) -> Result<Li
             return Err(invalid(format!("policy is {other}, not one of REPLIQ_POLICY_*")));
         }
     };
-    let or = |value: u64, default: u64| if value == 0 { default } else { value };
     chosen.retry_ms = or(options.retry_ms, chosen.retry_ms);
     chosen.retry_ms_max = or(options.retry_ms_max, chosen.retry_ms_max);
     Ok(chosen)

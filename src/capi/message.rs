@@ -1,9 +1,11 @@
 //! Messages of C as messages of the library, and received ones as views into the library's buffers.
+//!
+//! Lengths are believed up to `ROOM_BYTES_MAX`; below it the library says, in its own words, what is too large.
 
 use std::ffi::c_void;
 
 use crate::error::{Error, Result};
-use crate::limits::{HEADERS_BYTES_MAX, KEY_BYTES_MAX, MESSAGE_BYTES_MAX, PRODUCER_BYTES_MAX};
+use crate::limits::{HEADERS_BYTES_MAX, ROOM_BYTES_MAX};
 use crate::queue::{Message, Queue, Received};
 
 use super::argument::{OutArray, array, bytes, invalid, utf8};
@@ -53,8 +55,8 @@ unsafe fn read_headers<'a>(message: &repliq_message, into: &mut Vec<Header<'a>>)
         // SAFETY: the contract of `with`.
         let (name, value) = unsafe {
             (
-                of(&header.name, HEADERS_BYTES_MAX, "a header's name")?,
-                of(&header.value, HEADERS_BYTES_MAX, "a header's value")?,
+                of(&header.name, ROOM_BYTES_MAX, "a header's name")?,
+                of(&header.value, ROOM_BYTES_MAX, "a header's value")?,
             )
         };
         into.push((utf8(name, "a header's name")?, value));
@@ -74,9 +76,9 @@ unsafe fn message<'a>(raw: &repliq_message, headers: &'a [Header<'a>]) -> Result
     // SAFETY: the contract of `with`.
     let (payload, key, producer) = unsafe {
         (
-            of(&raw.payload, MESSAGE_BYTES_MAX, "a payload")?,
-            of(&raw.key, KEY_BYTES_MAX, "a key")?,
-            of(&raw.producer, PRODUCER_BYTES_MAX, "a producer id")?,
+            of(&raw.payload, ROOM_BYTES_MAX, "a payload")?,
+            of(&raw.key, ROOM_BYTES_MAX, "a key")?,
+            of(&raw.producer, ROOM_BYTES_MAX, "a producer id")?,
         )
     };
     Ok(Message {

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::secret::Password;
 use crate::server::{Right, Server, ServerOptions, UserSource, Users, Verb};
 
-use super::argument::{self, Out, array, bytes, invalid, maybe_text, put_text, text, yes};
+use super::argument::{self, Out, array, bytes, invalid, maybe_text, or, put_text, text, yes};
 use super::boundary::boundary;
 use super::handle::{self, Face, pin};
 use super::types::*;
@@ -48,7 +48,6 @@ unsafe fn server_options(options: *const repliq_server_options) -> Result<Server
     let given = unsafe { argument::options(options)? };
     let options = given.ok_or_else(|| invalid("options is NULL"))?;
     chosen.plain = yes(options.plain, chosen.plain, "plain")?;
-    let or = |value: u64, default: u64| if value == 0 { default } else { value };
     let limits = &mut chosen.limits;
     let count = |value: u32, default: usize| if value == 0 { default } else { value as usize };
     limits.connections_max = count(options.connections_max, limits.connections_max);

@@ -5,7 +5,7 @@ use std::ffi::c_char;
 use crate::error::{Code, Error, Result};
 use crate::session::{Store, StoreOptions};
 
-use super::argument::{self, Out, array, level, maybe_text, put_text, text, wait, yes};
+use super::argument::{self, Out, array, level, maybe_text, or, put_text, text, wait, yes};
 use super::boundary::{boundary, quiet_panics};
 use super::handle::{self, Face, pin};
 use super::message;
@@ -51,7 +51,6 @@ unsafe fn store_options(options: *const repliq_store_options) -> Result<StoreOpt
     chosen.read_only = yes(options.read_only, chosen.read_only, "read_only")?;
     chosen.helper = yes(options.helper, chosen.helper, "helper")?;
     chosen.level = level(options.level, "level")?.unwrap_or(chosen.level);
-    let or = |value: u64, default: u64| if value == 0 { default } else { value };
     chosen.segment_bytes = or(options.segment_bytes, chosen.segment_bytes);
     chosen.segment_bytes_max = or(options.segment_bytes_max, chosen.segment_bytes_max);
     chosen.keep_ms = or(options.keep_ms, chosen.keep_ms);

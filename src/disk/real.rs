@@ -436,7 +436,15 @@ fn owner_of(file: &fs::File) -> LockError {
 
 /// File systems whose ids or inodes are not stable: NFS, SMB, CIFS, overlay, FUSE, 9P, Ceph, AFS.
 const UNSTABLE: [u32; 9] = [
-    0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x794c_7630, 0x6573_5546, 0x0102_1997, 0x00c3_6400, 0x5346_414f,
+    0x6969,
+    0x517b,
+    0xff53_4d42,
+    0xfe53_4d42,
+    0x794c_7630,
+    0x6573_5546,
+    0x0102_1997,
+    0x00c3_6400,
+    0x5346_414f,
 ];
 
 /// The id of the file system a file lives on; `None` where it is not stable.
@@ -453,7 +461,9 @@ fn file_system(file: &fs::File) -> io::Result<Option<[u8; 8]>> {
     }
     let mut id = [0; 8];
     // SAFETY: an `fsid_t` is two C integers, eight bytes without padding; both sides are readable and writable.
-    unsafe { std::ptr::copy_nonoverlapping((&raw const facts.f_fsid).cast::<u8>(), id.as_mut_ptr(), 8) };
+    unsafe {
+        std::ptr::copy_nonoverlapping((&raw const facts.f_fsid).cast::<u8>(), id.as_mut_ptr(), 8)
+    };
     Ok(Some(id))
 }
 

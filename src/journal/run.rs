@@ -73,8 +73,7 @@ impl Rows {
     pub(super) fn table(&mut self, table: &BTreeMap<u64, Row>) {
         for (number, row) in table {
             let (next, began) = (row.next, row.began_ms);
-            let words =
-                [*number, row.first, row.length, row.end, row.expires_ms, next, began];
+            let words = [*number, row.first, row.length, row.end, row.expires_ms, next, began];
             let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
             self.put(SEGMENTS, &[&bytes]);
         }

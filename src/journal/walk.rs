@@ -154,7 +154,8 @@ impl Journal {
         }
         while walker.next <= after {
             if self.walk(&mut walker, horizon)?.is_none() {
-                let text = format!("transaction {after} lies behind the durable end {}", walker.next - 1);
+                let text =
+                    format!("transaction {after} lies behind the durable end {}", walker.next - 1);
                 return Err(Error::new(Code::NotFound, text).over(after, after));
             }
         }

@@ -57,7 +57,10 @@ pub fn admit(hello: &Hello, user: &str, known: &Known<'_>) -> Result<()> {
     if let Some(seen) = known.history.last()
         && seen.epoch > newest.epoch
     {
-        let what = format!("epoch {} of group {group} has begun, the sender is in {}", seen.epoch, newest.epoch);
+        let what = format!(
+            "epoch {} of group {group} has begun, the sender is in {}",
+            seen.epoch, newest.epoch
+        );
         return refuse(Code::Fenced, what);
     }
     if newest.cause == Cause::Copied {
@@ -137,8 +140,10 @@ pub fn decide(stamp: Option<Stamp>, facts: &Facts<'_>) -> Result<(Resume, bool)>
         Some(ours) if ours == stamp => behind(Some(stamp), facts),
         Some(_) => {
             // A copy that was claimed replaces what the other one shipped behind the last place both share.
-            let replaced = matches!(newer.map(|row| row.cause), Some(Cause::Force | Cause::Restore));
-            let shared = facts.cursor.sequence < stamp.sequence && facts.cursor.epoch <= stamp.epoch;
+            let replaced =
+                matches!(newer.map(|row| row.cause), Some(Cause::Force | Cause::Restore));
+            let shared =
+                facts.cursor.sequence < stamp.sequence && facts.cursor.epoch <= stamp.epoch;
             match (facts.stamp_at)(facts.cursor.sequence)? {
                 Some(ours) if replaced && shared && ours == facts.cursor => {
                     orphaned(stamp, facts.cursor.sequence, Some(ours), facts)

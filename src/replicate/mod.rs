@@ -45,7 +45,11 @@ pub fn sender(
 
 /// The sending side of a stream that was opened before.
 #[doc(hidden)]
-pub fn sender_of(store: &Store, target: Arc<Target>, waker: Waker) -> Result<(Arc<Target>, Sender)> {
+pub fn sender_of(
+    store: &Store,
+    target: Arc<Target>,
+    waker: Waker,
+) -> Result<(Arc<Target>, Sender)> {
     let sender = Sender::new(store.core().clone(), target.clone(), waker)?;
     Ok((target, sender))
 }

@@ -114,7 +114,8 @@ impl Receiver {
         }
         let id = StreamId { group: hello.group, id: hello.stream };
         self.core.look(|state| {
-            let elsewhere = state.received.keys().find(|key| key.id == id.id && key.group != id.group);
+            let elsewhere =
+                state.received.keys().find(|key| key.id == id.id && key.group != id.group);
             let known = Known {
                 row: state.received.get(&id),
                 elsewhere: elsewhere.copied(),
@@ -128,7 +129,9 @@ impl Receiver {
     }
 
     fn answer(&mut self, body: &mut Vec<u8>) -> Result<()> {
-        let (Some(claim), Some(hello)) = (&self.claim, &self.hello) else { return Err(out_of_place(0)) };
+        let (Some(claim), Some(hello)) = (&self.claim, &self.hello) else {
+            return Err(out_of_place(0));
+        };
         self.core.check_link(claim)?;
         let (stamp, epoch) = self.core.look(|state| {
             let row = state.received.get(&claim.stream);
@@ -157,7 +160,9 @@ impl Receiver {
     fn resumed(&mut self, body: &[u8]) -> Result<()> {
         let (id, resume) = Resume::decode(body)?;
         self.is_mine(id)?;
-        let (Some(claim), Some(hello)) = (self.claim, &self.hello) else { return Err(out_of_place(0)) };
+        let (Some(claim), Some(hello)) = (self.claim, &self.hello) else {
+            return Err(out_of_place(0));
+        };
         let mut arrivals = Vec::new();
         let (bound, seen) = self.core.look(|state| {
             let row = state.received.get(&claim.stream);
@@ -173,7 +178,8 @@ impl Receiver {
         }
         let wrong = |what: &str| {
             let has = self.stamp.map_or("nothing".to_string(), |stamp| stamp.to_string());
-            let text = format!("the sender wants to {what} behind {}, and {has} is here", resume.stamp());
+            let text =
+                format!("the sender wants to {what} behind {}, and {has} is here", resume.stamp());
             Err(Error::new(Code::Protocol, text))
         };
         match (resume, self.stamp) {
@@ -288,7 +294,12 @@ impl Receiver {
         Ok(entries)
     }
 
-    fn append(&mut self, entries: &[Entry<'_>], arrivals: &[Arrival<'_>], stamp: Stamp) -> Result<()> {
+    fn append(
+        &mut self,
+        entries: &[Entry<'_>],
+        arrivals: &[Arrival<'_>],
+        stamp: Stamp,
+    ) -> Result<()> {
         let claim = self.claim.ok_or_else(|| out_of_place(0))?;
         let appended = self.core.receive(&claim, self.queue, entries, arrivals)?;
         self.stamp = Some(stamp);
@@ -302,7 +313,8 @@ impl Receiver {
         self.is_mine(part.stream)?;
         self.follows(part.previous)?;
         if part.at != self.parts.len() as u64 {
-            let text = format!("a piece at {} arrived where {} was next", part.at, self.parts.len());
+            let text =
+                format!("a piece at {} arrived where {} was next", part.at, self.parts.len());
             return Err(Error::new(Code::Protocol, text));
         }
         self.parts.try_reserve(part.bytes.len()).map_err(|_| {
@@ -372,7 +384,13 @@ impl Receiver {
 fn is_over(code: Code) -> bool {
     matches!(
         code,
-        Code::Fenced | Code::Protocol | Code::Closed | Code::Poisoned | Code::OutcomeUnknown | Code::Forked | Code::Io
+        Code::Fenced
+            | Code::Protocol
+            | Code::Closed
+            | Code::Poisoned
+            | Code::OutcomeUnknown
+            | Code::Forked
+            | Code::Io
     )
 }
 

@@ -126,7 +126,8 @@ impl Sender {
     fn answered(&mut self, body: &[u8]) -> Result<()> {
         let answer = Answer::decode(body)?;
         if answer.code != Code::Ok {
-            let text = format!("target {:?} refused the stream: {}", self.target.name, answer.reason);
+            let text =
+                format!("target {:?} refused the stream: {}", self.target.name, answer.reason);
             return Err(Error::new(answer.code, text));
         }
         let core = self.core.clone();
@@ -395,7 +396,9 @@ impl Sender {
         if journal.appended() <= journal.durable_offset() {
             return;
         }
-        let last = self.core.look(|state| state.queue(self.target.queue).map_or(0, |queue| queue.next - 1));
+        let last = self
+            .core
+            .look(|state| state.queue(self.target.queue).map_or(0, |queue| queue.next - 1));
         if last > self.reached.message {
             self.core.lead_soon();
         }
@@ -422,7 +425,10 @@ impl Machine for Sender {
                 Err(Error::new(refused.code, text))
             }
             _ => {
-                let text = format!("target {:?} sent a frame of kind {kind} out of place", self.target.name);
+                let text = format!(
+                    "target {:?} sent a frame of kind {kind} out of place",
+                    self.target.name
+                );
                 Err(Error::new(Code::Protocol, text))
             }
         }
@@ -430,7 +436,10 @@ impl Machine for Sender {
 
     fn next_frame(&mut self, now: Instant, body: &mut Vec<u8>) -> Result<Option<u8>> {
         if self.target.is_removed() {
-            return Err(Error::new(Code::Closed, format!("target {:?} was removed", self.target.name)));
+            return Err(Error::new(
+                Code::Closed,
+                format!("target {:?} was removed", self.target.name),
+            ));
         }
         self.core.check_open()?;
         match self.phase {
@@ -496,23 +505,14 @@ fn look_at(
         }
         let body = &walked.bytes[body.clone()];
         (reached.message, reached.bytes) = (head.sequence, reached.bytes + body.len() as u64);
-        seen.records += u32::from(meant(head.kind, head.queue, head.sequence, body, purged, target));
+        seen.records +=
+            u32::from(meant(head.kind, head.queue, head.sequence, body, purged, target));
     }
     seen
 }
 
-fn meant(
-    kind: Type,
-    queue: u32,
-    sequence: u64,
-    body: &[u8],
-    purged: u64,
-    target: &Target,
-) -> bool {
-    kind == Type::Message
-        && queue == target.queue
-        && sequence > purged
-        && target.select.takes(body)
+fn meant(kind: Type, queue: u32, sequence: u64, body: &[u8], purged: u64, target: &Target) -> bool {
+    kind == Type::Message && queue == target.queue && sequence > purged && target.select.takes(body)
 }
 
 fn at_target(name: &str, error: &Error) -> Error {

@@ -138,8 +138,10 @@ impl Target {
     pub fn set_error(&self, error: &Error) {
         let mut state = self.state.lock();
         // What only an operator can change is not a passing failure.
-        let stopped =
-            matches!(error.code(), Code::Diverged | Code::Fenced | Code::Denied | Code::Certificate);
+        let stopped = matches!(
+            error.code(),
+            Code::Diverged | Code::Fenced | Code::Denied | Code::Certificate
+        );
         state.link = if stopped { "stopped" } else { "failed" }.to_string();
         state.last_error = Some(error.clone());
     }
@@ -171,7 +173,8 @@ impl Target {
     pub fn skip(&self) -> Result<()> {
         let mut state = self.state.lock();
         let Some((stamp, _)) = state.refused.clone() else {
-            let text = format!("target {:?} refuses no transaction, so none can be set aside", self.name);
+            let text =
+                format!("target {:?} refuses no transaction, so none can be set aside", self.name);
             return Err(Error::new(Code::Invalid, text));
         };
         state.skip = Some(stamp);
@@ -219,7 +222,8 @@ impl Target {
             orphans: stream.orphans,
         };
         drop(state);
-        let lag_ms = if lag_messages == 0 { 0 } else { age(core, self.queue, progress.message + 1)? };
+        let lag_ms =
+            if lag_messages == 0 { 0 } else { age(core, self.queue, progress.message + 1)? };
         Ok(TargetStatus { lag_ms, ..status })
     }
 

@@ -106,7 +106,9 @@ impl Core {
     fn begin_anew(&self, cause: Cause) -> Result<Token> {
         self.check_writable()?;
         let streams: Vec<_> = self.look(|state| {
-            let all = state.streams().map(|(queue, name, stream)| (queue, name.to_string(), stream.clone()));
+            let all = state
+                .streams()
+                .map(|(queue, name, stream)| (queue, name.to_string(), stream.clone()));
             all.filter(|_| cause == Cause::Fork).collect()
         });
         let mut renewed = Records::new();
@@ -126,10 +128,13 @@ impl Core {
             let first = self.journal.next_sequence();
             let mut records = vec![row_of(&self.journal, &state, cause, Some(first))?];
             records.extend(renewed);
-            let all: Vec<_> =
-                records.iter().map(|(kind, queue, body)| Record::control(*kind, *queue, body)).collect();
+            let all: Vec<_> = records
+                .iter()
+                .map(|(kind, queue, body)| Record::control(*kind, *queue, body))
+                .collect();
             let now = self.journal.disk().now_ms();
-            let appended = self.journal.append(&all, Space::Freeing, now, &mut |rows| state.freeze(rows))?;
+            let appended =
+                self.journal.append(&all, Space::Freeing, now, &mut |rows| state.freeze(rows))?;
             for (kind, queue, body) in &records {
                 state.change(*kind, *queue, body)?;
             }

@@ -6,8 +6,8 @@
 //! durable.
 
 mod committer;
-mod open;
 mod identity;
+mod open;
 mod ranges;
 mod received;
 mod record;

@@ -6,9 +6,7 @@ use super::stream::{Keep, Live};
 use super::{Committer, Core, Level};
 use crate::disk::Disk;
 use crate::error::{Code, Error, Result};
-use crate::journal::{
-    self, Body, Journal, Recovered, Replayed, Rows, Type, Visitor,
-};
+use crate::journal::{self, Body, Journal, Recovered, Replayed, Rows, Type, Visitor};
 use crate::sync::{AtomicBool, Mutex};
 use std::sync::Arc;
 

@@ -332,7 +332,11 @@ impl Core {
             self.check_link(claim)?;
             let row = state.received.get(&claim.stream);
             if row.is_none() && state.received.len() >= limits::RECEIVED_MAX {
-                let text = format!("{} receives {} streams already", self.describe(), limits::RECEIVED_MAX);
+                let text = format!(
+                    "{} receives {} streams already",
+                    self.describe(),
+                    limits::RECEIVED_MAX
+                );
                 return Err(Error::new(Code::Quota, text));
             }
             let mut has = row.and_then(|row| row.stamp);

@@ -309,10 +309,12 @@ impl State {
             RECEIVED => self.thaw_received(row),
             ORIGIN => self.thaw_origin(row),
             FILE => return self.change(Type::Members, 0, row),
-            COUNTERS => row.len() == 4 && {
-                self.queues.resize(u32_at(row, 0) as usize, None);
-                true
-            },
+            COUNTERS => {
+                row.len() == 4 && {
+                    self.queues.resize(u32_at(row, 0) as usize, None);
+                    true
+                }
+            }
             _ => false,
         };
         if sound {

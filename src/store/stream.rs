@@ -187,7 +187,8 @@ impl State {
             queue.streams.insert(utf8(name)?, made);
             return Ok(());
         }
-        let Some(name) = queue.streams.iter().find(|(_, s)| s.id == id).map(|(n, _)| n.clone()) else {
+        let Some(name) = queue.streams.iter().find(|(_, s)| s.id == id).map(|(n, _)| n.clone())
+        else {
             return Ok(());
         };
         if change == StreamChange::Remove {
@@ -383,7 +384,8 @@ impl Core {
         let (stamp, message, bytes) = self.beginning(queue, begin)?;
         let id = self.draw_id()?;
         let name = target.as_bytes();
-        let body = StreamChange::Create { stamp, message, bytes, name, url: url.as_bytes() }.encode(id);
+        let body =
+            StreamChange::Create { stamp, message, bytes, name, url: url.as_bytes() }.encode(id);
         let staged = self.transact(&[], &[(Type::Stream, queue, body)], Level::Power)?;
         self.finish(&staged)?;
         self.look(|state| state.stream(queue, target).cloned())
@@ -399,9 +401,8 @@ impl Core {
     /// Where a new stream of a queue begins: stamp, message and bytes before it.
     fn beginning(&self, queue: u32, begin: Begin) -> Result<(Stamp, u64, u64)> {
         let names = self.queue_names();
-        let (next, purged, bytes) = self.look(|state| {
-            state.queue(queue).map(|of| (of.next, of.purged, of.bytes))
-        })?;
+        let (next, purged, bytes) =
+            self.look(|state| state.queue(queue).map(|of| (of.next, of.purged, of.bytes)))?;
         if begin == Begin::Now {
             let (_, sequence) = self.journal.durable();
             let stamp = self.journal.walk_from(sequence, &names)?.stamp();
@@ -441,7 +442,13 @@ impl Core {
 
     /// The target has everything up to `sequence`: those who wait for it may go on. With a move, the cursor
     /// is written with whatever is committed next.
-    pub fn stream_confirmed(&self, queue: u32, id: u64, sequence: u64, moved: Option<StreamChange<'_>>) {
+    pub fn stream_confirmed(
+        &self,
+        queue: u32,
+        id: u64,
+        sequence: u64,
+        moved: Option<StreamChange<'_>>,
+    ) {
         self.live.confirmed.lock().insert(id, sequence);
         if let Some(change) = moved {
             self.live.riders.lock().insert((queue, id), change.encode(id));
@@ -469,7 +476,8 @@ impl Core {
             named.map(|(_, _, stream)| (stream.id, stream.cursor.sequence)).collect()
         });
         let confirmed = self.live.confirmed.lock();
-        let reached = streams.iter().map(|(id, cursor)| confirmed.get(id).copied().unwrap_or(*cursor));
+        let reached =
+            streams.iter().map(|(id, cursor)| confirmed.get(id).copied().unwrap_or(*cursor));
         reached.min().ok_or_else(|| {
             let text = format!("{} has no target {target:?}", self.describe());
             Error::new(Code::NoSuchName, text)

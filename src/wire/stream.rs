@@ -204,7 +204,9 @@ impl Hello {
         body.extend_from_slice(&self.safe.epoch.to_le_bytes());
         body.extend_from_slice(&self.safe.sequence.to_le_bytes());
         body.extend_from_slice(&self.kept.to_bytes());
-        body.extend_from_slice(&u16::try_from(self.history.len()).unwrap_or(u16::MAX).to_le_bytes());
+        body.extend_from_slice(
+            &u16::try_from(self.history.len()).unwrap_or(u16::MAX).to_le_bytes(),
+        );
         for row in &self.history {
             body.extend_from_slice(&row.epoch.to_le_bytes());
             body.extend_from_slice(&row.first.to_le_bytes());
@@ -221,7 +223,8 @@ impl Hello {
         let mut reader = Reader { rest: body, what: "hello" };
         let version = reader.u8()?;
         if version != VERSION {
-            let text = format!("the other side speaks version {version} of streams, this one {VERSION}");
+            let text =
+                format!("the other side speaks version {version} of streams, this one {VERSION}");
             return Err(Error::new(Code::Version, text));
         }
         let group = reader.array()?;
@@ -237,10 +240,13 @@ impl Hello {
         for row in rows.chunks_exact(ROW) {
             let mut row = Reader { rest: row, what: "hello" };
             let (epoch, first, owner, cause) = (row.u32()?, row.u64()?, row.u32()?, row.u8()?);
-            let cause = Cause::from_u8(cause).ok_or_else(|| row.wrong("unknown cause of an epoch"))?;
+            let cause =
+                Cause::from_u8(cause).ok_or_else(|| row.wrong("unknown cause of an epoch"))?;
             history.push(HistoryRow { epoch, first, owner, cause });
         }
-        let rising = history.windows(2).all(|two| two[0].epoch < two[1].epoch && two[0].first <= two[1].first);
+        let rising = history
+            .windows(2)
+            .all(|two| two[0].epoch < two[1].epoch && two[0].first <= two[1].first);
         if history.is_empty() || !rising {
             return Err(reader.wrong("rows out of order"));
         }

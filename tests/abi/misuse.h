@@ -89,7 +89,7 @@ static void must(int condition, const char *what)
 }
 
 /* A server is a thread and four descriptors, so it is there only for those who ask. */
-static void fixture_open(const char *name, int with_server)
+static void fixture_open(const char *name, int with_server, int with_replication)
 {
     static const repliq_store_options store_options = REPLIQ_STORE_OPTIONS;
     static const repliq_put_options put_options = REPLIQ_PUT_OPTIONS;
@@ -150,6 +150,7 @@ static void fixture_open(const char *name, int with_server)
         must(!repliq_server_open(F.store, &F.server_options, &F.stale_server), "stale");
         must(!repliq_server_close(F.stale_server), "stale");
     }
+    (void)with_replication;
     F.users[0].name = "till";
     F.users[0].password = repliq_text("secret");
     F.users[0].verbs = "publish, browse";

@@ -193,7 +193,8 @@ impl History {
             if let Some(known) = self.offsets.insert(key, *value)
                 && known != *value
             {
-                let text = format!("{} {}: {sequence} is {known} and {value}", event.place, event.queue);
+                let text =
+                    format!("{} {}: {sequence} is {known} and {value}", event.place, event.queue);
                 report.say("inconsistent-offsets", text);
             }
             self.seen.entry(place.clone()).or_default().insert(*value);
@@ -207,10 +208,14 @@ impl History {
             }
             match self.puts.get(transaction).map(|put| put.outcome) {
                 Some(Outcome::Fail) => {
-                    report.say("aborted-read", format!("{value} of failed transaction {transaction}"));
+                    report.say(
+                        "aborted-read",
+                        format!("{value} of failed transaction {transaction}"),
+                    );
                 }
                 Some(Outcome::Open) if event.op == "poll" => {
-                    let text = format!("{value} of transaction {transaction}, which is not committed yet");
+                    let text =
+                        format!("{value} of transaction {transaction}, which is not committed yet");
                     report.say("precommitted-read", text);
                 }
                 _ => {}
@@ -234,7 +239,9 @@ impl History {
             for (queue, values) in &put.values {
                 let Some(seen) = self.seen.get(&(place.clone(), queue.clone())) else { continue };
                 if let Some(value) = values.iter().find(|value| !seen.contains(value)) {
-                    let text = format!("{transaction} was applied at {place}, and {value} never seen there");
+                    let text = format!(
+                        "{transaction} was applied at {place}, and {value} never seen there"
+                    );
                     report.say("stale-read", text);
                 }
             }
@@ -272,7 +279,8 @@ impl History {
         for (transaction, part) in parts {
             let whole = self.puts.get(&transaction).and_then(|put| put.values.get(queue));
             let distinct: BTreeSet<u64> = part.iter().map(|(value, _)| *value).collect();
-            let one = part.windows(2).all(|two| two[0].1 == two[1].1) || distinct.len() < part.len();
+            let one =
+                part.windows(2).all(|two| two[0].1 == two[1].1) || distinct.len() < part.len();
             if whole.is_some_and(|whole| whole.len() != distinct.len()) || !one {
                 report.say("torn-transaction", format!("{transaction} at {place}, queue {queue}"));
             }
@@ -321,7 +329,8 @@ impl History {
                 let shared: Vec<usize> =
                     two[1].1.iter().filter_map(|value| index.get(value).copied()).collect();
                 if shared.windows(2).any(|pair| pair[0] > pair[1]) {
-                    let text = format!("{} and {} order queue {queue} differently", two[0].0, two[1].0);
+                    let text =
+                        format!("{} and {} order queue {queue} differently", two[0].0, two[1].0);
                     report.say("inconsistent-order", text);
                 }
             }

@@ -42,32 +42,42 @@ struct World {
     read: Vec<Received>,
 }
 
-/// Runs a script; the number of its steps, or the line that does not hold and why.
-pub fn run(script: &str) -> Result<usize, (usize, String)> {
-    let folder = tempfile::tempdir().unwrap();
+/// What came of a script that holds.
+pub struct Held {
+    /// How many steps it has.
+    pub steps: usize,
+    /// The steps that were refused, as they should be: line, code and sentence.
+    pub refused: Vec<(usize, String)>,
+}
+
+/// Runs a script in a folder; the line that does not hold and why.
+pub fn run_in(script: &str, folder: &std::path::Path) -> Result<Held, (usize, String)> {
     let mut world = World::default();
-    let mut steps = 0;
+    let mut held = Held { steps: 0, refused: Vec::new() };
     for (index, line) in script.lines().enumerate() {
         let at = |text: String| (index + 1, text);
         let Some(step) = step(line).map_err(at)? else { continue };
-        steps += 1;
-        let outcome = world.step(&step, folder.path());
-        match (outcome, &step.code) {
-            (Ok(()), None) => {}
+        held.steps += 1;
+        let error = match (world.step(&step, folder), &step.code) {
+            (Ok(()), None) => continue,
             (Ok(()), Some(code)) => return Err(at(format!("succeeded, not {code}"))),
             (Err(Failure::Script(text)), _) => return Err(at(text)),
-            (Err(Failure::Library(error)), None) => return Err(at(format!("{error:?}"))),
-            (Err(Failure::Library(error)), Some(code)) => {
-                let index = error.message_index().map(|index| index as usize);
-                let right =
-                    error.code().name() == code && (step.index.is_none() || step.index == index);
-                if !right {
-                    return Err(at(format!("{error:?} about message {index:?}")));
-                }
-            }
+            (Err(Failure::Library(error)), _) => error,
+        };
+        let about = error.message_index().map(|index| index as usize);
+        let named = step.code.as_deref() == Some(error.code().name());
+        if !named || (step.index.is_some() && step.index != about) {
+            return Err(at(format!("{error:?} about message {about:?}")));
         }
+        held.refused.push((index + 1, format!("{error:?}")));
     }
-    Ok(steps)
+    Ok(held)
+}
+
+/// The same in a folder of its own.
+pub fn run(script: &str) -> Result<usize, (usize, String)> {
+    let folder = tempfile::tempdir().unwrap();
+    run_in(script, folder.path()).map(|held| held.steps)
 }
 
 fn script<T>(text: impl Into<String>) -> Outcome<T> {
@@ -214,6 +224,12 @@ impl World {
                         return script(format!("no {text:?} in {status}"));
                     }
                 }
+                Ok(())
+            }
+            "file" => {
+                let path = folder.join(first);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, &step.words[2]).unwrap();
                 Ok(())
             }
             "sleep" => {

@@ -86,7 +86,15 @@ fn bad() -> Vec<(&'static str, Vec<String>)> {
         ("unexpected-read", with(&[poll("[1,77,2]"), last(ALL)])),
         ("aborted-read", with(&[failed.clone(), last(&format!("{ALL},[5,40,9]"))])),
         ("aborted-read", with(&[failed, poll("[9,40,9]"), last(ALL)])),
-        ("precommitted-read", with(&[put(4, 1, "40"), poll("[5,40,9]"), end(4, "ok"), last(&format!("{ALL},[5,40,9]"))])),
+        (
+            "precommitted-read",
+            with(&[
+                put(4, 1, "40"),
+                poll("[5,40,9]"),
+                end(4, "ok"),
+                last(&format!("{ALL},[5,40,9]")),
+            ]),
+        ),
         ("torn-transaction", with(&[last("[1,10,5],[2,20,6],[3,30,7]")])),
         ("torn-transaction", with(&[last("[1,10,5],[2,20,6],[3,21,7],[4,30,8]")])),
         ("merged-transaction", with(&[last("[1,10,5],[2,20,6],[3,21,6],[4,30,6]")])),
@@ -102,7 +110,8 @@ fn bad() -> Vec<(&'static str, Vec<String>)> {
         }),
         ("inconsistent-order", {
             let two = vec![put(7, 2, "70"), end(7, "ok"), ok(8, "80")];
-            let lines = [two, vec![last("[1,70,2],[2,80,3]"), read("final", "t", "[1,80,3],[2,70,2]")]];
+            let lines =
+                [two, vec![last("[1,70,2],[2,80,3]"), read("final", "t", "[1,80,3],[2,70,2]")]];
             lines.concat()
         }),
     ]

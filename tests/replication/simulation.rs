@@ -70,8 +70,11 @@ impl World {
             puts.push((1 - root, transaction + 9));
         }
         for at in 0..2 {
-            let values: Vec<String> =
-                puts.iter().filter(|(to, _)| *to == at).map(|(_, value)| value.to_string()).collect();
+            let values: Vec<String> = puts
+                .iter()
+                .filter(|(to, _)| *to == at)
+                .map(|(_, value)| value.to_string())
+                .collect();
             if !values.is_empty() {
                 let (queue, values) = (ROOTS[at], values.join(","));
                 self.say(&format!(
@@ -114,7 +117,11 @@ impl World {
             None => &mut self.sender,
             Some(server) => &mut self.servers[server],
         };
-        if power { node.power_cut(cut) } else { node.kill() }
+        if power {
+            node.power_cut(cut)
+        } else {
+            node.kill()
+        }
         node.start().unwrap();
     }
 
@@ -221,7 +228,9 @@ impl World {
             }
             Some(copy) => {
                 self.faults += 1;
-                (0..STREAMS.len()).filter(|s| STREAMS[*s].1 == server).for_each(|s| self.hang_up(s));
+                (0..STREAMS.len())
+                    .filter(|s| STREAMS[*s].1 == server)
+                    .for_each(|s| self.hang_up(s));
                 let seed = self.dice.next();
                 self.servers[server].restore(&copy, seed);
                 self.servers[server].start().unwrap();

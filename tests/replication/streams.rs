@@ -97,11 +97,8 @@ fn two_roots_to_one_server_are_two_streams() {
 
 #[test]
 fn a_transaction_larger_than_a_frame_is_cut_and_committed_whole() {
-    let large = repliq::StoreOptions {
-        segment_bytes_max: 16 << 20,
-        segment_bytes: 1 << 20,
-        ..options()
-    };
+    let large =
+        repliq::StoreOptions { segment_bytes_max: 16 << 20, segment_bytes: 1 << 20, ..options() };
     let (from, to) = (Node::with(1, large), Node::with(2, large));
     let mut clock = Clock::new();
     let plan = Plan::new(ROOT, "one", ROOT);
@@ -183,7 +180,8 @@ fn a_refused_transaction_stops_the_stream_until_it_is_set_aside() {
     to.up().queue_resume(queue).unwrap();
     let again = link.target.clone();
     drop(link);
-    let (_, sender) = repliq::replicate::sender_of(from.up(), again, std::sync::Arc::new(|| {})).unwrap();
+    let (_, sender) =
+        repliq::replicate::sender_of(from.up(), again, std::sync::Arc::new(|| {})).unwrap();
     let mut link = Link::open(&from, &to, &plan).unwrap();
     link.sender = Box::new(sender);
     link.run(&mut clock);

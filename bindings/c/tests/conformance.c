@@ -1,7 +1,7 @@
 /*
  * The scripts of tests/conformance through repliq.h; their language is described there.
  *
- * Usage: conformance FOLDER SCRIPT…       FOLDER is empty and is used for the stores
+ * Usage: conformance [-e] FOLDER SCRIPT…       FOLDER is empty and is used for the stores; -e prints errors
  */
 #include <errno.h>
 #include <repliq.h>
@@ -61,6 +61,9 @@ static size_t read_count;
 static char why[1024];
 static const char *folder;
 static char script_folder[4096];
+static const char *script_name;
+static size_t script_line;
+static int print_errors;
 
 /* What a step answers beside the codes of the library: the script is wrong, or something else came. */
 enum { HOLDS_NOT = -1 };
@@ -663,6 +666,22 @@ static int sleep_ms(uint64_t ms)
     return REPLIQ_OK;
 }
 
+static int write_file(const step *of)
+{
+    char path[8192], *slash;
+    FILE *file;
+    snprintf(path, sizeof path, "%s/%s", script_folder, arg(of, 1));
+    for (slash = strchr(path + strlen(script_folder) + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        mkdir(path, 0700);
+        *slash = '/';
+    }
+    file = fopen(path, "w");
+    if (file == NULL || fwrite(of->words[2].at, 1, of->words[2].len, file) != of->words[2].len)
+        return wrong("cannot write %s", path);
+    return fclose(file) == 0 ? REPLIQ_OK : wrong("cannot write %s", path);
+}
+
 static int on_queue(const step *of, const char *verb)
 {
     repliq_store *store = handle(arg(of, 1), STORE);
@@ -722,6 +741,8 @@ static int run(const step *of)
         return drain(of);
     if (strcmp(verb, "status") == 0)
         return status(of);
+    if (strcmp(verb, "file") == 0)
+        return write_file(of);
     if (strcmp(verb, "sleep") == 0)
         return sleep_ms(number(of, 1));
     if (strcmp(verb, "snapshot") == 0) {
@@ -766,8 +787,11 @@ static int holds(const step *of)
     }
     repliq_error_last(&error);
     if (error.code == code && strcmp(of->code, repliq_code_name(code)) == 0
-        && (of->index < 0 || (long)error.message_index == of->index))
+        && (of->index < 0 || (long)error.message_index == of->index)) {
+        if (print_errors)
+            printf("refused %s:%zu %s: %s\n", script_name, script_line, repliq_code_name(code), error.text);
         return 1;
+    }
     wrong("%s: %s (message %ld)", repliq_code_name(code), error.text, (long)(int32_t)error.message_index);
     return 0;
 }
@@ -784,9 +808,10 @@ static int run_script(const char *path, size_t *steps)
         printf("FAILED %s: %s\n", path, strerror(errno));
         return 0;
     }
+    script_name = strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path;
     while (good && fgets(line, sizeof line, file) != NULL) {
         step one;
-        at++;
+        script_line = ++at;
         line[strcspn(line, "\n")] = '\0';
         if (line[0] == '#' || line[strspn(line, " ")] == '\0')
             continue;
@@ -809,6 +834,10 @@ int main(int argc, char **argv)
 {
     size_t steps = 0;
     int passed = 0, failed = 0, i;
+    if (argc > 1 && strcmp(argv[1], "-e") == 0) {
+        print_errors = 1;
+        argc--, argv++;
+    }
     if (argc < 3) {
         fprintf(stderr, "usage: conformance FOLDER SCRIPT...\n");
         return 2;

@@ -1,7 +1,7 @@
 /*
  * The scripts of tests/conformance through repliq.hpp; their language is described there.
  *
- * Usage: conformance FOLDER SCRIPT…       FOLDER is empty and is used for the stores
+ * Usage: conformance [-e] FOLDER SCRIPT…       FOLDER is empty and is used for the stores; -e prints errors
  */
 #include <algorithm>
 #include <filesystem>
@@ -219,6 +219,7 @@ public:
             {"differ", &world::compare},
             {"join", &world::join},
             {"status", &world::status},
+            {"file", &world::file},
             {"sleep", &world::sleep},
         };
         auto found = verbs.find(of.word(0));
@@ -428,6 +429,12 @@ private:
             if (text.find(of.word(at)) == string::npos)
                 throw wrong{"no " + of.word(at) + " in " + text};
     }
+    void file(const step &of)
+    {
+        std::filesystem::path path = folder_ / of.word(1);
+        std::filesystem::create_directories(path.parent_path());
+        std::ofstream(path, std::ios::binary) << of.word(2);
+    }
     void sleep(const step &of) { std::this_thread::sleep_for(of.wait(1)); }
 
     std::filesystem::path folder_;
@@ -441,8 +448,10 @@ private:
     std::vector<repliq::received> read_;
 };
 
+bool print_errors = false;
+
 /** Runs one step; nothing where it holds, otherwise why not. */
-std::optional<string> holds(world &in, const step &of)
+std::optional<string> holds(world &in, const step &of, const string &place)
 {
     try {
         in.run(of);
@@ -453,8 +462,11 @@ std::optional<string> holds(world &in, const step &of)
         return found.text;
     } catch (const repliq::error &error) {
         string name = error.code().message();
-        if (name == of.code && (!of.index || error.message_index() == of.index))
+        if (name == of.code && (!of.index || error.message_index() == of.index)) {
+            if (print_errors)
+                std::cout << "refused " << place << " " << name << ": " << error.what() << "\n";
             return std::nullopt;
+        }
         return name + ": " + error.what();
     }
 }
@@ -471,7 +483,7 @@ bool run(const std::filesystem::path &script, const std::filesystem::path &folde
         ++steps;
         std::optional<string> why;
         try {
-            why = holds(in, parse(line));
+            why = holds(in, parse(line), script.filename().string() + ":" + std::to_string(at));
         } catch (const wrong &found) {
             why = found.text;
         }
@@ -487,6 +499,10 @@ bool run(const std::filesystem::path &script, const std::filesystem::path &folde
 
 int main(int argc, char **argv)
 {
+    if (argc > 1 && string_view(argv[1]) == "-e") {
+        print_errors = true;
+        --argc, ++argv;
+    }
     if (argc < 3) {
         std::cerr << "usage: conformance FOLDER SCRIPT...\n";
         return 2;
