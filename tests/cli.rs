@@ -12,6 +12,8 @@ mod messages;
 mod passwords;
 #[path = "cli/readme.rs"]
 mod readme;
+#[path = "cli/replication.rs"]
+mod replication;
 #[path = "cli/run.rs"]
 mod run;
 #[path = "cli/server.rs"]

@@ -117,6 +117,19 @@ fn skip_goes_on_where_a_former_run_stopped() {
 }
 
 #[test]
+fn resume_goes_on_after_what_the_queue_was_ever_given() {
+    let place = Place::new();
+    place.file("a", "1\n2\n3\n4\n");
+    place.run_with("put @s q", b"1\n2\n").text();
+    place.run("put @s q @a --resume").text();
+    place.run("put @s q @a --resume").text();
+    assert_eq!(place.run("get @s q --consumer c").text(), "1\n2\n3\n4\n");
+    place.file("b", "1\n2\n3\n4\n5\n");
+    place.run("put @s q @b --resume").text();
+    assert_eq!(place.run("get @s q --consumer c").text(), "5\n");
+}
+
+#[test]
 fn a_bad_record_rolls_back_its_transaction_only() {
     let place = Place::new();
     place.file("f.csv", "a,b\n1,1\n2,2\n3,3\n4\n5,5\n");

@@ -7,6 +7,7 @@ use repliq::{Client, Code, Commit, Message, Queue, Store};
 
 use super::fail::{Done, Fail};
 use super::input::{CsvOptions, Inputs, Record};
+use super::place::queues_of;
 use super::progress::Progress;
 
 /// What to read and which messages to make of it.
@@ -24,6 +25,9 @@ pub struct Feed {
     /// Leave out the first N records: those a former run has put
     #[arg(long, value_name = "N", default_value_t = 0)]
     skip: u64,
+    /// Go on after a stop: leave out as many records as were ever put into the queue
+    #[arg(long, conflicts_with = "skip")]
+    resume: bool,
     /// Kind of the messages, 0 to 65535
     #[arg(long, value_name = "N", default_value_t = 0)]
     kind: u16,
@@ -70,6 +74,21 @@ pub enum Into<'a> {
 }
 
 impl Into<'_> {
+    /// Messages ever put into the queue.
+    fn held(&self) -> Done<u64> {
+        let next = match self {
+            Into::Here(store, queue) => {
+                let mut infos = store.queues()?.into_iter();
+                infos.find(|info| info.queue == *queue).map(|info| info.next_sequence)
+            }
+            Into::There(client, queue) => {
+                let mut rows = queues_of(client)?.into_iter();
+                rows.find(|row| row.name == *queue).map(|row| row.next_sequence)
+            }
+        };
+        Ok(next.map_or(0, |next| next - 1))
+    }
+
     /// One transaction.
     fn put(&mut self, messages: &[Message<'_>]) -> repliq::Result<Commit> {
         match self {
@@ -106,7 +125,8 @@ impl Feed {
         stop: &mut dyn FnMut() -> bool,
     ) -> Done {
         let progress = Progress::bytes(input.bytes(), self.shows_progress());
-        for _ in 0..self.skip {
+        let skip = if self.resume { into.held()? } else { self.skip };
+        for _ in 0..skip {
             if input.next()?.is_none() {
                 return Ok(());
             }

@@ -16,10 +16,12 @@ mod place;
 mod progress;
 mod put;
 mod queue;
+mod replicate;
 mod secret;
 mod serve;
 mod signal;
 mod status;
+mod target;
 mod token;
 mod user;
 mod verify;
@@ -53,6 +55,9 @@ enum Verb {
     Status(status::Status),
     Verify(verify::Verify),
     Serve(serve::Serve),
+    Replicate(replicate::Replicate),
+    #[command(subcommand)]
+    Target(target::Target),
     #[command(subcommand)]
     User(user::User),
     Bench(bench::Bench),
@@ -68,6 +73,8 @@ fn run(verb: Verb) -> fail::Done {
         Verb::Status(verb) => verb.run(),
         Verb::Verify(verb) => verb.run(),
         Verb::Serve(verb) => verb.run(),
+        Verb::Replicate(verb) => verb.run(),
+        Verb::Target(verb) => verb.run(),
         Verb::User(verb) => verb.run(),
         Verb::Bench(verb) => verb.run(),
     }

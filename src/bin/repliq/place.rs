@@ -143,12 +143,7 @@ impl At {
     pub fn queues(&self) -> Done<Vec<QueueRow>> {
         let mut rows = match self {
             At::Here(store) => store.queues()?.into_iter().map(row).collect(),
-            At::There(client) => {
-                let text = client.queues()?;
-                serde_json::from_str::<Vec<QueueRow>>(&text).map_err(|error| {
-                    Fail::new(Code::Protocol, format!("cannot read the server's queues: {error}"))
-                })?
-            }
+            At::There(client) => queues_of(client)?,
         };
         rows.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(rows)
@@ -177,6 +172,13 @@ impl At {
             At::There(client) => View::There(queue, client),
         })
     }
+}
+
+/// The queues of a server, as many as this user may see.
+pub fn queues_of(client: &Client) -> Done<Vec<QueueRow>> {
+    serde_json::from_str(&client.queues()?).map_err(|error| {
+        Fail::new(Code::Protocol, format!("cannot read the server's queues: {error}"))
+    })
 }
 
 /// A look at one queue.

@@ -7,6 +7,7 @@ mod commit;
 mod counting;
 mod floor;
 mod read;
+mod replicate;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -79,6 +80,8 @@ enum Name {
     Scan,
     /// Opening a store with a backlog
     Open,
+    /// Putting until a server has it, too
+    Replicate,
 }
 
 /// A measured row.
@@ -211,7 +214,11 @@ impl Bench {
     pub fn run(self) -> Done {
         let count = self.count.unwrap_or(match self.name {
             Name::Drain | Name::Scan | Name::Open => 1_000_000,
-            Name::Commit if self.in_flight > 1 || self.durability == Level::Process => 500_000,
+            Name::Commit | Name::Replicate
+                if self.in_flight > 1 || self.durability == Level::Process =>
+            {
+                500_000
+            }
             _ => 10_000,
         });
         if count == 0 {
@@ -227,6 +234,7 @@ impl Bench {
             Name::Drain => read::drain(&run)?,
             Name::Scan => read::scan(&run)?,
             Name::Open => read::open(&run)?,
+            Name::Replicate => replicate::replicate(&run)?,
         };
         drop(run);
         print(&self, &rows)
