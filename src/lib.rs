@@ -64,6 +64,7 @@ pub use error::{Code, Error, FATAL, REQUIRES_ROLLBACK, RETRIABLE, Result};
 pub use link::{ConnectOptions, Endpoint};
 pub use position::{Cause, GroupId, HistoryRow, Position, TOKEN_SIZE, TOKEN_TEXT_SIZE, Token};
 pub use queue::{From, Header, Headers, Message, Queue, Received};
+pub use replicate::{Replication, ReplicationOptions, Select, TargetOptions, TargetStatus};
 pub use secret::Password;
 pub use server::{Client, Right, Server, ServerLimits, ServerOptions, UserSource, Users, Verb};
 pub use session::{
@@ -73,7 +74,6 @@ pub use session::{
 pub use store::{Commit, Level};
 #[doc(hidden)]
 pub use wire::Machine;
-pub use replicate::{Replication, ReplicationOptions, Select, TargetOptions, TargetStatus};
 
 /// The version of this library.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -11,8 +11,8 @@ use super::select::Select;
 use super::sender::Sender;
 use super::target::{Target, TargetStatus};
 use crate::error::{Code, Error, Result};
-use crate::link::{ConnectOptions, Endpoint, Link, LinkState};
 use crate::limits;
+use crate::link::{ConnectOptions, Endpoint, Link, LinkState};
 use crate::position::Token;
 use crate::queue::{From, Message, Queue};
 use crate::session::{Session, Store};
@@ -81,7 +81,8 @@ impl Replication {
         core.check_writable()?;
         let name = core.look(|state| state.queue(root.number()).map(|queue| queue.name.clone()))?;
         if !core.claim_reader(root.number(), HOLDER) {
-            let text = format!("queue {name:?} is replicated already, by another handle of this store");
+            let text =
+                format!("queue {name:?} is replicated already, by another handle of this store");
             return Err(Error::new(Code::Busy, text));
         }
         let inner = Inner {
@@ -211,7 +212,10 @@ impl Replication {
             }
             let left = deadline.map_or(Duration::MAX, |at| at.duration_since(Instant::now()));
             if left.is_zero() || !core.journal().wait_beyond(seen, left)? {
-                let text = format!("not every target of {:?} had everything in the time given", self.inner.name);
+                let text = format!(
+                    "not every target of {:?} had everything in the time given",
+                    self.inner.name
+                );
                 break Err(Error::new(Code::Timeout, text));
             }
         };

@@ -1,0 +1,220 @@
+//! Kill -9, again and again: a sender with two servers, each its own process, ended at any instant.
+//!
+//! The parent starts three children of this same binary: two servers (TCP and a Unix socket) and a sender that
+//! puts jobs, single messages and aborted jobs, and says on a pipe what it begins and what was acknowledged. A
+//! seed decides who is killed when. At the end everything runs undisturbed until both servers have all, and a
+//! history checker, itself tested elsewhere against bad histories, reads what each server holds.
+//!
+//! `REPLIQ_KILLS=n` sets the number of kills, `REPLIQ_SEED=n` the seed.
+
+#![allow(clippy::unwrap_used)]
+
+mod checker;
+#[path = "kill/child.rs"]
+mod child;
+
+use child::{ROOT, options, payload_of};
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// What `make test` does; more is asked for by the environment.
+const KILLS: u32 = 300;
+
+/// A child, and the thread that keeps what it says.
+struct Running {
+    child: Child,
+    said: Arc<Mutex<Vec<String>>>,
+    reader: std::thread::JoinHandle<()>,
+}
+
+struct Harness {
+    folder: tempfile::TempDir,
+    said: Vec<String>,
+    next_job: u64,
+}
+
+impl Harness {
+    fn new() -> Harness {
+        // A crash loop that tests no disk belongs into memory.
+        let memory = Path::new("/dev/shm");
+        let folder = if memory.is_dir() {
+            tempfile::tempdir_in(memory).unwrap()
+        } else {
+            tempfile::tempdir().unwrap()
+        };
+        Harness { folder, said: Vec::new(), next_job: 1 }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn start(&self, role: &str) -> Running {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child", "--nocapture", "--test-threads=1"])
+            .env("REPLIQ_ROLE", role)
+            .env("REPLIQ_FOLDER", self.folder.path())
+            .env("REPLIQ_NEXT", self.next_job.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let (out, heard) = (child.stdout.take().unwrap(), said.clone());
+        let reader = std::thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                heard.lock().unwrap().push(line);
+            }
+        });
+        Running { child, said, reader }
+    }
+
+    /// Kills a child, checks that it was the signal that ended it, and keeps what it had said.
+    fn kill(&mut self, mut running: Running) {
+        running.child.kill().unwrap();
+        self.ended(running, Some(9));
+    }
+
+    fn ended(&mut self, mut running: Running, signal: Option<i32>) {
+        let status = running.child.wait().unwrap();
+        let mut text = String::new();
+        running.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+        running.reader.join().unwrap();
+        let said = std::mem::take(&mut *running.said.lock().unwrap());
+        assert_eq!(status.signal(), signal, "a child ended by itself: {status}\n{text}\n{said:#?}");
+        assert!(signal.is_some() || status.success(), "{status}\n{text}");
+        self.said.extend(said.into_iter().filter(|line| line.starts_with("history ")));
+        let begun = self.said.iter().filter_map(|line| line.strip_prefix("history begin "));
+        let jobs = begun.map(|rest| rest.split(' ').next().unwrap().parse::<u64>().unwrap());
+        self.next_job = jobs.max().map_or(1, |last| last + 1);
+    }
+}
+
+/// A small stream of numbers; the seed is printed with every failure.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) % bound
+    }
+}
+
+fn number(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
+
+#[test]
+fn a_sender_and_two_servers_killed_at_any_instant_lose_repeat_and_tear_nothing() {
+    let seed = number("REPLIQ_SEED", u64::from(std::process::id()) * 7919 + 1);
+    let kills = number("REPLIQ_KILLS", u64::from(KILLS)) as u32;
+    println!("seed {seed}, {kills} kills");
+    let mut random = Random(seed);
+    let mut harness = Harness::new();
+    let begun = Instant::now();
+    let mut running: BTreeMap<&str, Running> = BTreeMap::new();
+    for role in ["tcp", "unix", "sender"] {
+        running.insert(role, harness.start(role));
+    }
+    for _ in 0..kills {
+        std::thread::sleep(Duration::from_millis(5 + random.below(60)));
+        let role = ["sender", "tcp", "unix", "sender"][random.below(4) as usize];
+        let victim = running.remove(role).unwrap();
+        harness.kill(victim);
+        running.insert(role, harness.start(role));
+    }
+    let sender = running.remove("sender").unwrap();
+    harness.kill(sender);
+    let last = harness.start("drain");
+    harness.ended(last, None);
+    for (_, server) in running {
+        harness.kill(server);
+    }
+    let (jobs, acked) = judge(&harness, seed);
+    println!("{kills} kills, {jobs} jobs begun, {acked} acknowledged, in {:?}", begun.elapsed());
+    assert!(acked as u32 > kills, "{acked} acknowledged: the test has tested next to nothing");
+}
+
+/// The value of one message in a history: values are unique.
+fn value(job: u64, index: u64) -> u64 {
+    job * 16 + index
+}
+
+/// Reads what each server holds and compares it with what the sender said.
+fn judge(harness: &Harness, seed: u64) -> (usize, usize) {
+    let mut lines = String::new();
+    let mut open = BTreeSet::new();
+    let (mut begun, mut acked) = (0, 0);
+    for line in &harness.said {
+        let words: Vec<&str> = line.split(' ').collect();
+        let job: u64 = words[2].parse().unwrap();
+        let outcome = match words[1] {
+            "begin" => {
+                begun += 1;
+                let values: Vec<u64> =
+                    (0..words[3].parse().unwrap()).map(|index| value(job, index)).collect();
+                open.insert(job);
+                lines += &json!({"process": 1, "op": "put", "kind": "invoke", "transaction": job,
+                    "queue": ROOT, "values": values})
+                .to_string();
+                lines.push('\n');
+                continue;
+            }
+            "ok" => "ok",
+            "abort" => "fail",
+            other => panic!("a child said {other:?}"),
+        };
+        acked += usize::from(outcome == "ok");
+        open.remove(&job);
+        lines +=
+            &json!({"process": 1, "op": "put", "kind": outcome, "transaction": job}).to_string();
+        lines.push('\n');
+    }
+    for job in open {
+        lines +=
+            &json!({"process": 1, "op": "put", "kind": "unknown", "transaction": job}).to_string();
+        lines.push('\n');
+    }
+    for server in ["tcp", "unix"] {
+        lines += &json!({"process": 2, "op": "final", "place": server, "queue": ROOT,
+            "rows": rows(&harness.path(server))})
+        .to_string();
+        lines.push('\n');
+    }
+    let report = checker::check(&lines);
+    assert!(report.is_good(), "seed {seed}: {report:#?}");
+    (begun, acked)
+}
+
+/// All a server holds: sequence, value, transaction.
+fn rows(path: &Path) -> Vec<(u64, u64, u64)> {
+    let store = repliq::Store::open(path, &options()).unwrap();
+    let snapshot = store.snapshot().unwrap();
+    let queue = store.find_queue(ROOT).unwrap();
+    let mut rows = Vec::new();
+    loop {
+        let from = rows.last().map_or(1, |(sequence, _, _)| sequence + 1);
+        let some = snapshot.browse(queue, from, 10_000).unwrap();
+        if some.is_empty() {
+            return rows;
+        }
+        for message in &some {
+            let (job, index, _) = payload_of(message.payload());
+            rows.push((message.sequence(), value(job, index), message.transaction()));
+        }
+    }
+}
+
+#[test]
+fn child() {
+    child::run();
+}
