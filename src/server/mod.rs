@@ -81,8 +81,11 @@ impl Server {
         };
         let addresses: Vec<SocketAddr> = doors.iter().filter_map(tcp).collect();
         if options.plain {
-            for address in addresses.iter().filter(|address| !address.ip().is_loopback()) {
-                log::warn!("plain TCP is allowed at {address}, where others can read along");
+            for address in &addresses {
+                log::info!("plain TCP is allowed at {address}");
+                if !address.ip().is_loopback() {
+                    log::warn!("others can read along what goes over {address}");
+                }
             }
         }
         let table = Arc::new(Table::new(options.limits));
