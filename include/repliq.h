@@ -244,6 +244,9 @@ typedef struct repliq_listener repliq_listener;
 /** A queue of finished operations. */
 typedef struct repliq_port repliq_port;
 
+/** A root queue with its targets. */
+typedef struct repliq_replication repliq_replication;
+
 /** A store that others can reach. */
 typedef struct repliq_server repliq_server;
 
@@ -461,6 +464,56 @@ typedef struct repliq_event {
     /** On success, what the commit answered. */
     repliq_result result;
 } repliq_event;
+
+/** How to replicate: `repliq_replication_options o = REPLIQ_REPLICATION_OPTIONS;`. */
+typedef struct repliq_replication_options {
+    /** sizeof(repliq_replication_options), as the macro sets it. */
+    size_t size;
+    /** Must be 0. */
+    uint32_t flags;
+    /** What commits must survive; the store's level by default. */
+    int32_t level;
+} repliq_replication_options;
+
+/** How to reach a target, and what it gets: `repliq_target_options o = REPLIQ_TARGET_OPTIONS;`. */
+typedef struct repliq_target_options {
+    /** sizeof(repliq_target_options), as the macro sets it. */
+    size_t size;
+    /** Must be 0. */
+    uint32_t flags;
+    /** Plain TCP instead of TLS; REPLIQ_NO by default. The server must allow it, too. */
+    int32_t plain;
+    /** The queue at the target; NULL for the one the URL names, or else the root's name. */
+    const char *queue;
+    /** As whom to log in where the URL does not say, or NULL. */
+    const char *user;
+    /** The password of that user; empty for none. Copied; it never leaves the process. */
+    repliq_bytes password;
+    /** PEM file of the authorities to trust instead of the system's, or NULL. */
+    const char *ca_file;
+    /** The name the server's certificate must hold where it is not the host of the URL, or NULL. */
+    const char *server_name;
+    /** Only messages of one of these kinds; NULL for all. */
+    const uint16_t *kinds;
+    /** How many of them there are. */
+    size_t kind_count;
+    /** Only messages whose key begins so; empty for all. */
+    repliq_bytes key_prefix;
+    /** Only messages that have a header of this name; NULL for all. */
+    const char *header_name;
+    /** And this value; NULL for any. */
+    const char *header_value;
+    /** Where a target begins that is new: REPLIQ_FROM_OLDEST or REPLIQ_FROM_NOW. */
+    int32_t from;
+    /** Must be 0. */
+    int32_t reserved;
+    /** Milliseconds after which a silent connection shows that it lives; 0 for the default, as from here on. */
+    uint64_t heartbeat_ms;
+    /** Milliseconds for everything from the name of the host to the end of the login. */
+    uint64_t connect_timeout_ms;
+    /** The longest time between two tries, in milliseconds. */
+    uint64_t reconnect_ms_max;
+} repliq_target_options;
 
 /** A user of a server, and what it may do: `verbs` on the `queues`. */
 typedef struct repliq_user {
@@ -987,6 +1040,142 @@ repliq_code repliq_port_cancel(repliq_port *port, uint64_t tag);
 repliq_code repliq_port_close(repliq_port *port);
 
 /**
+ * Opens the replication of a root queue and stores it in `*replication`. Its targets are added one by one.
+ *
+ * `options` may be NULL. Close with repliq_replication_close.
+ *
+ * Fails with REPLIQ_INVALID, REPLIQ_NO_SUCH_NAME (the queue), REPLIQ_BUSY (the root is replicated already),
+ * REPLIQ_READ_ONLY, REPLIQ_CLOSED.
+ */
+repliq_code repliq_replication_open(repliq_store *store,
+                                    repliq_queue root,
+                                    const repliq_replication_options *options,
+                                    repliq_replication **replication);
+
+/**
+ * Adds a target and starts its link; returns at once, connected or not. A target of this name that the store
+ * knows from before goes on where it was.
+ *
+ * `url` is repliq://user@host:port, with /queue where the queue at the target has another name than the root,
+ * or repliq+unix:///path. The options hold the password, at least.
+ *
+ * Fails with REPLIQ_INVALID, REPLIQ_EXISTS (the name is in use), REPLIQ_TOO_LARGE, REPLIQ_UNSUPPORTED,
+ * REPLIQ_CLOSED.
+ */
+repliq_code repliq_replication_add(repliq_replication *replication,
+                                   const char *name,
+                                   const char *url,
+                                   const repliq_target_options *options);
+
+/**
+ * Ends a target for good: it gets nothing more, and messages only it waited for may go.
+ *
+ * Fails with REPLIQ_INVALID, REPLIQ_NO_SUCH_NAME, REPLIQ_CLOSED.
+ */
+repliq_code repliq_replication_remove(repliq_replication *replication, const char *name);
+
+/**
+ * Sets the transaction aside that a target refuses, for this target only. It is counted on both sides.
+ *
+ * Fails with REPLIQ_INVALID (it refuses nothing), REPLIQ_NO_SUCH_NAME, REPLIQ_CLOSED.
+ */
+repliq_code repliq_replication_skip(repliq_replication *replication, const char *name);
+
+/**
+ * Lets a target go on that is behind what is still kept. What it misses is recorded on both sides.
+ *
+ * Fails with REPLIQ_INVALID, REPLIQ_NO_SUCH_NAME, REPLIQ_CLOSED.
+ */
+repliq_code repliq_replication_accept_gap(repliq_replication *replication, const char *name);
+
+/**
+ * Sends a message of a kind: into the open job, or as a transaction of its own that is as durable as asked when
+ * the call returns, whether a target is connected or not.
+ *
+ * The bytes are copied; NULL with a `len` of 0 is an empty payload.
+ *
+ * Fails as repliq_store_put does.
+ */
+repliq_code repliq_replication_send(repliq_replication *replication,
+                                    uint16_t kind,
+                                    const void *payload,
+                                    size_t len);
+
+/**
+ * Sends `n` messages, all or none; see repliq_replication_send.
+ *
+ * The bytes are copied. `result` may be NULL; in a job its token is empty, and the one of the end of the job
+ * counts.
+ *
+ * Fails as repliq_store_put does.
+ */
+repliq_code repliq_replication_send_many(repliq_replication *replication,
+                                         const repliq_message *messages,
+                                         size_t n,
+                                         repliq_result *result);
+
+/**
+ * Begins a job: what is sent from now on is one transaction, invisible until its end.
+ *
+ * Fails with REPLIQ_EXISTS (a job is open), REPLIQ_CLOSED.
+ */
+repliq_code repliq_replication_start_job(repliq_replication *replication);
+
+/**
+ * Commits the job. Every target gets it as a whole.
+ *
+ * `result` may be NULL.
+ *
+ * Fails with REPLIQ_INVALID (no job is open), or as repliq_session_commit does; the job is over in any case.
+ */
+repliq_code repliq_replication_end_job(repliq_replication *replication, repliq_result *result);
+
+/**
+ * Gives the job up: nothing sent since its start is left.
+ *
+ * Fails with REPLIQ_INVALID (no job is open), REPLIQ_CLOSED.
+ */
+repliq_code repliq_replication_abort_job(repliq_replication *replication);
+
+/**
+ * Sees to it that everything committed goes out now. It does so by itself; this is for those used to asking.
+ *
+ * Fails with REPLIQ_CLOSED.
+ */
+repliq_code repliq_replication_push(repliq_replication *replication);
+
+/**
+ * Writes root, targets and whether a job is open, as JSON, to `text`, which has room for `size` bytes, and the
+ * length of the whole to `*len`.
+ *
+ * Like snprintf: where `*len` is not less than `size`, the text was cut; a `size` of 0 with a `text` of NULL
+ * only asks for the length. Otherwise `len` may be NULL. Thread-safe.
+ *
+ * Fails with REPLIQ_INVALID, REPLIQ_TOO_LARGE (size), REPLIQ_CLOSED.
+ */
+repliq_code repliq_replication_status(repliq_replication *replication,
+                                      char *text,
+                                      size_t size,
+                                      size_t *len);
+
+/**
+ * Waits until every target has everything that is committed now, at most `timeout_ms`, and ends the links. The
+ * handle still wants to be closed.
+ *
+ * Fails with REPLIQ_TIMEOUT (the rest goes out when the root is replicated again), REPLIQ_CLOSED.
+ */
+repliq_code repliq_replication_stop(repliq_replication *replication,
+                                    uint64_t timeout_ms);
+
+/**
+ * Ends the links at once and closes a replication; an open job is rolled back. What the targets lack goes out
+ * when the root is replicated again. NULL is fine.
+ *
+ * Fails with REPLIQ_BAD_HANDLE, REPLIQ_BUSY (from a callback of a call on the replication).
+ */
+repliq_code repliq_replication_close(repliq_replication *replication);
+
+/**
  * Serves a store to others and stores the server in `*server`.
  *
  * The options say at least whether it speaks TLS or plain TCP, and who its users are. Close with
@@ -1048,6 +1237,12 @@ repliq_code repliq_server_close(repliq_server *server);
 
 /** Sets up a repliq_listener_options: `repliq_listener_options value = REPLIQ_LISTENER_OPTIONS;`. */
 #define REPLIQ_LISTENER_OPTIONS {sizeof(repliq_listener_options), 0, 0, 0, 0, 0, 0, 0}
+
+/** Sets up a repliq_replication_options: `repliq_replication_options value = REPLIQ_REPLICATION_OPTIONS;`. */
+#define REPLIQ_REPLICATION_OPTIONS {sizeof(repliq_replication_options), 0, 0}
+
+/** Sets up a repliq_target_options: `repliq_target_options value = REPLIQ_TARGET_OPTIONS;`. */
+#define REPLIQ_TARGET_OPTIONS {sizeof(repliq_target_options), 0, 0, 0, 0, {0, 0}, 0, 0, 0, 0, {0, 0}, 0, 0, 0, 0, 0, 0, 0}
 
 /** Sets up a repliq_server_options: `repliq_server_options value = REPLIQ_SERVER_OPTIONS;`. */
 #define REPLIQ_SERVER_OPTIONS {sizeof(repliq_server_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}

@@ -1117,6 +1117,148 @@ private:
     std::shared_ptr<detail::opened> of_;
 };
 
+/* ---- replication */
+
+/** How to reach a target, and what it gets; see repliq.h for each. */
+struct target_options {
+    std::string_view password = {};
+    bool plain = false;
+    std::string user = {};
+    std::string ca_file = {};
+    std::string server_name = {};
+    /** The queue at the target; empty for the one the URL names, or else the root's name. */
+    std::string queue = {};
+    std::vector<std::uint16_t> kinds = {};
+    std::string_view key_prefix = {};
+    std::string header_name = {};
+    std::optional<std::string> header_value = std::nullopt;
+    /** Where a new target begins: start::oldest() or start::now(). */
+    start from = start::oldest();
+    std::chrono::milliseconds heartbeat = std::chrono::milliseconds(0);
+    std::chrono::milliseconds connect_timeout = std::chrono::milliseconds(0);
+    std::chrono::milliseconds reconnect_max = std::chrono::milliseconds(0);
+};
+
+class replication;
+
+/** An open job of a replication: what is sent is one transaction. Rolls back unless end() was called. */
+class job {
+public:
+    job(job &&other) noexcept : of_(std::exchange(other.of_, nullptr)) {}
+    job &operator=(job &&) = delete;
+    ~job()
+    {
+        if (of_ != nullptr)
+            repliq_replication_abort_job(of_);
+    }
+
+    /** Commits it. */
+    result end()
+    {
+        repliq_result made;
+        detail::check(repliq_replication_end_job(std::exchange(of_, nullptr), &made));
+        return result(made);
+    }
+
+private:
+    friend class replication;
+    explicit job(repliq_replication *of) : of_(of) { detail::check(repliq_replication_start_job(of)); }
+
+    repliq_replication *of_;
+};
+
+/** A root queue that reaches every target, in order, once, job by job. */
+class replication {
+public:
+    replication(const store &of, const queue &root, level at = level::of_store)
+    {
+        repliq_replication_options options = REPLIQ_REPLICATION_OPTIONS;
+        options.level = static_cast<int>(at);
+        repliq_replication *made = nullptr;
+        detail::check(repliq_replication_open(of.c(), root.number(), &options, &made));
+        handle_.reset(made);
+    }
+
+    /** Adds a target and starts its link; returns at once, connected or not. */
+    void add(std::string_view name, std::string_view url, const target_options &chosen)
+    {
+        std::vector<std::string> texts;
+        texts.reserve(6);
+        auto text = [&](std::string_view from, const char *what) -> const char * {
+            if (from.empty())
+                return nullptr;
+            texts.push_back(detail::text(from, what));
+            return texts.back().c_str();
+        };
+        repliq_target_options options = REPLIQ_TARGET_OPTIONS;
+        options.plain = chosen.plain ? REPLIQ_YES : REPLIQ_NO;
+        options.queue = text(chosen.queue, "queue");
+        options.user = text(chosen.user, "user");
+        options.password = bytes(chosen.password).c();
+        options.ca_file = text(chosen.ca_file, "file");
+        options.server_name = text(chosen.server_name, "server");
+        options.kinds = chosen.kinds.data();
+        options.kind_count = chosen.kinds.size();
+        options.key_prefix = bytes(chosen.key_prefix).c();
+        options.header_name = text(chosen.header_name, "header");
+        options.header_value = chosen.header_value ? chosen.header_value->c_str() : nullptr;
+        options.from = chosen.from.from;
+        options.heartbeat_ms = detail::ms(chosen.heartbeat);
+        options.connect_timeout_ms = detail::ms(chosen.connect_timeout);
+        options.reconnect_ms_max = detail::ms(chosen.reconnect_max);
+        detail::check(repliq_replication_add(c(), detail::text(name, "target").c_str(),
+                                             detail::text(url, "URL").c_str(), &options));
+    }
+
+    /** Ends a target for good. */
+    void remove(std::string_view name) { named(name, repliq_replication_remove); }
+    /** Sets the transaction aside that a target refuses. */
+    void skip(std::string_view name) { named(name, repliq_replication_skip); }
+    /** Lets a target go on that is behind what is still kept. */
+    void accept_gap(std::string_view name) { named(name, repliq_replication_accept_gap); }
+
+    /** Into the open job, or as a transaction of its own. */
+    void send(std::uint16_t kind, bytes payload)
+    {
+        detail::check(repliq_replication_send(c(), kind, payload.data(), payload.size()));
+    }
+    result send(const message &one) { return send_range(&one, &one + 1); }
+    template <class Messages> result send_many(const Messages &all)
+    {
+        std::vector<message> made(std::begin(all), std::end(all));
+        return send_range(made.begin(), made.end());
+    }
+
+    /** Begins a job; it is given up where its end() is not called in its scope. */
+    repliq::job job() { return repliq::job(c()); }
+    void push() { detail::check(repliq_replication_push(c())); }
+    std::string status() const { return detail::status(c(), repliq_replication_status); }
+
+    /** Waits until every target has everything, and ends the links. */
+    template <class Rep, class Period> void stop(std::chrono::duration<Rep, Period> timeout)
+    {
+        detail::check(repliq_replication_stop(c(), detail::ms(timeout)));
+    }
+    void close() { detail::check(repliq_replication_close(handle_.release())); }
+    repliq_replication *c() const noexcept { return handle_.get(); }
+
+private:
+    void named(std::string_view name, repliq_code (*call)(repliq_replication *, const char *))
+    {
+        detail::check(call(c(), detail::text(name, "target").c_str()));
+    }
+
+    template <class Iterator> result send_range(Iterator first, Iterator last)
+    {
+        detail::packed packed(first, last);
+        repliq_result made;
+        detail::check(repliq_replication_send_many(c(), packed.data(), packed.size(), &made));
+        return result(made);
+    }
+
+    detail::owner<repliq_replication, repliq_replication_close> handle_;
+};
+
 /* ---- server */
 
 /** A user of a server, and what it may do: verbs on the queues, each with commas between. */

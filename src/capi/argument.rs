@@ -236,6 +236,8 @@ options! {
     repliq_consumer_options: flags, reserved;
     repliq_listener_options: flags;
     repliq_server_options: flags, reserved;
+    repliq_replication_options: flags;
+    repliq_target_options: flags, reserved;
 }
 
 /// # Safety

@@ -268,6 +268,58 @@ pub struct repliq_listener_options {
     pub retry_ms_max: u64,
 }
 
+/// How to replicate: `repliq_replication_options o = REPLIQ_REPLICATION_OPTIONS;`.
+#[repr(C)]
+pub struct repliq_replication_options {
+    /// sizeof(repliq_replication_options), as the macro sets it.
+    pub size: usize,
+    /// Must be 0.
+    pub flags: u32,
+    /// What commits must survive; the store's level by default.
+    pub level: i32,
+}
+
+/// How to reach a target, and what it gets: `repliq_target_options o = REPLIQ_TARGET_OPTIONS;`.
+#[repr(C)]
+pub struct repliq_target_options {
+    /// sizeof(repliq_target_options), as the macro sets it.
+    pub size: usize,
+    /// Must be 0.
+    pub flags: u32,
+    /// Plain TCP instead of TLS; REPLIQ_NO by default. The server must allow it, too.
+    pub plain: i32,
+    /// The queue at the target; NULL for the one the URL names, or else the root's name.
+    pub queue: *const c_char,
+    /// As whom to log in where the URL does not say, or NULL.
+    pub user: *const c_char,
+    /// The password of that user; empty for none. Copied; it never leaves the process.
+    pub password: repliq_bytes,
+    /// PEM file of the authorities to trust instead of the system's, or NULL.
+    pub ca_file: *const c_char,
+    /// The name the server's certificate must hold where it is not the host of the URL, or NULL.
+    pub server_name: *const c_char,
+    /// Only messages of one of these kinds; NULL for all.
+    pub kinds: *const u16,
+    /// How many of them there are.
+    pub kind_count: usize,
+    /// Only messages whose key begins so; empty for all.
+    pub key_prefix: repliq_bytes,
+    /// Only messages that have a header of this name; NULL for all.
+    pub header_name: *const c_char,
+    /// And this value; NULL for any.
+    pub header_value: *const c_char,
+    /// Where a target begins that is new: REPLIQ_FROM_OLDEST or REPLIQ_FROM_NOW.
+    pub from: i32,
+    /// Must be 0.
+    pub reserved: i32,
+    /// Milliseconds after which a silent connection shows that it lives; 0 for the default, as from here on.
+    pub heartbeat_ms: u64,
+    /// Milliseconds for everything from the name of the host to the end of the login.
+    pub connect_timeout_ms: u64,
+    /// The longest time between two tries, in milliseconds.
+    pub reconnect_ms_max: u64,
+}
+
 /// A user of a server, and what it may do: `verbs` on the `queues`.
 #[repr(C)]
 pub struct repliq_user {
@@ -352,3 +404,5 @@ pub struct repliq_snapshot(());
 pub struct repliq_port(());
 /// A store that others can reach.
 pub struct repliq_server(());
+/// A root queue with its targets.
+pub struct repliq_replication(());

@@ -22,6 +22,7 @@ static struct {
     repliq_snapshot *snapshot;
     repliq_port *port;
     repliq_server *server;
+    repliq_replication *replication;
     /* Handles of each kind that are closed already. */
     repliq_store *stale_store;
     repliq_session *stale_session;
@@ -30,6 +31,7 @@ static struct {
     repliq_snapshot *stale_snapshot;
     repliq_port *stale_port;
     repliq_server *stale_server;
+    repliq_replication *stale_replication;
     repliq_header headers[2];
     repliq_message messages[2];
     repliq_token tokens[2];
@@ -43,6 +45,9 @@ static struct {
     repliq_consumer_options consumer_options;
     repliq_listener_options listener_options;
     repliq_server_options server_options;
+    repliq_replication_options replication_options;
+    repliq_target_options target_options;
+    uint16_t kinds[1];
     const char *listen[1];
     repliq_user users[1];
 } F;
@@ -55,6 +60,7 @@ static struct {
     repliq_snapshot *snapshot;
     repliq_port *port;
     repliq_server *server;
+    repliq_replication *replication;
     repliq_queue queue;
     repliq_result result;
     repliq_token tokens[2];
@@ -97,7 +103,10 @@ static void fixture_open(const char *name, int with_server, int with_replication
     static const repliq_consumer_options consumer_options = REPLIQ_CONSUMER_OPTIONS;
     static const repliq_listener_options listener_options = REPLIQ_LISTENER_OPTIONS;
     static const repliq_server_options server_options = REPLIQ_SERVER_OPTIONS;
+    static const repliq_replication_options replication_options = REPLIQ_REPLICATION_OPTIONS;
+    static const repliq_target_options target_options = REPLIQ_TARGET_OPTIONS;
     static const repliq_message message = REPLIQ_MESSAGE;
+    repliq_queue root;
     repliq_result result;
     repliq_consumer *consumer;
     char path[600];
@@ -150,7 +159,22 @@ static void fixture_open(const char *name, int with_server, int with_replication
         must(!repliq_server_open(F.store, &F.server_options, &F.stale_server), "stale");
         must(!repliq_server_close(F.stale_server), "stale");
     }
-    (void)with_replication;
+    /* Nobody is there: the link keeps trying. */
+    F.replication_options = replication_options;
+    F.target_options = target_options;
+    F.target_options.plain = REPLIQ_YES;
+    F.target_options.kinds = F.kinds;
+    F.target_options.kind_count = 1;
+    F.target_options.password = repliq_text("secret");
+    must(!repliq_store_queue(F.store, "stale root", &root), "store_queue");
+    must(!repliq_replication_open(F.store, root, NULL, &F.stale_replication), "stale");
+    must(!repliq_replication_close(F.stale_replication), "stale");
+    if (with_replication) {
+        must(!repliq_store_queue(F.store, "root", &root), "store_queue");
+        must(!repliq_replication_open(F.store, root, NULL, &F.replication), "replication_open");
+        must(!repliq_replication_add(F.replication, "name", "repliq://till@127.0.0.1:9", &F.target_options), "add");
+        must(!repliq_replication_start_job(F.replication), "start_job");
+    }
     F.users[0].name = "till";
     F.users[0].password = repliq_text("secret");
     F.users[0].verbs = "publish, browse";
@@ -168,6 +192,7 @@ static void fixture_open(const char *name, int with_server, int with_replication
 static void fixture_close(void)
 {
     repliq_server_close(F.server);
+    repliq_replication_close(F.replication);
     repliq_listener_close(F.listener);
     repliq_consumer_close(F.consumer);
     repliq_session_close(F.session);
@@ -206,6 +231,7 @@ static void after(const char *function, const char *attack, repliq_code code, co
 static void close_outputs(void)
 {
     repliq_server_close(O.server);
+    repliq_replication_close(O.replication);
     repliq_listener_close(O.listener);
     repliq_consumer_close(O.consumer);
     repliq_session_close(O.session);

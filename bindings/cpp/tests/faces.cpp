@@ -310,6 +310,43 @@ TEST(a_second_thread_in_a_session_is_told_busy)
     session.commit();
 }
 
+TEST(a_root_reaches_its_target_in_jobs_and_an_aborted_job_leaves_nothing)
+{
+    std::filesystem::create_directory(folder);
+    repliq::store there(folder + "/there"), here(folder + "/here");
+    repliq::server_options serving;
+    serving.listen = {"unix:" + folder + "/socket"};
+    serving.users = {{"replication", "p4localhost", "replicate", "sp_*"}};
+    repliq::server server(there, serving);
+
+    repliq::queue root = here.queue("sp_root");
+    repliq::replication replication(here, root);
+    repliq::target_options to;
+    to.password = "p4localhost";
+    to.user = "replication";
+    replication.add("Tolocal", "repliq+unix://" + folder + "/socket", to);
+    CHECK(thrown([&] { replication.add("Tolocal", "repliq+unix://" + folder + "/socket", to); }).code()
+          == repliq::code::exists);
+    {
+        repliq::job job = replication.job();
+        replication.send(0x2002, "hello");
+        replication.send(0x2004, "echo");
+        job.end();
+    }
+    {
+        repliq::job given_up = replication.job();
+        replication.send(0x2002, "never");
+    }
+    repliq::token token = replication.send_many(texts{"one", "two"}).token;
+    here.wait(token, 10s, "target:*");
+    CHECK((payloads(there, there.queue("sp_root")) == texts{"hello", "echo", "one", "two"}));
+    std::vector<repliq::received> found = there.snapshot().browse(there.queue("sp_root"), 1, 2);
+    CHECK(found.at(0).kind() == 0x2002 && found.at(1).kind() == 0x2004);
+    CHECK(replication.status().find("Tolocal") != std::string::npos);
+    CHECK(server.status().find("replication") != std::string::npos);
+    replication.stop(10s);
+}
+
 TEST(log_lines_arrive_and_end)
 {
     std::atomic<int> lines{0};
