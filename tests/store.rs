@@ -102,6 +102,36 @@ fn a_consumer_goes_on_where_it_acknowledged_and_gets_the_rest_again() {
 }
 
 #[test]
+fn a_receive_takes_what_came_back_and_what_is_new_in_one_call() {
+    let place = Place::new();
+    let store = place.open();
+    let queue = store.queue("q").unwrap();
+    let consumer = store.consumer("c", queue, &ConsumerOptions::default()).unwrap();
+    put(&store, queue, &["a"]);
+    assert_eq!(sequences(&consumer.receive(9, NOW).unwrap()), [1]);
+    put(&store, queue, &["b", "c"]);
+    consumer.reject(&[1]).unwrap();
+    assert_eq!(sequences(&consumer.receive(2, NOW).unwrap()), [1, 2]);
+    put(&store, queue, &["d"]);
+    assert_eq!(sequences(&consumer.receive(9, NOW).unwrap()), [3, 4]);
+}
+
+#[test]
+fn a_receive_looks_past_any_number_of_acknowledged_messages() {
+    let place = Place::new();
+    let store = place.open();
+    let queue = store.queue("q").unwrap();
+    let large = vec![7; 64 << 10];
+    let some: Vec<Message<'_>> = (0..64).map(|_| Message::new(&large)).collect();
+    store.put(queue, &some).unwrap();
+    put(&store, queue, &["last"]);
+    let consumer = store.consumer("c", queue, &ConsumerOptions::default()).unwrap();
+    consumer.ack(&(2..=64).collect::<Vec<u64>>()).unwrap();
+    assert_eq!(sequences(&consumer.receive(1, NOW).unwrap()), [1]);
+    assert_eq!(sequences(&consumer.receive(9, NOW).unwrap()), [65]);
+}
+
+#[test]
 fn a_session_commits_puts_and_receives_as_one_and_rolls_both_back() {
     let place = Place::new();
     let store = place.open();

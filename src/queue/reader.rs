@@ -158,28 +158,37 @@ impl Reader {
     }
 
     fn next(&self, place: &mut Place, max: usize) -> Result<Vec<Received>> {
-        let max = max.clamp(1, limits::RECEIVE_MESSAGES_MAX);
-        let (mut out, mut bytes) = (Vec::new(), 0);
+        let mut out = Vec::new();
+        match self.fill(place, max.clamp(1, limits::RECEIVE_MESSAGES_MAX), &mut out) {
+            // What was found is given out; the next call meets the error again.
+            Err(_) if !out.is_empty() => Ok(out),
+            outcome => outcome.map(|()| out),
+        }
+    }
+
+    fn fill(&self, place: &mut Place, max: usize, out: &mut Vec<Received>) -> Result<()> {
+        let (mut bytes, mut read) = (0, false);
         while out.len() < max && bytes < limits::RECEIVE_BYTES_MAX {
             let before = out.len();
-            if !self.take_back(place, &mut out)? {
-                if place.ahead.is_empty() && !self.read_ahead(place, &mut out)? {
-                    break;
+            if !self.take_back(place, out)? {
+                if place.ahead.is_empty() {
+                    // Once a call, unless it brought nothing: what comes meanwhile is for the next one.
+                    if (read && !out.is_empty()) || !self.read_ahead(place)? {
+                        break;
+                    }
+                    read = true;
                 }
                 let count = place.ahead.len().min(max - out.len());
                 let found: Vec<Found> = place.ahead.drain(..count).collect();
-                self.give(place, found, &mut out)?;
+                self.give(place, found, out)?;
             }
             bytes += out[before..].iter().map(|one| one.stored().0.len()).sum::<usize>();
         }
-        Ok(out)
+        Ok(())
     }
 
-    /// Reads on; false when there is nothing more, or something was found already and reading would be early.
-    fn read_ahead(&self, place: &mut Place, out: &mut [Received]) -> Result<bool> {
-        if !out.is_empty() {
-            return Ok(false);
-        }
+    /// Reads on; false when there is nothing more.
+    fn read_ahead(&self, place: &mut Place) -> Result<bool> {
         let journal = self.core.journal();
         let mut found = Vec::new();
         let (horizon, bytes) = (journal.durable_offset(), limits::RECEIVE_BYTES_MAX);
@@ -212,26 +221,36 @@ impl Reader {
 
     fn next_job(&self, place: &mut Place) -> Result<Vec<Received>> {
         let mut job = self.next(place, 1)?;
-        let Some(transaction) = job.first().map(Received::transaction) else { return Ok(job) };
+        if let Err(error) = self.whole(place, &mut job) {
+            // A part of a job is none.
+            job.iter().for_each(|one| place.return_one(one));
+            return Err(error);
+        }
+        Ok(job)
+    }
+
+    /// Adds the rest of the transaction of the first message.
+    fn whole(&self, place: &mut Place, job: &mut Vec<Received>) -> Result<()> {
+        let Some(transaction) = job.first().map(Received::transaction) else { return Ok(()) };
         loop {
             let before = job.len();
-            if self.take_back(place, &mut job)? {
+            if self.take_back(place, job)? {
                 if job.len() > before && job[before].transaction() != transaction {
                     place.return_one(&job.remove(before));
-                    return Ok(job);
+                    return Ok(());
                 }
                 continue;
             }
-            if place.ahead.is_empty() && !self.read_ahead(place, &mut [])? {
-                return Ok(job);
+            if place.ahead.is_empty() && !self.read_ahead(place)? {
+                return Ok(());
             }
             let same = place.ahead.iter().take_while(|one| one.head.transaction == transaction);
             let count = same.count();
             if count == 0 {
-                return Ok(job);
+                return Ok(());
             }
             let found: Vec<Found> = place.ahead.drain(..count).collect();
-            self.give(place, found, &mut job)?;
+            self.give(place, found, job)?;
         }
     }
 
