@@ -16,7 +16,7 @@
 //!     store               transactions and the state they add up to
 //!     journal             bytes, order, durability
 //!     disk                files, the clock, the random source
-//!     position            positions and tokens
+//!     position   secret   positions and tokens; passwords
 //!     error limits sync   codes, bounds, locks
 //! ```
 //!
@@ -53,7 +53,7 @@ mod position;
 mod queue;
 #[doc(hidden)]
 pub mod replicate;
-pub mod secret;
+mod secret;
 mod server;
 mod session;
 mod store;
@@ -65,7 +65,7 @@ pub use link::{ConnectOptions, Endpoint};
 pub use position::{Cause, GroupId, HistoryRow, Position, TOKEN_SIZE, TOKEN_TEXT_SIZE, Token};
 pub use queue::{From, Header, Headers, Message, Queue, Received};
 pub use replicate::{Replication, ReplicationOptions, Select, TargetOptions, TargetStatus};
-pub use secret::Password;
+pub use secret::{Cost, Password};
 pub use server::{Client, Right, Server, ServerLimits, ServerOptions, UserSource, Users, Verb};
 pub use session::{
     Consumer, ConsumerInfo, ConsumerOptions, Event, Handled, Listener, ListenerOptions,

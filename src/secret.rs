@@ -17,6 +17,9 @@ pub const KEY_BYTES: usize = 32;
 /// Length of the random value a derivation begins with, in bytes.
 pub const SALT_BYTES: usize = 16;
 
+/// Keys a password remembers.
+const REMEMBERED: usize = 8;
+
 /// A key, overwritten when it is dropped.
 pub type Key = Zeroizing<[u8; KEY_BYTES]>;
 
@@ -55,7 +58,7 @@ impl Cost {
 
 /// A password. Clones share the bytes; the last one overwrites them.
 ///
-/// It remembers the key that was derived from it last, so that opening the same store again with the same
+/// It remembers the keys that were derived from it last, so that opening the same store again with the same
 /// value costs nothing.
 #[derive(Clone)]
 pub struct Password(Arc<Inner>);
@@ -63,7 +66,7 @@ pub struct Password(Arc<Inner>);
 struct Inner {
     bytes: Zeroizing<Vec<u8>>,
     cost: Cost,
-    derived: Mutex<Option<Derived>>,
+    derived: Mutex<Vec<Derived>>,
 }
 
 struct Derived {
@@ -108,19 +111,20 @@ impl Password {
     /// The key that belongs to this password and `salt` at `cost`.
     pub fn derive(&self, cost: Cost, salt: &[u8; SALT_BYTES]) -> Result<Key> {
         let mut derived = self.0.derived.lock();
-        if let Some(known) = &*derived
-            && known.cost == cost
-            && known.salt == *salt
-        {
+        let known = derived.iter().find(|known| (known.cost, &known.salt) == (cost, salt));
+        if let Some(known) = known {
             return Ok(known.key.clone());
         }
         let key = derive(&self.0.bytes, cost, salt)?;
-        *derived = Some(Derived { cost, salt: *salt, key: key.clone() });
+        if derived.len() == REMEMBERED {
+            derived.remove(0);
+        }
+        derived.push(Derived { cost, salt: *salt, key: key.clone() });
         Ok(key)
     }
 
     fn new(bytes: Zeroizing<Vec<u8>>, cost: Cost) -> Password {
-        Password(Arc::new(Inner { bytes, cost, derived: Mutex::new(None) }))
+        Password(Arc::new(Inner { bytes, cost, derived: Mutex::new(Vec::new()) }))
     }
 }
 

@@ -11,9 +11,11 @@
 
 use super::commit::{Gate, Writer};
 use super::helper::Helper;
+use super::key::{Keys, veiled};
 use super::recover::{Recovered, Replay};
 use super::replay::{Nobody, Visitor, Walk};
 use super::run::RunJob;
+use super::seal::{Gathering, Sealer};
 use super::slot::{FRAMES_AT, Role, SLOT, Slot};
 use super::spare::{Spares, make, new_name};
 use super::survey::{Survey, survey};
@@ -21,6 +23,7 @@ use super::tail::{Part, Row, Tail};
 use super::{Journal, Options, Segment, file_name};
 use crate::disk::{Birth, Disk, Lock, LockError};
 use crate::error::{Code, Error, Result};
+use crate::secret::Password;
 use crate::sync::{AtomicU64, Mutex, Ordering};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -45,8 +48,12 @@ impl Lock for NoLock {
 
 impl Journal {
     /// Creates an empty journal and takes its lock. The directory may hold leftovers of a creation that was
-    /// interrupted, and nothing else.
-    pub fn create(disk: Arc<dyn Disk>, options: Options) -> Result<Journal> {
+    /// interrupted, and nothing else. With a password everything in it is encrypted, from the first byte on.
+    pub fn create(
+        disk: Arc<dyn Disk>,
+        options: Options,
+        password: Option<&Password>,
+    ) -> Result<Journal> {
         let failed =
             |what: &str, error| Error::io(format!("cannot {what} {}", disk.describe()), &error);
         disk.create_dir().map_err(|error| failed("create", error))?;
@@ -64,7 +71,7 @@ impl Journal {
         for name in spares.chain(&found.leftovers) {
             disk.remove(name).map_err(|error| failed("clear", error))?;
         }
-        let slot = first_slot(&*disk, options)?;
+        let (slot, keys) = first_slot(&*disk, options, password)?;
         let name = new_name(0);
         make(&*disk, &name, slot.length)?;
         let file = disk.open(&name, true).map_err(|error| failed("open a file in", error))?;
@@ -73,12 +80,12 @@ impl Journal {
         segment.slot = Some(slot);
         // Nothing is before it, so all before it is durable: with both slots, damage of one sector is harmless.
         let marked = Slot { role: Role::Marked, ..slot };
-        let head = [slot.encode(), marked.encode()].concat();
+        let head = [slot, marked].map(|slot| veiled(slot, keys.as_deref()).encode()).concat();
         let begun = segment.file.write_at(&head, 0).and_then(|()| segment.file.sync());
         begun.map_err(|error| failed("write the first segment of", error))?;
         disk.rename(&name, &file_name(1)).map_err(|error| failed("name a segment in", error))?;
         disk.sync_dir().map_err(|error| failed("sync", error))?;
-        let walk = Walk { clean: true, ..Walk::begin(&slot) };
+        let walk = Walk { clean: true, ..Walk::begin(&slot, keys) };
         let spares = Spares::found((2, 1), Vec::new(), None, (slot.length, false));
         Ok(assemble(Parts { disk, lock, options, slot, segment, walk, spares, run: (0, 0) }))
     }
@@ -87,11 +94,13 @@ impl Journal {
     pub fn open(
         disk: Arc<dyn Disk>,
         options: Options,
+        password: Option<&Password>,
         visitor: &mut dyn Visitor,
     ) -> Result<(Journal, Recovered)> {
         let lock = take_lock(&*disk)?;
-        let found = survey(&*disk)?;
+        let mut found = survey(&*disk)?;
         found.is_store(&*disk, lock.done())?;
+        found.unlock(&*disk, password)?;
         let mut replay = Replay::run(&*disk, found, lock.done(), u64::MAX, visitor)?;
         if let Some((from, to)) = replay.recovered.corrupt {
             let text = format!(
@@ -104,6 +113,10 @@ impl Journal {
             name_again(&*disk, &replay.found)?;
         }
         replay.settle(&*disk, &*lock)?;
+        if let (Some(keys), Some(password)) = (&replay.found.keys, password) {
+            // What could not be mended now is mended by the next open.
+            let _ = keys.mend(&*disk, password);
+        }
         let recovered = replay.recovered.clone();
         let freeze = replay.freeze.take();
         let journal = replay.into_journal(disk, lock, options)?;
@@ -117,10 +130,14 @@ impl Journal {
     ///
     /// Who holds the lock may write meanwhile, so the horizon is found first, with as many looks as it takes
     /// until two agree; then the records below it are given to `visitor`.
-    pub fn look(disk: Arc<dyn Disk>, visitor: &mut dyn Visitor) -> Result<(Journal, Recovered)> {
+    pub fn look(
+        disk: Arc<dyn Disk>,
+        password: Option<&Password>,
+        visitor: &mut dyn Visitor,
+    ) -> Result<(Journal, Recovered)> {
         let mut seen = None;
         for _ in 0..LOOKS {
-            let now = horizon(&*disk);
+            let now = horizon(&*disk, password);
             let settled = match &now {
                 Ok((_, recovered)) => recovered.corrupt.is_none(),
                 Err(error) => error.os_errno() != libc::ENOENT,
@@ -136,8 +153,9 @@ impl Journal {
         }
         let nothing = || Error::new(Code::Io, format!("cannot read {}", disk.describe()));
         let (until, first) = seen.unwrap_or_else(|| Err(nothing()))?;
-        let found = survey(&*disk)?;
+        let mut found = survey(&*disk)?;
         found.is_store(&*disk, until)?;
+        found.unlock(&*disk, password)?;
         let mut replay = Replay::run(&*disk, found, until, until, visitor)?;
         replay.recovered.corrupt = first.corrupt;
         let recovered = replay.recovered.clone();
@@ -147,24 +165,31 @@ impl Journal {
 }
 
 /// Up to where somebody who only looks may read, and what a look found.
-fn horizon(disk: &dyn Disk) -> Result<(u64, Recovered)> {
+fn horizon(disk: &dyn Disk, password: Option<&Password>) -> Result<(u64, Recovered)> {
     let failed = |error| Error::io(format!("cannot read {}", disk.describe()), &error);
     let done = disk.peek_done().map_err(failed)?.unwrap_or(0);
-    let found = survey(disk)?;
+    let mut found = survey(disk)?;
     found.is_store(disk, done)?;
+    found.unlock(disk, password)?;
     let replay = Replay::run(disk, found, done, u64::MAX, &mut Nobody)?;
     Ok((replay.known.min(replay.walk.offset), replay.recovered))
 }
 
-/// The head of the first segment of a new store.
-fn first_slot(disk: &dyn Disk, options: Options) -> Result<Slot> {
+/// The head of the first segment of a new store, and its data key.
+fn first_slot(
+    disk: &dyn Disk,
+    options: Options,
+    password: Option<&Password>,
+) -> Result<(Slot, Option<Arc<Keys>>)> {
     let mut random = [0; 36];
     let failed = |error| Error::io(format!("cannot draw an id for {}", disk.describe()), &error);
     disk.random(&mut random).map_err(failed)?;
     let (mut store, mut incarnation) = ([0; 16], [0; 16]);
     store.copy_from_slice(&random[..16]);
     incarnation.copy_from_slice(&random[16..32]);
-    Ok(Slot {
+    let keys = password.map(|password| Keys::create(disk, store, password)).transpose()?;
+    let store = keys.as_ref().map_or(store, |keys| *keys.store());
+    let slot = Slot {
         role: Role::Begun,
         secret: super::u32_at(&random, 32),
         length: options.segment_first,
@@ -178,12 +203,14 @@ fn first_slot(disk: &dyn Disk, options: Options) -> Result<Slot> {
         chain: 0,
         epoch: 0,
         early: false,
+        blocks: keys.is_some(),
         end: 0,
         index: 0,
         expires_ms: 0,
         successor: 0,
         chain_end: 0,
-    })
+    };
+    Ok((slot, keys))
 }
 
 fn take_lock(disk: &dyn Disk) -> Result<Box<dyn Lock>> {
@@ -357,10 +384,12 @@ fn assemble(parts: Parts) -> Journal {
         closed: false,
         released: Vec::new(),
         recent: Vec::new(),
+        block: walk.keys.is_some().then(Gathering::default),
     };
+    let sealer = walk.keys.clone().map(Sealer::new);
     Journal {
         gate: Gate::new(walk.offset, walk.next - 1),
-        writer: Mutex::new(Writer::new(walk.chain)),
+        writer: Mutex::new(Writer::new(walk.chain, sealer)),
         tail: Mutex::new(tail),
         spares: Mutex::new(spares),
         run: Mutex::new(RunJob::found(run.0, run.1)),
@@ -369,6 +398,7 @@ fn assemble(parts: Parts) -> Journal {
         birth: Birth::now(),
         store: slot.store,
         secret: slot.secret,
+        keys: walk.keys,
         disk,
         lock,
         options,
@@ -390,6 +420,7 @@ impl Journal {
             if let Part::Slot(segment, mut slot) = part {
                 slot.chain = self.writer.lock().chain.value();
                 segment.chain.store(slot.chain, Ordering::Relaxed);
+                let slot = veiled(slot, self.keys.as_deref());
                 segment.file.write_at(&slot.encode(), slot.place()).map_err(failed)?;
                 segment.file.sync().map_err(failed)?;
             }

@@ -13,7 +13,9 @@
 //! says the same on disk is written behind the group, unsynced, once the group was woken.
 
 use super::chain::Chain;
-use super::slot::Role;
+use super::key::veiled;
+use super::seal::Sealer;
+use super::slot::{FRAMES_AT, Role};
 use super::tail::{Appended, Part, Tail};
 use super::{Journal, Segment};
 use crate::error::{Code, Error, Result};
@@ -50,11 +52,21 @@ pub struct Writer {
     buffer: Vec<u8>,
     /// A write failed: what came after it must not be written, and nothing is durable any more.
     failed: bool,
+    sealer: Option<Sealer>,
 }
 
 impl Writer {
-    pub fn new(chain: Chain) -> Writer {
-        Writer { chain, buffer: Vec::new(), failed: false }
+    pub fn new(chain: Chain, sealer: Option<Sealer>) -> Writer {
+        Writer { chain, buffer: Vec::new(), failed: false, sealer }
+    }
+
+    /// Folds the chain over frames that begin at `at` of a segment and, in an encrypted store, seals them.
+    fn make_ready(&mut self, segment: &Segment, at: u64, frames: &mut [u8]) -> io::Result<()> {
+        let Some(sealer) = &mut self.sealer else {
+            self.chain.fold(frames);
+            return Ok(());
+        };
+        sealer.seal(frames, at - FRAMES_AT + segment.first, &mut self.chain)
     }
 }
 
@@ -388,7 +400,8 @@ impl Journal {
         let mut tail = self.tail.lock();
         let parts = std::mem::take(&mut tail.parts);
         let spare = std::mem::take(&mut writer.buffer);
-        let bytes = std::mem::replace(&mut tail.pending, spare);
+        tail.close_block();
+        let mut bytes = std::mem::replace(&mut tail.pending, spare);
         let (segment, at) = (tail.segment.clone(), tail.segment.at(tail.pending_from));
         tail.pending_from = tail.end;
         let written = parts.iter().map(|part| match part {
@@ -409,7 +422,7 @@ impl Journal {
                 state.written_group = state.written_group.max(written);
             }
         }
-        let outcome = self.write(writer, parts, &segment, at, &bytes);
+        let outcome = self.write(writer, parts, &segment, at, &mut bytes);
         writer.buffer = bytes;
         writer.buffer.clear();
         writer.failed = outcome.is_err();
@@ -424,12 +437,12 @@ impl Journal {
         parts: Vec<Part>,
         segment: &Segment,
         at: u64,
-        bytes: &[u8],
+        bytes: &mut [u8],
     ) -> io::Result<()> {
         for part in parts {
             match part {
-                Part::Bytes(segment, at, bytes) => {
-                    writer.chain.fold(&bytes);
+                Part::Bytes(segment, at, mut bytes) => {
+                    writer.make_ready(&segment, at, &mut bytes)?;
                     segment.file.write_at(&bytes, at)?;
                 }
                 Part::Slot(segment, mut slot) => {
@@ -438,12 +451,13 @@ impl Journal {
                         _ => slot.chain_end = writer.chain.value(),
                     }
                     slot.chain = segment.chain.load(Ordering::Relaxed);
+                    let slot = veiled(slot, self.keys.as_deref());
                     segment.file.write_at(&slot.encode(), slot.place())?;
                 }
             }
         }
         if !bytes.is_empty() {
-            writer.chain.fold(bytes);
+            writer.make_ready(segment, at, bytes)?;
             segment.file.write_at(bytes, at)?;
         }
         Ok(())

@@ -110,6 +110,8 @@ types! {
     Index = 68, "index";
     /// A segment whose file is given back.
     Reclaim = 69, "reclaim";
+    /// Frames of an encrypted store under one seal; its bytes stand in `seal`.
+    Sealed = 70, "sealed block";
     /// Stands for any local frame of a newer version that may be skipped.
     IgnoredLocal = 127, "ignored frame";
 }

@@ -25,6 +25,9 @@
 //! | `chain` | the hash chain of what is shared |
 //! | `walk` | reading whole transactions in the order of commits |
 //! | `helper` | the thread that works ahead |
+//! | `key` | the file `key`: the data key of an encrypted store |
+//! | `seal` | sealed blocks |
+//! | `unseal` | reading one queue through sealed blocks |
 //!
 //! Lock order: write, tail, spares, run, gate.
 
@@ -35,17 +38,20 @@ mod commit;
 mod format;
 mod helper;
 mod index;
+mod key;
 mod reader;
 mod reclaim;
 mod recover;
 mod replay;
 mod run;
 mod scan;
+mod seal;
 mod settle;
 mod slot;
 mod spare;
 mod survey;
 mod tail;
+mod unseal;
 mod walk;
 
 use crate::disk::{Birth, Disk, File, Lock};
@@ -57,6 +63,7 @@ use std::sync::Arc;
 pub use body::{Body, Encoded, Front, expires_of, headers, put_header};
 pub use commit::Waiter;
 pub use format::{Head, LAST, Type, body_sum, u32_at, u64_at};
+pub use key::{KEY_NAME, is_key_file};
 pub use reader::{Cursor, Found};
 pub use reclaim::{Candidate, Held, Stretch};
 pub use recover::Recovered;
@@ -66,6 +73,8 @@ pub use spare::Space;
 pub use tail::{Appended, Record};
 pub use walk::{Walked, Walker};
 
+use crate::secret::Password;
+use key::Keys;
 use slot::Slot;
 
 /// How a journal is laid out and who works for it.
@@ -133,6 +142,7 @@ pub struct Journal {
     gate: commit::Gate,
     helper: Mutex<helper::Helper>,
     appended: AtomicU64,
+    keys: Option<Arc<Keys>>,
 }
 
 impl Journal {
@@ -161,6 +171,25 @@ impl Journal {
     /// Whether this handle belongs to the process that made it.
     pub fn is_here(&self) -> bool {
         self.birth.here()
+    }
+
+    /// Whether what it writes is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.keys.is_some()
+    }
+
+    /// Locks the data key of an encrypted store by another password; the records stay as they are. When
+    /// this fails on the way, the old password or the new one opens the store, and never both.
+    pub fn change_password(&self, password: &Password) -> Result<()> {
+        let Some(keys) = &self.keys else {
+            let text = format!(
+                "cannot change the password of {}: it has none, and a store gets its first one \
+                 when it is created",
+                self.disk.describe()
+            );
+            return Err(Error::new(Code::Invalid, text));
+        };
+        keys.change(&*self.disk, password)
     }
 
     /// Journal offset behind the last record appended.

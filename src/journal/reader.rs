@@ -8,7 +8,9 @@
 use super::format::{HEAD, Head, Type, body_sum, frame_bytes};
 use super::index::{Flat, Sealed, seed_at};
 use super::scan::{Met, Window, look};
+use super::seal::{FRONT, open_alone};
 use super::slot::{FRAMES_AT, SLOT, Slot, seed_of};
+use super::unseal::read_blocks;
 use super::{Journal, file_name};
 use crate::disk::File;
 use crate::error::{Code, Error, Result};
@@ -25,12 +27,19 @@ pub struct Cursor {
     segment: u64,
     at: usize,
     loaded: Option<(u64, Arc<Sealed>, Arc<dyn File>, u64)>,
+    /// The block of an encrypted store that was opened last: number of its segment, its place, its frames.
+    pub(super) block: Option<(u64, u32, Arc<Vec<u8>>)>,
 }
 
 impl Cursor {
     /// A reader of `queue` whose next message is the one with this sequence, or the first one after it.
     pub fn new(queue: u32, next: u64) -> Cursor {
-        Cursor { queue, next, segment: 0, at: 0, loaded: None }
+        Cursor { queue, next, segment: 0, at: 0, loaded: None, block: None }
+    }
+
+    /// The queue it reads.
+    pub fn queue(&self) -> u32 {
+        self.queue
     }
 
     /// The sequence of the next message at least.
@@ -51,11 +60,12 @@ pub struct Found {
 }
 
 /// Frames to read from one file.
-struct Plan {
-    file: Arc<dyn File>,
-    number: u64,
-    first: u64,
-    places: Vec<(u32, u32)>,
+pub(super) struct Plan {
+    pub file: Arc<dyn File>,
+    pub number: u64,
+    pub first: u64,
+    /// Where each frame begins, or the block that holds it, and the seed in force there.
+    pub places: Vec<(u32, u32)>,
 }
 
 impl Journal {
@@ -73,7 +83,11 @@ impl Journal {
         while out.len() < max && bytes < max_bytes {
             let Some(plan) = self.plan(cursor, horizon, max - out.len())? else { break };
             let before = out.len();
-            match read_plan(&plan, cursor.queue, max_bytes - bytes, out) {
+            let read = match &self.keys {
+                None => read_plan(&plan, cursor.queue, max_bytes - bytes, out),
+                Some(keys) => read_blocks(&plan, keys, cursor, max_bytes - bytes, out),
+            };
+            match read {
                 Ok(()) => {}
                 Err(_) if !self.has_segment(plan.number) => {
                     // It was given back meanwhile: all that was in it is acknowledged or gone.
@@ -204,11 +218,19 @@ impl Journal {
         bytes.truncate(read);
         // The index is seeded by the last life of its segment, which only it names: the sum of the body and
         // the places it leads to, which are checked frame by frame, are enough.
-        if read < length || read < HEAD || bytes[4] != Type::Index as u8 {
+        if read < length {
+            return Ok(None);
+        }
+        let mut offset = slot.index;
+        if let Some(keys) = &self.keys {
+            let Some(frames) = open_alone(keys, &bytes, offset)? else { return Ok(None) };
+            (bytes, offset) = (frames, offset + FRONT as u64);
+        }
+        if bytes.len() < HEAD || bytes[4] != Type::Index as u8 {
             return Ok(None);
         }
         let body_length = super::u32_at(&bytes, 0) as usize;
-        if frame_bytes(body_length) != length {
+        if frame_bytes(body_length) != bytes.len() {
             return Ok(None);
         }
         let body = &bytes[HEAD..HEAD + body_length];
@@ -217,7 +239,7 @@ impl Journal {
         }
         let Some(sealed) = Sealed::decode(body) else { return Ok(None) };
         let Some((_, seed)) = sealed.lives.last().copied() else { return Ok(None) };
-        let head = Head::decode(&bytes, slot.index, seed)?;
+        let head = Head::decode(&bytes, offset, seed)?;
         Ok(head.map(|_| sealed))
     }
 
@@ -228,16 +250,17 @@ impl Journal {
         slot: Slot,
         (first, end): (u64, u64),
     ) -> Result<Option<Sealed>> {
-        let mut window = Window::new(file.clone());
+        let mut window = Window::new(file.clone(), self.keys.clone());
         let mut flat = Flat::default();
         let (mut offset, mut seed) = (first, slot.seed());
         flat.live(FRAMES_AT, seed);
         while offset < end {
             let at = offset - first + FRAMES_AT;
             let met = look(&mut window, at, (offset, end), seed, self.secret)?;
-            let Met::Frame(head, bytes) = met else { return Ok(None) };
+            let Met::Frame(head, bytes, place) = met else { return Ok(None) };
             let body = &bytes[HEAD..];
-            offset += head.frame_bytes() as u64;
+            let at = place.outer - first + FRAMES_AT;
+            offset = place.next;
             match head.kind {
                 Type::Message => {
                     let expires = super::body::expires_of(body);

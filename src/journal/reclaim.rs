@@ -6,7 +6,7 @@
 //! table with a local frame that says so, and its file is used again only when that frame is durable: so a
 //! file that is missing is either named there, or it is damage.
 
-use super::format::{HEAD, Type, frame_bytes};
+use super::format::{HEAD, Type};
 use super::index::Span;
 use super::{Journal, file_name};
 use crate::error::Result;
@@ -127,8 +127,7 @@ impl Journal {
 
     fn release(&self, number: u64) -> bool {
         let mut tail = self.tail.lock();
-        let index = frame_bytes(tail.index.bytes_with(0)) as u64;
-        let room = tail.segment.at(tail.end) + index + 2 * HEAD as u64 <= tail.segment.length;
+        let room = tail.end_with(HEAD, HEAD, 0) <= tail.segment.length;
         if !tail.begun || tail.closed || !room {
             return false;
         }

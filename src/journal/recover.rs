@@ -85,6 +85,7 @@ struct Choice {
 impl Choice {
     /// The newest run that is whole and whose segment is there; without one, the beginning of the journal.
     fn make(disk: &dyn Disk, found: &Survey, secret: u32) -> Result<Choice> {
+        let keys = found.keys.as_deref();
         let place = |slot: &Slot| {
             let fits = |begun: &Slot| (begun.first, begun.next) == (slot.first, slot.next);
             found.chain.iter().rposition(|begun| fits(&begun.slot))
@@ -98,7 +99,7 @@ impl Choice {
                 }
                 continue;
             }
-            let Some(run) = Run::read(disk, secret, number)? else { continue };
+            let Some(run) = Run::read(disk, secret, number, keys)? else { continue };
             let Some(from) = place(&run.slot) else { continue };
             choice = Some(Choice { number, previous: 0, from, run: Some(run) });
         }
@@ -126,7 +127,7 @@ impl Replay {
     ) -> Result<Replay> {
         let secret = found.chain[found.chain.len() - 1].slot.secret;
         let choice = Choice::make(disk, &found, secret)?;
-        let walk = Walk::begin(&found.chain[choice.from].slot);
+        let walk = Walk::begin(&found.chain[choice.from].slot, found.keys.clone());
         let mut replay = Replay {
             known: if choice.run.is_some() { done.max(walk.offset) } else { done },
             found,

@@ -8,11 +8,14 @@ use super::Segment;
 use super::chain::Chain;
 use super::format::{CLEAN, EARLY, HEAD, Head, LAST, Type};
 use super::index::Flat;
+use super::key::Keys;
 use super::run::Rows;
 use super::scan::{Met, Window, look};
+use super::seal::{Before, tampered};
 use super::slot::{FRAMES_AT, Slot, seed_of};
 use crate::error::Result;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Who gets the records back, in order.
 pub trait Visitor {
@@ -66,13 +69,19 @@ pub struct Walk {
     pub index: Flat,
     pub chain: Chain,
     pub records: Vec<(Head, std::ops::Range<usize>)>,
+    /// Where in the file each record begins, or the block that holds it.
+    pub places: Vec<u64>,
     pub bytes: Vec<u8>,
     pub reclaimed: BTreeSet<u64>,
     pub read: u64,
+    /// What opens the blocks of an encrypted store.
+    pub keys: Option<Arc<Keys>>,
+    /// What is known of the block before the next one.
+    pub before: Option<Before>,
 }
 
 impl Walk {
-    pub fn begin(slot: &Slot) -> Walk {
+    pub fn begin(slot: &Slot, keys: Option<Arc<Keys>>) -> Walk {
         Walk {
             offset: slot.first,
             next: slot.next,
@@ -84,9 +93,12 @@ impl Walk {
             index: Flat::default(),
             chain: Chain::new(slot.chain, slot.epoch),
             records: Vec::new(),
+            places: Vec::new(),
             bytes: Vec::new(),
             reclaimed: BTreeSet::new(),
             read: 0,
+            keys,
+            before: None,
         }
     }
 
@@ -100,32 +112,37 @@ impl Walk {
     ) -> Result<()> {
         self.index = Flat::default();
         self.index.live(FRAMES_AT, seed_of(&self.incarnation));
-        let mut window = Window::new(segment.file.clone());
+        let mut window = Window::new(segment.file.clone(), self.keys.clone());
+        window.before = self.before;
         let mut offset = self.offset;
         while offset < limit {
             let seed = seed_of(&self.incarnation);
             let met = look(&mut window, segment.at(offset), (offset, limit), seed, secret)?;
-            let Met::Frame(head, frame) = met else { break };
-            let end = offset + head.frame_bytes() as u64;
+            let Met::Frame(head, frame, place) = met else { break };
+            let end = place.next;
             if head.kind.is_local() {
                 if !self.records.is_empty() {
                     break;
                 }
                 self.local(&head, &frame[HEAD..], segment.at(end));
                 self.offset = end;
-            } else if !self.record(&head, frame) {
+            } else if !self.record(&head, frame, segment.at(place.outer)) {
                 break;
             } else if head.flags & LAST != 0 {
-                self.whole(segment, visitor)?;
+                self.whole(visitor)?;
                 self.offset = end;
             }
             offset = end;
         }
+        if window.block().is_some_and(|block| block.holds(self.offset)) {
+            // A block ends where a transaction does, unless none begins in it.
+            return Err(tampered(self.offset));
+        }
         // A transaction that was not whole is as if it had never been there.
-        self.records.clear();
-        self.bytes.clear();
+        self.clear();
         self.chain.drop_open();
         self.cut = self.offset < limit;
+        self.before = window.before;
         self.read += window.read;
         Ok(())
     }
@@ -149,7 +166,7 @@ impl Walk {
     }
 
     /// Keeps a record until its transaction is whole; false when it does not follow the one before.
-    fn record(&mut self, head: &Head, frame: &[u8]) -> bool {
+    fn record(&mut self, head: &Head, frame: &[u8], place: u64) -> bool {
         if head.transaction != self.next || head.index as usize != self.records.len() {
             return false;
         }
@@ -157,24 +174,28 @@ impl Walk {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(&frame[HEAD..]);
         self.records.push((*head, start..self.bytes.len()));
+        self.places.push(place);
         true
     }
 
-    fn whole(&mut self, segment: &Segment, visitor: &mut dyn Visitor) -> Result<()> {
+    fn clear(&mut self) {
+        self.records.clear();
+        self.places.clear();
+        self.bytes.clear();
+    }
+
+    fn whole(&mut self, visitor: &mut dyn Visitor) -> Result<()> {
         self.clean = false;
-        let mut at = segment.at(self.offset);
-        for (head, body) in &self.records {
+        for ((head, body), place) in self.records.iter().zip(&self.places) {
             if head.kind == Type::Message {
                 let expires = super::body::expires_of(&self.bytes[body.clone()]);
-                self.index.push(head.queue, head.sequence, at, expires);
+                self.index.push(head.queue, head.sequence, *place, expires);
             }
-            at += head.frame_bytes() as u64;
         }
         let (sequence, time_ms) = (self.next, self.records[0].0.time_ms);
         let (records, bytes) = (&self.records[..], &self.bytes[..]);
         visitor.transaction(&Replayed { sequence, time_ms, records, bytes })?;
-        self.records.clear();
-        self.bytes.clear();
+        self.clear();
         self.next += 1;
         Ok(())
     }

@@ -11,10 +11,14 @@
 //! store's secret and the number, and the offset in them is the file offset. A run is valid if and only if
 //! every frame up to the last is, and the count holds. Table 0 is the journal's own: the segments before.
 //!
+//! In an encrypted store one sealed block holds all the frames, under a salt of its own; see `seal`.
+//!
 //! The newest three runs are kept, so that a damaged one is replaced by the one before and a longer replay.
 
 use super::Journal;
 use super::format::{HEAD, Head, LAST, Type, body_sum, frame_bytes, u64_at};
+use super::key::Keys;
+use super::seal;
 use super::slot::{Role, SLOT, Slot};
 use super::tail::Row;
 use crate::disk::Disk;
@@ -132,7 +136,12 @@ pub struct Run {
 
 impl Run {
     /// Reads a run; `None` when it is not there or not valid.
-    pub fn read(disk: &dyn Disk, secret: u32, number: u64) -> Result<Option<Run>> {
+    pub fn read(
+        disk: &dyn Disk,
+        secret: u32,
+        number: u64,
+        keys: Option<&Keys>,
+    ) -> Result<Option<Run>> {
         let Ok(file) = disk.open(&run_name(number), false) else { return Ok(None) };
         let failed = |error| cannot_read(disk, number, &error);
         let length = file.len().map_err(failed)?;
@@ -144,6 +153,14 @@ impl Run {
         };
         if slot.role != Role::Run || slot.secret != secret {
             return Ok(None);
+        }
+        if let Some(keys) = keys {
+            let Some(frames) = seal::open_run(keys, &slot, bytes.get(SLOT..).unwrap_or(&[]))?
+            else {
+                return Ok(None);
+            };
+            bytes.truncate(SLOT);
+            bytes.extend_from_slice(&frames);
         }
         Run::decode(bytes, slot, seed(secret, number))
     }
@@ -219,11 +236,12 @@ impl Journal {
         let ready = job.frozen.as_ref().is_some_and(|(_, slot)| slot.first <= durable);
         if let Some((mut rows, slot)) = job.frozen.take_if(|_| ready) {
             rows.finish();
-            let mut written = write(&*self.disk, &rows, &slot);
+            let keys = self.keys.as_deref();
+            let mut written = write(&*self.disk, &rows, &slot, keys);
             if written.as_ref().is_err_and(|error| error.code() == Code::NoSpace) {
                 // On a full disk older runs make room; the newest durable one is enough until then.
                 self.drop_runs(job.durable, 1);
-                written = write(&*self.disk, &rows, &slot);
+                written = write(&*self.disk, &rows, &slot, keys);
             }
             if let Err(error) = written {
                 // The rows are kept: the next try writes the same run.
@@ -264,17 +282,21 @@ fn unfinish(rows: &mut Rows) {
     rows.bytes.truncate(rows.bytes.len() - last);
 }
 
-fn write(disk: &dyn Disk, rows: &Rows, slot: &Slot) -> Result<()> {
+fn write(disk: &dyn Disk, rows: &Rows, slot: &Slot, keys: Option<&Keys>) -> Result<()> {
     let name = run_name(rows.number);
     let failed = |error| Error::io(format!("cannot write {name} in {}", disk.describe()), &error);
     let names = disk.list().map_err(failed)?;
     if names.contains(&name) {
         disk.remove(&name).map_err(failed)?;
     }
-    let mut head = *slot;
-    head.length = (SLOT + rows.bytes.len()) as u64;
+    // The chain is of no use in a run, and says something of what it holds.
+    let mut head = Slot { chain: 0, chain_end: 0, ..*slot };
+    let sealed = keys.map(|keys| seal::seal_run(keys, disk, &head, &rows.bytes));
+    let sealed = sealed.transpose().map_err(failed)?;
+    let frames = sealed.as_ref().unwrap_or(&rows.bytes);
+    head.length = (SLOT + frames.len()) as u64;
     let mut bytes = head.encode().to_vec();
-    bytes.extend_from_slice(&rows.bytes);
+    bytes.extend_from_slice(frames);
     let put = || {
         let file = disk.create(&name)?;
         file.write_at(&bytes, 0)?;

@@ -1,6 +1,11 @@
 //! Walking the frames of one segment file in order, and looking for watermarks behind a bad one.
+//!
+//! In an encrypted store the walk goes through the blocks: it meets the frames inside them, and nothing but
+//! incarnations and watermarks outside.
 
 use super::format::{HEAD, Head, Type, body_sum, may_be_watermark};
+use super::key::Keys;
+use super::seal::{self, Before, Opened};
 use super::slot::FRAMES_AT;
 use crate::disk::File;
 use crate::error::{Error, Result};
@@ -16,12 +21,38 @@ pub struct Window {
     bytes: Vec<u8>,
     from: u64,
     limit: u64,
+    step: usize,
+    keys: Option<Arc<Keys>>,
+    block: Option<Opened>,
+    /// What is known of the block before the next one.
+    pub before: Option<Before>,
     pub read: u64,
 }
 
 impl Window {
-    pub fn new(file: Arc<dyn File>) -> Window {
-        Window { file, bytes: Vec::new(), from: 0, limit: u64::MAX, read: 0 }
+    /// `keys` open the blocks of an encrypted store.
+    pub fn new(file: Arc<dyn File>, keys: Option<Arc<Keys>>) -> Window {
+        Window {
+            file,
+            bytes: Vec::new(),
+            from: 0,
+            limit: u64::MAX,
+            step: STEP,
+            keys,
+            block: None,
+            before: None,
+            read: 0,
+        }
+    }
+
+    /// The same, reading only about `step` bytes at a time.
+    pub fn stepping(self, step: usize) -> Window {
+        Window { step, ..self }
+    }
+
+    /// The block that was opened last.
+    pub fn block(&self) -> Option<&Opened> {
+        self.block.as_ref()
     }
 
     /// Reads nothing from this file offset on: what stands there may still be written.
@@ -34,7 +65,7 @@ impl Window {
         let inside = at >= self.from && at + length as u64 <= self.from + self.bytes.len() as u64;
         if !inside {
             let most = usize::try_from(self.limit.saturating_sub(at)).unwrap_or(usize::MAX);
-            self.bytes.resize(length.max(STEP).min(most), 0);
+            self.bytes.resize(length.max(self.step).min(most), 0);
             let read = self.file.read_at(&mut self.bytes, at)?;
             self.bytes.truncate(read);
             self.from = at;
@@ -48,13 +79,23 @@ impl Window {
 
 /// What stands at a place where a frame may begin.
 pub enum Met<'a> {
-    /// A frame whose sums hold, and its bytes with the header.
-    Frame(Head, &'a [u8]),
+    /// A frame whose sums hold, its bytes with the header, and where it stands.
+    Frame(Head, &'a [u8], Place),
     /// Something else.
     Bad,
 }
 
-/// Looks at one place. `seed` is that of the life in force; watermarks have the store's secret.
+/// Where a frame stands, in journal offsets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Where it begins, or the block it lies in.
+    pub outer: u64,
+    /// Where the next frame is looked for: behind it, and behind its block when it is the last one there.
+    pub next: u64,
+}
+
+/// Looks at one place, where the walk began or a frame ended. `seed` is that of the life in force; watermarks
+/// have the store's secret.
 pub fn look<'a>(
     window: &'a mut Window,
     at: u64,
@@ -62,23 +103,66 @@ pub fn look<'a>(
     seed: u32,
     secret: u32,
 ) -> Result<Met<'a>> {
+    let inside = window.block.as_ref().is_some_and(|block| block.holds(offset));
+    let mut offset = offset;
+    if !inside {
+        let Some(head) = outer(window, at, (offset, limit), seed, secret)? else {
+            return Ok(Met::Bad);
+        };
+        let whole = HEAD + head.length as usize;
+        let failed = |error| Error::io(format!("cannot read the journal at {offset}"), &error);
+        let (keys, mut before) = (window.keys.clone(), window.before);
+        let bytes = window.get(at, whole).map_err(failed)?;
+        match keys {
+            Some(keys) if head.kind == Type::Sealed => {
+                let block = seal::open(&keys, &head, bytes, offset, &mut before)?;
+                offset = block.first();
+                (window.block, window.before) = (Some(block), before);
+            }
+            // A plain store has no blocks, an encrypted one has nothing of value outside of them.
+            None if head.kind != Type::Sealed => return frame_at(window, at, offset, head),
+            Some(_) if seal::is_clear(head.kind) => return frame_at(window, at, offset, head),
+            _ => return Err(seal::tampered(offset)),
+        }
+    }
+    let Some(block) = &window.block else { return Ok(Met::Bad) };
+    let (head, bytes, next) = block.frame(offset, seed)?;
+    Ok(Met::Frame(head, bytes, Place { outer: block.from, next }))
+}
+
+fn frame_at(window: &mut Window, at: u64, offset: u64, head: Head) -> Result<Met<'_>> {
+    let failed = |error| Error::io(format!("cannot read the journal at {offset}"), &error);
+    let bytes = window.get(at, HEAD + head.length as usize).map_err(failed)?;
+    let place = Place { outer: offset, next: offset + head.frame_bytes() as u64 };
+    Ok(Met::Frame(head, bytes, place))
+}
+
+/// The frame at one place of the file, a block being one frame; `None` when its sums do not hold. No key is
+/// needed.
+fn outer(
+    window: &mut Window,
+    at: u64,
+    (offset, limit): (u64, u64),
+    seed: u32,
+    secret: u32,
+) -> Result<Option<Head>> {
     let failed = |error| Error::io(format!("cannot read the journal at {offset}"), &error);
     if offset + HEAD as u64 > limit {
-        return Ok(Met::Bad);
+        return Ok(None);
     }
     let bytes = window.get(at, HEAD).map_err(failed)?;
     if bytes.len() < HEAD {
-        return Ok(Met::Bad);
+        return Ok(None);
     }
     let seed = if may_be_watermark(bytes) { secret } else { seed };
-    let Some(head) = Head::decode(bytes, offset, seed)? else { return Ok(Met::Bad) };
+    let Some(head) = Head::decode(bytes, offset, seed)? else { return Ok(None) };
     let whole = HEAD + head.length as usize;
     if offset + whole as u64 > limit {
-        return Ok(Met::Bad);
+        return Ok(None);
     }
     let bytes = window.get(at, whole).map_err(failed)?;
     let sound = bytes.len() == whole && body_sum(&[&bytes[HEAD..]]) == head.body_sum;
-    Ok(if sound { Met::Frame(head, bytes) } else { Met::Bad })
+    Ok(sound.then_some(head))
 }
 
 /// What was found behind a bad frame.
@@ -100,7 +184,7 @@ pub fn look_behind(
     seed: u32,
     secret: u32,
 ) -> Result<Behind> {
-    let mut window = Window::new(file.clone());
+    let mut window = Window::new(file.clone(), None);
     let mut found = Behind::default();
     let mut offset = offset;
     while offset + HEAD as u64 <= limit {
@@ -116,8 +200,8 @@ pub fn look_behind(
             continue;
         }
         // A record this build must not read is no watermark, and so of no use here.
-        match look(&mut window, at, (offset, limit), seed, secret).unwrap_or(Met::Bad) {
-            Met::Frame(head, _) => {
+        match outer(&mut window, at, (offset, limit), seed, secret).unwrap_or(None) {
+            Some(head) => {
                 if head.kind == Type::Watermark && head.sequence <= offset {
                     found.durable = found.durable.max(head.sequence);
                 }
@@ -125,7 +209,7 @@ pub fn look_behind(
                 found.last = offset + head.frame_bytes() as u64;
                 offset = found.last;
             }
-            Met::Bad => offset += 8,
+            None => offset += 8,
         }
     }
     Ok(found)

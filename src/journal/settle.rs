@@ -10,6 +10,7 @@
 //! first: should this sync fail, the next open does not trust the page cache.
 
 use super::format::frame_bytes;
+use super::key::{Keys, veiled};
 use super::recover::{Replay, Rest};
 use super::replay::{Nobody, Walk};
 use super::slot::{FRAMES_AT, Role, Slot};
@@ -81,9 +82,10 @@ impl Replay {
         fresh.file.write_at(&frames, FRAMES_AT).map_err(failed)?;
         fresh.file.sync().map_err(failed)?;
         let slot = Slot { role: Role::Begun, number: fresh.number, length: fresh.length, ..base };
-        let fresh = activate(fresh, slot).map_err(failed)?;
+        let keys = self.found.keys.clone();
+        let fresh = activate(fresh, slot, keys.as_deref()).map_err(failed)?;
         // The walk through the copy finds where its messages stand, and that it is what was read before.
-        let mut walk = Walk::begin(&slot);
+        let mut walk = Walk::begin(&slot, keys);
         walk.segment(&fresh, self.walk.offset, slot.secret, &mut Nobody)?;
         if (walk.offset, walk.next) != (self.walk.offset, self.walk.next) {
             let text = format!("{} changed while it was opened", disk.describe());
@@ -159,12 +161,12 @@ fn set_aside(disk: &dyn Disk, rest: &Rest) -> Result<()> {
 }
 
 /// Writes the head of a fresh segment whose frames are durable, and makes it durable.
-fn activate(mut segment: Segment, slot: Slot) -> std::io::Result<Segment> {
+fn activate(mut segment: Segment, slot: Slot, keys: Option<&Keys>) -> std::io::Result<Segment> {
     segment.first = slot.first;
     segment.began_ms = slot.began_ms;
     segment.chain = Arc::new(AtomicU64::new(slot.chain));
     segment.slot = Some(slot);
-    segment.file.write_at(&slot.encode(), slot.place())?;
+    segment.file.write_at(&veiled(slot, keys).encode(), slot.place())?;
     segment.file.sync()?;
     Ok(segment)
 }

@@ -11,7 +11,7 @@
 //!      8     2  version      of the format: 1
 //!     10     1  role         0 begun, 1 all before is durable, 2 sealed, 3 state run
 //!     11     1  sum          kind of checksum of the frames: 1 = CRC-32
-//!     12     4  must-understand flags (none known)
+//!     12     4  must-understand flags: bit 0 = the frames lie in sealed blocks, see `seal`
 //!     16     4  may-ignore flags: bit 0 = a life that hands out positions before they are durable
 //!     20     4  secret       32 random bits of the store that never leave the directory
 //!     24     8  length       of the file in bytes
@@ -22,14 +22,14 @@
 //!     80     8  next         sequence of the first transaction that begins in it
 //!     88     8  run          number of the newest complete state run, 0 = none
 //!     96     8  began        milliseconds since 1970 UTC
-//!    104     8  chain        hash chain of the transactions before it
+//!    104     8  chain        hash chain of the transactions before it; veiled where the frames are sealed
 //!    112     4  epoch        in force at its first frame
 //!    116     4  zero
 //!    120     8  end          sealed: journal offset after its last frame
 //!    128     8  index        sealed: journal offset of its index frame
 //!    136     8  expires      sealed: when its last message expires, all ones = never
 //!    144     8  successor    sealed: number of the next segment
-//!    152     8  chain end    sealed: hash chain of the transactions up to its end
+//!    152     8  chain end    sealed: hash chain of the transactions up to its end; veiled as well
 //!    160     4  sum          CRC-32 over bytes 0..160
 //! ```
 
@@ -43,6 +43,7 @@ pub const FRAMES_AT: u64 = 3 * SLOT as u64;
 const MAGIC: &[u8; 8] = b"repliqS1";
 const VERSION: u16 = 1;
 const SUMMED: usize = 160;
+const SEALED_BLOCKS: u32 = 1;
 
 /// What a slot says of its segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +71,7 @@ pub struct Slot {
     pub chain: u64,
     pub epoch: u32,
     pub early: bool,
+    pub blocks: bool,
     pub end: u64,
     pub index: u64,
     pub expires_ms: u64,
@@ -94,6 +96,7 @@ impl Slot {
         bytes[8..10].copy_from_slice(&VERSION.to_le_bytes());
         bytes[10] = self.role as u8;
         bytes[11] = 1;
+        bytes[12..16].copy_from_slice(&u32::from(self.blocks).to_le_bytes());
         bytes[16] = u8::from(self.early);
         bytes[20..24].copy_from_slice(&self.secret.to_le_bytes());
         bytes[32..48].copy_from_slice(&self.store);
@@ -133,10 +136,10 @@ impl Slot {
             return Ok(None);
         }
         let version = u16::from_le_bytes([bytes[8], bytes[9]]);
-        if version != VERSION || bytes[11] != 1 || u32_at(bytes, 12) != 0 {
+        if version != VERSION || bytes[11] != 1 || u32_at(bytes, 12) & !SEALED_BLOCKS != 0 {
             let text = format!(
                 "segment {number:016x} has format {version}, checksum kind {} and flags {:#x}; \
-                 this version reads format {VERSION}, kind 1, no flags",
+                 this version reads format {VERSION}, kind 1, flag {SEALED_BLOCKS}",
                 bytes[11],
                 u32_at(bytes, 12)
             );
@@ -168,6 +171,7 @@ impl Slot {
             chain: u64_at(bytes, 104),
             epoch: u32_at(bytes, 112),
             early: bytes[16] & 1 != 0,
+            blocks: bytes[12] & 1 != 0,
             end: u64_at(bytes, 120),
             index: u64_at(bytes, 128),
             expires_ms: u64_at(bytes, 136),

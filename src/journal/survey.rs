@@ -4,14 +4,16 @@
 //! the journal any more. A numbered file always has its full length, a power of two; another length is damage,
 //! and so is a segment of another store.
 
+use super::key::{KEY_NAME, KEY_UNFINISHED, Keys};
 use super::run::run_number;
 use super::slot::{FRAMES_AT, Role, SLOT, Slot};
 use super::spare::{new_number, unfinished_number};
 use super::{Segment, file_name, file_number};
 use crate::disk::Disk;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::limits;
-use crate::sync::AtomicU64;
+use crate::secret::Password;
+use crate::sync::{AtomicU64, Ordering};
 use std::sync::Arc;
 
 /// A segment that was begun.
@@ -42,6 +44,8 @@ pub struct Survey {
     pub segments: usize,
     /// Journal offsets of files that are not as they were written.
     pub damage: Option<(u64, u64)>,
+    /// What opens the blocks of an encrypted store, once it was unlocked.
+    pub keys: Option<Arc<Keys>>,
 }
 
 pub fn survey(disk: &dyn Disk) -> Result<Survey> {
@@ -58,6 +62,7 @@ pub fn survey(disk: &dyn Disk) -> Result<Survey> {
         foreign: Vec::new(),
         segments: 0,
         damage: None,
+        keys: None,
     };
     for name in names {
         if let Some(number) = file_number(&name) {
@@ -73,7 +78,9 @@ pub fn survey(disk: &dyn Disk) -> Result<Survey> {
         } else if let Some(number) = unfinished_number(&name) {
             found.next_name = found.next_name.max(number + 1);
             found.leftovers.push(name);
-        } else if name != "lock" && name != "key" && !name.ends_with(".cut") {
+        } else if name == KEY_UNFINISHED {
+            found.leftovers.push(name);
+        } else if name != "lock" && name != KEY_NAME && !name.ends_with(".cut") {
             found.foreign.push(name);
         }
     }
@@ -137,13 +144,37 @@ impl Survey {
 
     /// All segments must belong to one store: the one most of them belong to.
     fn one_store(&mut self) {
-        let of = |begun: &Begun| (begun.slot.store, begun.slot.secret);
+        let of = |begun: &Begun| (begun.slot.store, begun.slot.secret, begun.slot.blocks);
         let count = |id| self.chain.iter().filter(|begun| of(begun) == id).count();
         let Some(id) = self.chain.iter().map(of).max_by_key(|id| count(*id)) else { return };
         if count(id) < self.chain.len() {
             self.chain.retain(|begun| of(begun) == id);
             self.damaged(0);
         }
+    }
+
+    /// Opens the data key of an encrypted store, and shows what its segments' heads hide.
+    pub fn unlock(&mut self, disk: &dyn Disk, password: Option<&Password>) -> Result<()> {
+        let Some(newest) = self.chain.last().map(|begun| begun.slot) else { return Ok(()) };
+        let refused = |why: &str| {
+            let text = format!("cannot open {}: {why}", disk.describe());
+            Err(Error::new(Code::BadPassword, text))
+        };
+        let keys = match (newest.blocks, password) {
+            (false, None) => return Ok(()),
+            (false, Some(_)) => return refused("a password was given, and it is not encrypted"),
+            (true, None) => return refused("it is encrypted, and no password was given"),
+            (true, Some(password)) => Keys::open(disk, newest.store, password)?,
+        };
+        for begun in &mut self.chain {
+            for slot in [Some(&mut begun.slot), begun.segment.slot.as_mut(), begun.sealed.as_mut()]
+            {
+                slot.into_iter().for_each(|slot| keys.veil(slot));
+            }
+            begun.segment.chain.store(begun.slot.chain, Ordering::Relaxed);
+        }
+        self.keys = Some(keys);
+        Ok(())
     }
 
     fn supersede(&mut self) {

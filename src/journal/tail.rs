@@ -9,6 +9,7 @@ use super::assemble::clear;
 use super::format::{CLEAN, EARLY, HEAD, Head, LAST, Type, body_sum, frame_bytes, watermark};
 use super::index::{Flat, Sealed};
 use super::run::Rows;
+use super::seal::{self, Gathering};
 use super::slot::{FRAMES_AT, Role, Slot, seed_of};
 use super::spare::Space;
 use super::{Journal, Segment};
@@ -72,10 +73,7 @@ pub struct Row {
 
 /// Room kept at the end of every segment for what frees others: on a full disk a segment can be given back
 /// only where the frame that says so still fits.
-const RELEASE_ROOM: usize = 4 * HEAD;
-/// What every append leaves at the end of its segment: that, the watermark of its own group, and that of the
-/// group before, which may be on its way.
-const END_ROOM: usize = RELEASE_ROOM + 2 * HEAD;
+const RELEASES: usize = 4;
 
 /// Bytes for one place in one file.
 pub enum Part {
@@ -111,6 +109,8 @@ pub struct Tail {
     pub taken: u64,
     pub closed: bool,
     pub released: Vec<(u64, u64, u64)>,
+    /// The block that gathers, in an encrypted store.
+    pub block: Option<Gathering>,
     /// Indexes of the segments sealed last, and of all that are not durable yet.
     pub recent: Vec<(u64, Arc<Sealed>)>,
 }
@@ -124,8 +124,10 @@ impl Tail {
         seed_of(&self.incarnation)
     }
 
-    fn put_frame(&mut self, head: Head, parts: &[&[u8]]) {
+    /// Puts a frame and returns where in the file it, or the block that holds it, begins.
+    fn put_frame(&mut self, head: Head, parts: &[&[u8]]) -> u64 {
         self.untouched = false;
+        let at = self.enter_block(head.kind, head.frame_bytes());
         let bytes = head.encode(self.end, self.seed());
         self.pending.extend_from_slice(&bytes);
         for part in parts {
@@ -135,6 +137,54 @@ impl Tail {
         let padding = size - HEAD - head.length as usize;
         self.pending.extend_from_slice(&[0; 8][..padding]);
         self.end += size as u64;
+        at
+    }
+
+    /// Opens or closes a block for a frame; returns where in the file the frame or its block begins.
+    fn enter_block(&mut self, kind: Type, size: usize) -> u64 {
+        if seal::is_clear(kind) {
+            self.close_block();
+            return self.used();
+        }
+        self.keep_together(size);
+        if let Some(block) = &mut self.block {
+            self.end += block.open(&mut self.pending);
+            let behind = block.behind(&self.pending);
+            return self.used() - behind;
+        }
+        self.used()
+    }
+
+    /// Closes the open block when it has no room for frames of `size` bytes.
+    fn keep_together(&mut self, size: usize) {
+        if self.block.as_ref().is_some_and(|block| !block.has_room(&self.pending, size)) {
+            self.close_block();
+        }
+    }
+
+    /// Ends the block that gathers, if there is one.
+    pub fn close_block(&mut self) {
+        if let Some(block) = &mut self.block {
+            self.end += block.close(&mut self.pending);
+        }
+    }
+
+    /// What every append leaves for giving other segments back.
+    fn release_room(&self) -> usize {
+        RELEASES * HEAD + if self.block.is_some() { seal::OVERHEAD } else { 0 }
+    }
+
+    /// Where in the file the segment would end after `clear` bytes of incarnations and watermarks, `frames`
+    /// bytes of other frames and the index, with `messages` more in it, at most.
+    pub fn end_with(&self, clear: usize, frames: usize, messages: usize) -> u64 {
+        let index = frame_bytes(self.index.bytes_with(messages));
+        let mut more = clear + frames + index;
+        if let Some(block) = &self.block {
+            let joins = block.has_room(&self.pending, frames);
+            more += block.owed() + if joins { 0 } else { seal::overhead(frames) };
+            more += seal::OVERHEAD;
+        }
+        self.used() + more as u64
     }
 
     /// Appends a frame that has no number.
@@ -155,11 +205,11 @@ impl Tail {
 
     /// Appends a watermark where there is room behind the index; it is only a help; appends leave room for it.
     pub fn put_watermark(&mut self, secret: u32, durable: u64, sequence: u64, flags: u8) -> bool {
-        let kept = if flags & CLEAN != 0 { 0 } else { RELEASE_ROOM };
-        let need = frame_bytes(self.index.bytes_with(0)) + HEAD + kept;
-        if self.closed || self.used() + need as u64 > self.segment.length {
+        let kept = if flags & CLEAN != 0 { 0 } else { self.release_room() };
+        if self.closed || self.end_with(HEAD, kept, 0) > self.segment.length {
             return false;
         }
+        self.close_block();
         let bytes = watermark(self.end, secret, durable, sequence, &self.incarnation, flags);
         self.pending.extend_from_slice(&bytes);
         self.end += HEAD as u64;
@@ -168,6 +218,7 @@ impl Tail {
 
     /// Moves what gathers in memory for this segment behind the parts to be written.
     fn close_pending(&mut self) {
+        self.close_block();
         let bytes = std::mem::take(&mut self.pending);
         if !bytes.is_empty() {
             let at = self.segment.at(self.pending_from);
@@ -195,16 +246,16 @@ impl Journal {
         if tail.closed {
             return Err(self.closed());
         }
+        if tail.block.as_ref().is_some_and(|block| block.blocks >= seal::BLOCKS_MAX) {
+            tail.begun = false;
+        }
         self.make_room(&mut tail, frames, records.len(), space, freeze)?;
         if !tail.begun {
             self.begin_life(&mut tail, false)?;
         }
+        tail.keep_together(frames);
         let sequence = tail.next;
         for (index, record) in records.iter().enumerate() {
-            if record.kind == Type::Message {
-                let at = tail.used();
-                tail.index.push(record.queue, record.sequence, at, record.expires_ms);
-            }
             let head = Head {
                 length: u32::try_from(record.length()).unwrap_or(u32::MAX),
                 kind: record.kind,
@@ -216,7 +267,10 @@ impl Journal {
                 index: u32::try_from(index).unwrap_or(u32::MAX),
                 body_sum: record.sum,
             };
-            tail.put_frame(head, &record.parts);
+            let at = tail.put_frame(head, &record.parts);
+            if record.kind == Type::Message {
+                tail.index.push(record.queue, record.sequence, at, record.expires_ms);
+            }
         }
         tail.next += 1;
         let appended = Appended { sequence, end: tail.end, group: tail.taken + 1 };
@@ -236,6 +290,9 @@ impl Journal {
         tail.index.live(at, seed);
         tail.begun = true;
         tail.early = early;
+        if let Some(block) = &mut tail.block {
+            block.blocks = 0;
+        }
         Ok(())
     }
 
@@ -249,8 +306,7 @@ impl Journal {
             if tail.begun && tail.early {
                 return Ok(());
             }
-            let need = frame_bytes(tail.index.bytes_with(0)) + 2 * HEAD + END_ROOM;
-            if tail.used() + need as u64 > tail.segment.length {
+            if tail.end_with(4 * HEAD, tail.release_room(), 0) > tail.segment.length {
                 // The next roll makes room; until then commits wait for the sync.
                 return Ok(());
             }
@@ -283,9 +339,7 @@ impl Journal {
         space: Space,
         freeze: &mut dyn FnMut(&mut Rows),
     ) -> Result<()> {
-        let index = frame_bytes(tail.index.bytes_with(records));
         let life = if tail.begun { 0 } else { frame_bytes(16) };
-        let need = (frames + index + life + END_ROOM) as u64;
         let limit = match space {
             // Before the first roll there is no reserve: the last quarter of the only segment is it.
             Space::Ordinary if tail.table.is_empty() && tail.run == 0 => {
@@ -293,11 +347,15 @@ impl Journal {
             }
             _ => tail.segment.length,
         };
-        if tail.used() + need <= limit {
+        // The watermark of its own group, and that of the group before, which may be on its way.
+        let clear = life + 2 * HEAD;
+        if tail.end_with(clear, frames + tail.release_room(), records) <= limit {
             return Ok(());
         }
         let index = frame_bytes(Flat::default().bytes_with(records));
-        let need = (frames + index + frame_bytes(16) + END_ROOM) as u64 + FRAMES_AT;
+        let seals = if tail.block.is_some() { seal::overhead(frames) + seal::OVERHEAD } else { 0 };
+        let end = tail.release_room() + 2 * HEAD;
+        let need = (frames + index + frame_bytes(16) + seals + end) as u64 + FRAMES_AT;
         if need > limits::SEGMENT_BYTES_MAX {
             let text = format!(
                 "a transaction of {records} records takes {need} bytes, more than one segment of {}",
@@ -365,6 +423,7 @@ impl Journal {
     }
 
     fn seal(&self, tail: &mut Tail, successor: u64) {
+        tail.close_block();
         let index = tail.end;
         let body = tail.index.encode();
         let sealed = Sealed::decode(&body).unwrap_or_default();
@@ -432,6 +491,7 @@ impl Journal {
             chain: 0,
             epoch: tail.epoch,
             early: tail.early,
+            blocks: tail.block.is_some(),
             end: 0,
             index: 0,
             expires_ms: 0,

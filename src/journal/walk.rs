@@ -10,6 +10,7 @@
 
 use super::chain::Chain;
 use super::format::{HEAD, Head, LAST, Type};
+use super::key::{Keys, veiled};
 use super::scan::{Met, Window, look};
 use super::slot::{FRAMES_AT, SLOT, Slot, seed_of};
 use super::{Journal, file_name};
@@ -27,6 +28,7 @@ pub struct Walker {
     next: u64,
     seed: u32,
     chain: Chain,
+    keys: Option<Arc<Keys>>,
     window: Option<Window>,
     records: Vec<(Head, Range<usize>)>,
     bytes: Vec<u8>,
@@ -76,7 +78,10 @@ impl Walker {
             self.seed = slot.seed();
             self.chain.restart(slot.chain, slot.epoch);
         }
-        self.window = Some(Window::new(file));
+        let before = self.window.take().filter(|_| goes_on).and_then(|window| window.before);
+        let mut window = Window::new(file, self.keys.clone());
+        window.before = before;
+        self.window = Some(window);
         Ok(())
     }
 
@@ -90,12 +95,12 @@ impl Walker {
         while offset < limit {
             let at = offset - self.first + FRAMES_AT;
             let met = look(window, at, (offset, limit), self.seed, secret)?;
-            let Met::Frame(head, frame) = met else {
+            let Met::Frame(head, frame, place) = met else {
                 let name = file_name(self.number);
                 let text = format!("a record at {offset} in {name} fails its checksum");
                 return Err(Error::new(Code::Corrupt, text).over(offset, offset + HEAD as u64));
             };
-            offset += head.frame_bytes() as u64;
+            offset = place.next;
             if head.kind.is_local() {
                 if head.kind == Type::Incarnation
                     && let Some(incarnation) = frame[HEAD..].first_chunk()
@@ -143,6 +148,7 @@ impl Journal {
             next: 1,
             seed: 0,
             chain,
+            keys: self.keys.clone(),
             window: None,
             records: Vec::new(),
             bytes: Vec::new(),
@@ -289,7 +295,8 @@ impl Journal {
         for at in 0..3 {
             let bytes = head[..read].get(at * SLOT..).unwrap_or(&[]);
             if let Some(slot) = Slot::decode(bytes, number)? {
-                return Ok((slot, file));
+                // What is hidden in it is shown the same way.
+                return Ok((veiled(slot, self.keys.as_deref()), file));
             }
         }
         let text = format!("no head of {name} in {} can be read", self.disk.describe());

@@ -2,11 +2,15 @@
 
 use crate::error::Result;
 use crate::limits;
+use crate::secret::Password;
 use crate::store::{self, Level};
 
 /// How a store is opened. `StoreOptions::default()` is what most programs want.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct StoreOptions {
+    /// The password of an encrypted store. A store that is created with one is encrypted from its first byte
+    /// on; one that was created without is never encrypted, and the other way round.
+    pub password: Option<Password>,
     /// Creates the store when there is none.
     pub create: bool,
     /// Opens for reading only: also while another process has it, and also when it is damaged; what was
@@ -29,6 +33,7 @@ pub struct StoreOptions {
 impl Default for StoreOptions {
     fn default() -> Self {
         StoreOptions {
+            password: None,
             create: true,
             read_only: false,
             level: Level::Power,
@@ -44,6 +49,7 @@ impl Default for StoreOptions {
 impl StoreOptions {
     pub(super) fn inner(&self) -> Result<store::Options> {
         let options = store::Options {
+            password: self.password.clone(),
             create: self.create,
             read_only: self.read_only,
             level: self.level,

@@ -13,6 +13,7 @@ use crate::error::{Code, Error, Result};
 use crate::journal::{Recovered, Type};
 use crate::position::Token;
 use crate::queue::{Message, Packed, Queue};
+use crate::secret::Password;
 use crate::store::{Change, Commit, Core, Entry, Level, Staged};
 use std::path::Path;
 use std::sync::Arc;
@@ -76,7 +77,7 @@ impl Store {
     ///
     /// Fails with LOCKED while anybody else has it (the text names the process), NOT_A_STORE for a directory
     /// with other things in it, CORRUPT with the range when durable bytes are damaged (open it with
-    /// `read_only` then), VERSION for a newer format, PERMISSION, NO_SPACE, IO.
+    /// `read_only` then), BAD_PASSWORD, TAMPERED, VERSION for a newer format, PERMISSION, NO_SPACE, IO.
     pub fn open(path: impl AsRef<Path>, options: &StoreOptions) -> Result<Store> {
         let path = path.as_ref();
         if let Some(text) = path.to_str()
@@ -99,6 +100,19 @@ impl Store {
     /// Makes everything durable, ends the threads and gives the directory free. Later calls answer CLOSED.
     pub fn close(&self) -> Result<()> {
         self.inner.core.close()
+    }
+
+    /// Replaces the password of an encrypted store; nothing but the file `key` is written anew. A stop in
+    /// between leaves the old password or the new one, never both.
+    ///
+    /// Fails with INVALID for an empty password and for a store that is not encrypted.
+    pub fn change_password(&self, password: &Password) -> Result<()> {
+        self.inner.core.change_password(password)
+    }
+
+    /// Whether the store is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.inner.core.is_encrypted()
     }
 
     /// The inside of the store, for the rooms above.

@@ -18,6 +18,7 @@ mod targets;
 use crate::error::{Code, Error, Result};
 use crate::journal::{Appended, Front, Journal, Record, Space, Type};
 use crate::position::{Answer, Token, check};
+use crate::secret::Password;
 use crate::sync::{AtomicBool, Mutex, Ordering};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -289,6 +290,17 @@ impl Core {
     pub fn answer(&self, token: &Token) -> Answer {
         let (_, durable) = self.journal.durable();
         self.look(|state| check(token, &state.group_id(), &state.history, durable, durable))
+    }
+
+    /// Whether what is written is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.journal.is_encrypted()
+    }
+
+    /// Replaces the password of an encrypted store.
+    pub fn change_password(&self, password: &Password) -> Result<()> {
+        self.check_writable()?;
+        self.journal.change_password(password)
     }
 
     /// Gives back segments in which nothing is alive; returns how many.

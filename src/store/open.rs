@@ -7,12 +7,15 @@ use super::{Committer, Core, Level};
 use crate::disk::Disk;
 use crate::error::{Code, Error, Result};
 use crate::journal::{self, Body, Journal, Recovered, Replayed, Rows, Type, Visitor};
+use crate::secret::Password;
 use crate::sync::{AtomicBool, Mutex};
 use std::sync::Arc;
 
 /// How a store is opened.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
+    /// The password of an encrypted store; a store created with one is encrypted from its first byte on.
+    pub password: Option<Password>,
     /// Creates the store when there is none.
     pub create: bool,
     /// Opens for reading only: locked by another process or damaged as it may be.
@@ -81,8 +84,11 @@ impl Options {
         Keep { ms: self.keep_ms, bytes: self.keep_bytes }
     }
 
-    /// Fails when the sizes are no powers of two, or out of range.
+    /// Fails when the sizes are no powers of two, or out of range, and when the password is none.
     pub fn check(&self) -> Result<()> {
+        if let Some(password) = &self.password {
+            password.check()?;
+        }
         let (first, max) = (self.segment_first, self.segment_max);
         let least = crate::limits::SEGMENT_BYTES_MIN;
         let sound = first.is_power_of_two() && max.is_power_of_two() && first >= least;
@@ -109,11 +115,13 @@ impl Core {
             return Core::open_to_read(disk, options);
         }
         let mut state = State::default();
+        let password = options.password.as_ref();
         let (journal, recovered) = if exists {
-            let (journal, recovered) = Journal::open(disk, options.journal(), &mut state)?;
+            let (journal, recovered) =
+                Journal::open(disk, options.journal(), password, &mut state)?;
             (journal, Some(recovered))
         } else {
-            (Journal::create(disk, options.journal())?, None)
+            (Journal::create(disk, options.journal(), password)?, None)
         };
         let journal = Arc::new(journal);
         begin_epoch(&journal, &mut state, recovered.as_ref())?;
@@ -144,7 +152,7 @@ impl Core {
 
     fn open_to_read(disk: Arc<dyn Disk>, options: Options) -> Result<Opened> {
         let mut state = State::default();
-        let (journal, recovered) = Journal::look(disk, &mut state)?;
+        let (journal, recovered) = Journal::look(disk, options.password.as_ref(), &mut state)?;
         let reason = match recovered.corrupt {
             Some((from, to)) => {
                 let text = format!("its journal is damaged from offset {from} to {to}");
@@ -183,14 +191,15 @@ fn exists(disk: &dyn Disk) -> Result<bool> {
             return Err(Error::io(format!("cannot list {}", disk.describe()), &error));
         }
     };
-    let begun = |name: &String| {
-        [".seg", ".run", ".cut"].iter().any(|end| name.ends_with(end)) || name == "key"
-    };
+    let begun = |name: &String| [".seg", ".run", ".cut"].iter().any(|end| name.ends_with(end));
     if names.iter().any(begun) {
         return Ok(true);
     }
-    let left =
-        |name: &String| name == "lock" || [".new", ".tmp"].iter().any(|end| name.ends_with(end));
+    let left = |name: &String| {
+        name == "lock"
+            || [".new", ".tmp"].iter().any(|end| name.ends_with(end))
+            || (name == journal::KEY_NAME && journal::is_key_file(disk))
+    };
     if let Some(foreign) = names.iter().find(|name| !left(name)) {
         let text = format!("{} is not a store: it holds {foreign:?}", disk.describe());
         return Err(Error::new(Code::NotAStore, text));
