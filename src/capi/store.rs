@@ -2,7 +2,9 @@
 
 use std::ffi::c_char;
 
-use crate::error::{Code, Error, Result};
+use crate::error::Result;
+use crate::limits::PASSWORD_BYTES_MAX;
+use crate::secret::Password;
 use crate::session::{Store, StoreOptions};
 
 use super::argument::{self, Out, array, level, maybe_text, or, put_text, text, wait, yes};
@@ -45,7 +47,10 @@ unsafe fn store_options(options: *const repliq_store_options) -> Result<StoreOpt
     // SAFETY: the caller's contract of `repliq_store_open`.
     let Some(options) = (unsafe { argument::options(options)? }) else { return Ok(chosen) };
     if options.password.len > 0 {
-        return Err(Error::new(Code::Unsupported, "encryption at rest is not built in yet"));
+        let (data, len) = (options.password.data, options.password.len);
+        // SAFETY: the caller's contract: the password is readable for its length.
+        let bytes = unsafe { argument::bytes(data, len, PASSWORD_BYTES_MAX, "password")? };
+        chosen.password = Some(Password::from(bytes));
     }
     chosen.create = yes(options.create, chosen.create, "create")?;
     chosen.read_only = yes(options.read_only, chosen.read_only, "read_only")?;

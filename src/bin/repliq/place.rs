@@ -94,7 +94,7 @@ impl Folder {
     }
 
     /// Opens the store with these options.
-    pub fn open(&self, options: StoreOptions) -> Done<Store> {
+    pub fn open(&self, mut options: StoreOptions) -> Done<Store> {
         if self.is_url() {
             Endpoint::parse(&self.store)?;
             let text = format!(
@@ -103,10 +103,7 @@ impl Folder {
             );
             return Err(Fail::new(Code::Unsupported, text));
         }
-        if self.secret.read(&self.what())?.is_some() {
-            let text = format!("cannot open {} with a password: it is not encrypted", self.store);
-            return Err(Fail::new(Code::Unsupported, text));
-        }
+        options.password = self.secret.read(&self.what())?;
         Ok(Store::open(&self.store, &options)?)
     }
 
