@@ -29,3 +29,14 @@ mod open;
 mod oracle;
 #[path = "engine/work.rs"]
 mod work;
+
+/// The stores of these tiers are plain; `tests/encryption.rs` runs them on encrypted twins.
+fn password() -> Option<repliq::Password> {
+    None
+}
+
+/// Every case is run here; the encrypted twins run every so many.
+const SAMPLE: usize = 1;
+
+/// Bytes of a segment in tests whose work must fit into so many of them.
+const SEGMENT: u64 = 4096;

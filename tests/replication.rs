@@ -17,3 +17,8 @@ mod simulation;
 mod streams;
 #[path = "replication/world.rs"]
 mod world;
+
+/// The stores here are plain; `tests/encryption.rs` runs streams and handshakes on encrypted twins.
+fn password() -> Option<repliq::Password> {
+    None
+}

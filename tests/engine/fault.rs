@@ -115,7 +115,7 @@ fn a_fault_while_recovering_from_a_fault_changes_nothing() {
 
 #[test]
 fn a_sync_that_fails_is_never_tried_again_and_what_waited_for_it_is_of_unknown_outcome() {
-    let mut client = Client::new(ModelDisk::new(), small(4096));
+    let mut client = Client::new(ModelDisk::new(), small(crate::SEGMENT));
     assert!(client.open());
     assert!(client.put("a", &[100], Level::Power));
     let store = client.store.clone().unwrap();
@@ -167,11 +167,11 @@ fn fill(client: &mut Client, bytes: u64) -> usize {
 #[test]
 fn on_a_full_disk_puts_say_so_and_consuming_gives_room_without_a_reopen() {
     for segments in [5, 6, 8, 12, 20] {
-        let mut client = Client::new(ModelDisk::new(), small(4096));
-        client.disk.capacity((segments + 1) * 4096 + 3000);
+        let mut client = Client::new(ModelDisk::new(), small(crate::SEGMENT));
+        client.disk.capacity((segments + 1) * crate::SEGMENT + 3000);
         assert!(client.open());
         assert!(client.consumer("a", "c").is_some());
-        let first = fill(&mut client, (segments + 1) * 4096 + 3000);
+        let first = fill(&mut client, (segments + 1) * crate::SEGMENT + 3000);
         assert!(first >= 2, "{segments}: only {first} messages");
         for round in 0..6 {
             let mut consumed = 0;
@@ -185,7 +185,7 @@ fn on_a_full_disk_puts_say_so_and_consuming_gives_room_without_a_reopen() {
                 consumed += 1;
             }
             client.codes.clear();
-            let count = fill(&mut client, (segments + 1) * 4096 + 3000);
+            let count = fill(&mut client, (segments + 1) * crate::SEGMENT + 3000);
             assert!(
                 count >= 1,
                 "{segments}, round {round}: no room after {consumed} were consumed"
@@ -193,7 +193,7 @@ fn on_a_full_disk_puts_say_so_and_consuming_gives_room_without_a_reopen() {
         }
         assert!(client.purge("a"), "a purge works on a full disk");
         client.codes.clear();
-        assert!(fill(&mut client, (segments + 1) * 4096 + 3000) >= 1);
+        assert!(fill(&mut client, (segments + 1) * crate::SEGMENT + 3000) >= 1);
         client.disk.capacity(u64::MAX);
         client.check(&client.disk.kill(), End::Kill);
         client.check(&client.disk.power_cut(Cut::Random(3)), End::Power);
@@ -203,11 +203,11 @@ fn on_a_full_disk_puts_say_so_and_consuming_gives_room_without_a_reopen() {
 #[test]
 fn a_full_disk_does_not_keep_a_store_from_being_opened() {
     for segments in [3, 5, 8] {
-        let mut client = Client::new(ModelDisk::new(), small(4096));
-        client.disk.capacity((segments + 1) * 4096 + 3000);
+        let mut client = Client::new(ModelDisk::new(), small(crate::SEGMENT));
+        client.disk.capacity((segments + 1) * crate::SEGMENT + 3000);
         assert!(client.open());
         assert!(client.put("a", &[100], Level::Process));
-        fill(&mut client, (segments + 1) * 4096 + 3000);
+        fill(&mut client, (segments + 1) * crate::SEGMENT + 3000);
         for seed in 0..8 {
             let mut next = client.at(client.disk.clone_image());
             let (disk, end) = match seed {

@@ -117,10 +117,10 @@ fn a_second_opener_may_look_and_not_write() {
     assert!(client.open());
     assert!(client.put("a", &[300; 8], Level::Power));
     assert!(client.put("a", &[300], Level::Process));
-    let error = open(&client.disk, client.options).err().unwrap();
+    let error = open(&client.disk, client.options.clone()).err().unwrap();
     assert_eq!(error.code(), Code::Locked);
     assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
-    let options = StoreOptions { read_only: true, ..client.options };
+    let options = StoreOptions { read_only: true, ..client.options.clone() };
     let looking = open(&client.disk, options).unwrap();
     let queue = looking.find_queue("a").unwrap();
     let seen = looking.snapshot().unwrap().browse(queue, 1, 100).unwrap();
@@ -143,12 +143,12 @@ fn a_look_at_a_store_that_was_cut_off_shows_what_is_known_to_be_durable() {
     assert!(client.put("a", &[100; 2], Level::Process));
     let disk = client.disk.kill();
     let before = disk.snapshot();
-    let looking = open(&disk, StoreOptions { read_only: true, ..client.options }).unwrap();
+    let looking = open(&disk, StoreOptions { read_only: true, ..client.options.clone() }).unwrap();
     let queue = looking.find_queue("a").unwrap();
     assert_eq!(looking.snapshot().unwrap().browse(queue, 1, 100).unwrap().len(), 2);
     drop(looking);
     assert_eq!(disk.snapshot(), before, "who looks changes nothing");
-    let store = open(&disk, client.options).unwrap();
+    let store = open(&disk, client.options.clone()).unwrap();
     assert_eq!(store.queues().unwrap()[0].next_sequence, 5, "a kill takes nothing of it");
 }
 
@@ -198,13 +198,13 @@ fn a_newer_format_a_cut_file_and_a_lost_segment_have_their_codes() {
     let name = "0000000000000001.seg";
     let bytes = client.disk.bytes_of(name).unwrap();
     client.disk.put_file(name, &newer(&bytes));
-    assert_eq!(code(&client.disk, client.options), Code::Version);
+    assert_eq!(code(&client.disk, client.options.clone()), Code::Version);
     client.disk.put_file(name, &bytes[..bytes.len() - 1]);
-    let error = open(&client.disk, client.options).err().unwrap();
+    let error = open(&client.disk, client.options.clone()).err().unwrap();
     assert_eq!(error.code(), Code::Corrupt);
     assert!(error.range().is_some());
     client.disk.remove_file(name);
-    assert_eq!(code(&client.disk, client.options), Code::Corrupt);
+    assert_eq!(code(&client.disk, client.options.clone()), Code::Corrupt);
     client.disk.put_file(name, &bytes);
     assert!(client.open());
 }

@@ -254,6 +254,7 @@ pub struct Client {
 /// Options for journals of a few sectors in which nothing works in the background.
 pub fn small(segment: u64) -> StoreOptions {
     StoreOptions {
+        password: crate::password(),
         segment_bytes: segment,
         segment_bytes_max: segment,
         helper: false,
@@ -304,7 +305,7 @@ impl Client {
     pub fn at(&self, disk: ModelDisk) -> Client {
         Client {
             disk,
-            options: self.options,
+            options: self.options.clone(),
             store: None,
             steps: self.steps.clone(),
             tokens: self.tokens.clone(),

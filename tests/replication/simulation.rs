@@ -35,8 +35,8 @@ impl World {
         let options = StoreOptions { segment_bytes_max: 8192, ..options() };
         World {
             dice: Dice::new(seed),
-            sender: Node::with(seed * 10 + 1, options),
-            servers: (0..3).map(|n| Node::with(seed * 10 + 2 + n, options)).collect(),
+            sender: Node::with(seed * 10 + 1, options.clone()),
+            servers: (0..3).map(|n| Node::with(seed * 10 + 2 + n, options.clone())).collect(),
             links: STREAMS.iter().map(|_| None).collect(),
             past: vec![Vec::new(); 3],
             copies: vec![None, None, None],

@@ -99,7 +99,7 @@ fn two_roots_to_one_server_are_two_streams() {
 fn a_transaction_larger_than_a_frame_is_cut_and_committed_whole() {
     let large =
         repliq::StoreOptions { segment_bytes_max: 16 << 20, segment_bytes: 1 << 20, ..options() };
-    let (from, to) = (Node::with(1, large), Node::with(2, large));
+    let (from, to) = (Node::with(1, large.clone()), Node::with(2, large));
     let mut clock = Clock::new();
     let plan = Plan::new(ROOT, "one", ROOT);
     from.put_one("small");

@@ -47,6 +47,7 @@ pub struct Node {
 
 pub fn options() -> StoreOptions {
     StoreOptions {
+        password: crate::password(),
         helper: false,
         segment_bytes: 4096,
         segment_bytes_max: 16384,

@@ -1,0 +1,101 @@
+//! The heads of `key` and `seal` are enough to read an encrypted store from: this decoder was written from
+//! them, and shares no code with the library.
+
+use crate::bytes::{Block, HEAD, blocks, u32_at, u64_at};
+use crate::{fill, open, other, text};
+use argon2::{Algorithm, Argon2, Params, Version};
+use repliq::disk::model::ModelDisk;
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use ring::{hkdf, hmac};
+
+fn aead(key: &[u8]) -> LessSafeKey {
+    LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).unwrap())
+}
+
+/// The data key in a slot of the file `key`.
+fn data_key(slot: &[u8], password: &str) -> Vec<u8> {
+    let cost = Params::new(u32_at(slot, 40), u32_at(slot, 44), u32_at(slot, 48), Some(32)).unwrap();
+    let mut lock = [0; 32];
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, cost);
+    argon2.hash_password_into(password.as_bytes(), &slot[52..68], &mut lock).unwrap();
+    let nonce = Nonce::assume_unique_for_key(slot[68..80].try_into().unwrap());
+    let mut locked = slot[80..128].to_vec();
+    let data = aead(&lock).open_in_place(nonce, Aad::from(&slot[..80]), &mut locked).unwrap();
+    let signed = [b"repliq key check".as_slice(), &slot[24..40]].concat();
+    let check = hmac::Key::new(hmac::HMAC_SHA256, data);
+    hmac::verify(&check, &signed, &slot[128..160]).unwrap();
+    data.to_vec()
+}
+
+struct Thirty2;
+
+impl hkdf::KeyType for Thirty2 {
+    fn len(&self) -> usize {
+        32
+    }
+}
+
+/// The frames of a block.
+fn open_block(data: &[u8], store: &[u8], block: &Block, head: &[u8], run: bool) -> Vec<u8> {
+    let purpose: &[u8] = if run { b"repliq run 1" } else { b"repliq tail 1" };
+    let random = hkdf::Salt::new(hkdf::HKDF_SHA256, &block.salt).extract(data);
+    let mut key = [0; 32];
+    random.expand(&[purpose], Thirty2).unwrap().fill(&mut key).unwrap();
+    let mut nonce = [0; 12];
+    nonce[4..].copy_from_slice(&block.number.to_le_bytes());
+    let associated =
+        [&[1], store, &block.offset.to_le_bytes(), &head[..40], &block.body[..16]].concat();
+    let mut sealed = block.body[16..].to_vec();
+    let opened = aead(&key).open_in_place(
+        Nonce::assume_unique_for_key(nonce),
+        Aad::from(&associated),
+        &mut sealed,
+    );
+    opened.unwrap().to_vec()
+}
+
+#[test]
+fn a_decoder_written_from_the_description_reads_every_block() {
+    let disk = ModelDisk::new();
+    fill(&open(&disk, Some(other("described"))).unwrap(), 30);
+    let files = disk.snapshot();
+    let key = &files["key"];
+    let data = data_key(&key[..512], "described");
+    assert_eq!(data, data_key(&key[512..], "described"));
+    let (mut messages, mut runs, mut plain) = (Vec::new(), 0, 0);
+    let mut before: Option<Block> = None;
+    for block in blocks(&files) {
+        let head = &files[&block.file][block.at..block.at + HEAD];
+        let run = block.file.ends_with(".run");
+        let frames = open_block(&data, &key[24..40], &block, head, run);
+        if run {
+            let slot = &files[&block.file];
+            assert_eq!(block.body[..16], [&slot[48..56], &slot[80..88]].concat());
+            runs += 1;
+            continue;
+        }
+        let last = before.replace(block.clone()).filter(|last| last.salt == block.salt);
+        match last {
+            Some(last) => assert_eq!(block.body[..16], last.body[last.body.len() - 16..]),
+            None => assert_eq!((block.number, &block.body[..16]), (0, &[0; 16][..])),
+        }
+        let mut at = 0;
+        while at < frames.len() {
+            let length = u32_at(&frames, at) as usize;
+            let body = &frames[at + HEAD..at + HEAD + length];
+            assert_eq!(crc32fast::hash(body), u32_at(&frames, at + 40));
+            if frames[at + 4] == 1 {
+                // A message without key and headers: eight bytes, then the payload.
+                messages.push((u64_at(&frames, at + 16), body[8..].to_vec()));
+            }
+            at += (HEAD + length).next_multiple_of(8);
+            plain += 1;
+        }
+        assert_eq!(at, frames.len(), "frames fill their block");
+    }
+    let wanted: Vec<(u64, Vec<u8>)> =
+        (0..30).map(|n| (n as u64 + 1, text(n).into_bytes())).collect();
+    assert_eq!(messages, wanted);
+    println!("{plain} frames and {runs} runs read without the library");
+    assert!(runs > 0);
+}
