@@ -159,7 +159,7 @@ impl Journal {
         let mut replay = Replay::run(&*disk, found, until, until, visitor)?;
         replay.recovered.corrupt = first.corrupt;
         let recovered = replay.recovered.clone();
-        let journal = replay.to_look_at(disk, until)?;
+        let journal = replay.into_looked_at(disk, until)?;
         Ok((journal, recovered))
     }
 }
@@ -289,7 +289,7 @@ impl Replay {
     }
 
     /// A journal that is closed already, for somebody who only looks.
-    fn to_look_at(mut self, disk: Arc<dyn Disk>, done: u64) -> Result<Journal> {
+    fn into_looked_at(mut self, disk: Arc<dyn Disk>, done: u64) -> Result<Journal> {
         let mut table = self.table_before(self.last);
         if self.recovered.corrupt.is_some() {
             // Behind the damage it may stand that they were given back; what is there can be read.

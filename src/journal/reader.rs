@@ -26,9 +26,18 @@ pub struct Cursor {
     next: u64,
     segment: u64,
     at: usize,
-    loaded: Option<(u64, Arc<Sealed>, Arc<dyn File>, u64)>,
+    loaded: Option<Loaded>,
     /// The block of an encrypted store that was opened last: number of its segment, its place, its frames.
     pub(super) block: Option<(u64, u32, Arc<Vec<u8>>)>,
+}
+
+/// A sealed segment a cursor is in.
+#[derive(Clone)]
+struct Loaded {
+    number: u64,
+    index: Arc<Sealed>,
+    file: Arc<dyn File>,
+    first: u64,
 }
 
 impl Cursor {
@@ -134,12 +143,12 @@ impl Journal {
             if cursor.segment != number {
                 (cursor.segment, cursor.at, cursor.loaded) = (number, 0, None);
             }
-            if cursor.loaded.as_ref().is_none_or(|loaded| loaded.0 != number) {
+            if cursor.loaded.as_ref().is_none_or(|loaded| loaded.number != number) {
                 let Some(sealed) = self.sealed_index(number)? else { continue };
                 let file = self.open_segment(number, (row.first, row.end))?;
-                cursor.loaded = Some((number, sealed, file, row.first));
+                cursor.loaded = Some(Loaded { number, index: sealed, file, first: row.first });
             }
-            let Some((_, sealed, file, first)) = &cursor.loaded else { continue };
+            let Some(Loaded { index: sealed, file, first, .. }) = &cursor.loaded else { continue };
             let below = |place: u32| u64::from(place) * 8 - FRAMES_AT + first < horizon;
             if let Some(span) = sealed.span(cursor.queue)
                 && span.last() >= cursor.next
@@ -346,15 +355,13 @@ fn read_plan(plan: &Plan, queue: u32, max_bytes: usize, out: &mut Vec<Found>) ->
     Ok(())
 }
 
+/// Bytes of a file, and where in them frames begin, with their seeds.
+type Chunk = (Vec<u8>, Vec<(usize, u32)>);
+
 type Places<'a> = std::iter::Peekable<std::slice::Iter<'a, (u32, u32)>>;
 
 /// Reads from `from` on and takes the places whose frames lie wholly in what was read.
-fn read_chunk(
-    plan: &Plan,
-    from: u64,
-    max_bytes: usize,
-    places: &mut Places<'_>,
-) -> Result<(Vec<u8>, Vec<(usize, u32)>)> {
+fn read_chunk(plan: &Plan, from: u64, max_bytes: usize, places: &mut Places<'_>) -> Result<Chunk> {
     let failed = |error| Error::io(format!("cannot read {}", file_name(plan.number)), &error);
     let last = plan.places[plan.places.len() - 1].0;
     let wanted = (u64::from(last) * 8 - from) as usize + STEP;
