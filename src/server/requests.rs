@@ -14,7 +14,7 @@ use crate::session::{QueueInfo, Store};
 use crate::store::{Entry, Watch};
 use crate::sync::Mutex;
 use crate::wire::{Answer, Machine, REQUESTS_MAX, Request, Row, Waker};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -113,7 +113,7 @@ impl Requests {
     fn queues(&self, number: u32, body: &mut Vec<u8>) -> Result<u8> {
         let queues = self.store.queues()?;
         let seen = queues.iter().filter(|info| self.user.may_see(&info.name));
-        let text = Value::Array(seen.map(queue_json).collect()).to_string();
+        let text = Value::Array(seen.map(QueueInfo::to_json).collect()).to_string();
         Answer::Text(&text).encode(number, body)
     }
 
@@ -321,23 +321,4 @@ fn taken_apart<'a>(bodies: &[&'a [u8]]) -> Result<Vec<Taken<'a>>> {
         Ok(Taken { body, producer: text(body.front.producer)?, headers: listed })
     };
     bodies.iter().enumerate().map(one).collect()
-}
-
-fn queue_json(info: &QueueInfo) -> Value {
-    let consumers = info.consumers.iter().map(|consumer| {
-        json!({
-            "name": consumer.name,
-            "acknowledged": consumer.acknowledged,
-            "waiting": consumer.waiting,
-        })
-    });
-    json!({
-        "name": info.name,
-        "number": info.queue.number(),
-        "messages": info.messages,
-        "bytes": info.bytes,
-        "next_sequence": info.next_sequence,
-        "paused": info.paused,
-        "consumers": consumers.collect::<Vec<Value>>(),
-    })
 }

@@ -46,7 +46,7 @@ pub fn text(core: &Core, queues: &[QueueInfo], recovered: Option<&Recovered>) ->
             "bytes_read": found.bytes_read,
             "corrupt": found.corrupt.map(|(from, to)| json!({ "from": from, "to": to })),
         })),
-        "queues": queues.iter().map(queue).collect::<Vec<Value>>(),
+        "queues": queues.iter().map(QueueInfo::to_json).collect::<Vec<Value>>(),
         "targets": core.targets(),
     });
     serde_json::to_string_pretty(&status)
@@ -58,22 +58,4 @@ fn level(level: Level) -> &'static str {
         Level::Process => "process",
         Level::Power => "power",
     }
-}
-
-fn queue(info: &QueueInfo) -> Value {
-    let consumers = info.consumers.iter().map(|consumer| {
-        json!({
-            "name": consumer.name,
-            "acknowledged": consumer.acknowledged,
-            "waiting": consumer.waiting,
-        })
-    });
-    json!({
-        "name": info.name,
-        "messages": info.messages,
-        "bytes": info.bytes,
-        "next_sequence": info.next_sequence,
-        "paused": info.paused,
-        "consumers": consumers.collect::<Vec<Value>>(),
-    })
 }

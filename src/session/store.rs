@@ -15,6 +15,7 @@ use crate::position::Token;
 use crate::queue::{Message, Packed, Queue};
 use crate::secret::Password;
 use crate::store::{Change, Commit, Core, Entry, Level, Staged};
+use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,6 +60,28 @@ pub struct ConsumerInfo {
     pub acknowledged: u64,
     /// Messages it has not acknowledged.
     pub waiting: u64,
+}
+
+impl QueueInfo {
+    /// The same as JSON.
+    pub(crate) fn to_json(&self) -> Value {
+        let consumers = self.consumers.iter().map(|consumer| {
+            json!({
+                "name": consumer.name,
+                "acknowledged": consumer.acknowledged,
+                "waiting": consumer.waiting,
+            })
+        });
+        json!({
+            "name": self.name,
+            "number": self.queue.number(),
+            "messages": self.messages,
+            "bytes": self.bytes,
+            "next_sequence": self.next_sequence,
+            "paused": self.paused,
+            "consumers": consumers.collect::<Vec<Value>>(),
+        })
+    }
 }
 
 impl Inner {
