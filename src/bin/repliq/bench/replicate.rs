@@ -50,7 +50,7 @@ pub fn replicate(run: &Run<'_>) -> Done<Vec<Row>> {
         ours.calls += share;
         run.progress.at(number * share);
     }
-    replication.close();
+    replication.close()?;
     server.close();
     there.close()?;
     store.close()?;
