@@ -18,7 +18,7 @@ typedef struct packer {
     int failed;
 } packer;
 
-static void pack_bytes(packer *p, const void *bytes, size_t len)
+static inline void pack_bytes(packer *p, const void *bytes, size_t len)
 {
     if (len > sizeof p->bytes - p->len) {
         p->failed = 1;
@@ -28,7 +28,7 @@ static void pack_bytes(packer *p, const void *bytes, size_t len)
     p->len += len;
 }
 
-static void pack_number(packer *p, uint64_t value, size_t len)
+static inline void pack_number(packer *p, uint64_t value, size_t len)
 {
     unsigned char bytes[8];
     size_t i;
@@ -37,12 +37,12 @@ static void pack_number(packer *p, uint64_t value, size_t len)
     pack_bytes(p, bytes, len);
 }
 
-static void pack_bool(packer *p, int value) { pack_number(p, value ? 1 : 0, 1); }
-static void pack_length(packer *p, uint32_t value) { pack_number(p, value, 4); }
-static void pack_i32(packer *p, int32_t value) { pack_number(p, (uint32_t)value, 4); }
-static void pack_i64(packer *p, int64_t value) { pack_number(p, (uint64_t)value, 8); }
+static inline void pack_bool(packer *p, int value) { pack_number(p, value ? 1 : 0, 1); }
+static inline void pack_length(packer *p, uint32_t value) { pack_number(p, value, 4); }
+static inline void pack_i32(packer *p, int32_t value) { pack_number(p, (uint32_t)value, 4); }
+static inline void pack_i64(packer *p, int64_t value) { pack_number(p, (uint64_t)value, 8); }
 
-static void pack_f64(packer *p, double value)
+static inline void pack_f64(packer *p, double value)
 {
     uint64_t bits;
     memcpy(&bits, &value, sizeof bits);
@@ -50,7 +50,7 @@ static void pack_f64(packer *p, double value)
 }
 
 /* NULL is the null string. */
-static void pack_string(packer *p, const char *text)
+static inline void pack_string(packer *p, const char *text)
 {
     if (text == NULL) {
         pack_length(p, PACK_NULL);
@@ -61,7 +61,7 @@ static void pack_string(packer *p, const char *text)
 }
 
 /* The structure that Echo carries. */
-static void pack_eleven(packer *p, int64_t time_us)
+static inline void pack_eleven(packer *p, int64_t time_us)
 {
     pack_string(p, NULL);
     pack_number(p, PACK_OBJECT_NULL, 1);
@@ -89,7 +89,7 @@ typedef struct unpacker {
     int failed;
 } unpacker;
 
-static uint64_t unpack_number(unpacker *u, size_t len)
+static inline uint64_t unpack_number(unpacker *u, size_t len)
 {
     uint64_t value = 0;
     size_t i;
@@ -105,10 +105,10 @@ static uint64_t unpack_number(unpacker *u, size_t len)
     return value;
 }
 
-static int32_t unpack_i32(unpacker *u) { return (int32_t)(uint32_t)unpack_number(u, 4); }
-static int64_t unpack_i64(unpacker *u) { return (int64_t)unpack_number(u, 8); }
+static inline int32_t unpack_i32(unpacker *u) { return (int32_t)(uint32_t)unpack_number(u, 4); }
+static inline int64_t unpack_i64(unpacker *u) { return (int64_t)unpack_number(u, 8); }
 
-static double unpack_f64(unpacker *u)
+static inline double unpack_f64(unpacker *u)
 {
     uint64_t bits = unpack_number(u, 8);
     double value;
@@ -117,7 +117,7 @@ static double unpack_f64(unpacker *u)
 }
 
 /* Copies a string; answers 0 for the null string, which is copied as "null". */
-static int unpack_string(unpacker *u, char *text, size_t size)
+static inline int unpack_string(unpacker *u, char *text, size_t size)
 {
     uint32_t len = (uint32_t)unpack_number(u, 4);
     if (len == PACK_NULL || len > u->left || len >= size) {
@@ -134,7 +134,7 @@ static int unpack_string(unpacker *u, char *text, size_t size)
 }
 
 /* Prints what an object holds. */
-static void unpack_object(unpacker *u, char *text, size_t size)
+static inline void unpack_object(unpacker *u, char *text, size_t size)
 {
     switch (unpack_number(u, 1)) {
     case PACK_OBJECT_NULL: snprintf(text, size, "null"); return;
@@ -148,7 +148,7 @@ static void unpack_object(unpacker *u, char *text, size_t size)
 }
 
 /* Prints what a server prints for an Echo, the same in every language. */
-static void unpack_eleven(unpacker *u, char *text, size_t size)
+static inline void unpack_eleven(unpacker *u, char *text, size_t size)
 {
     char a[64], b[64], c[64], d[64], e[64], f[64], list[512] = "", item[64];
     long long time_us;

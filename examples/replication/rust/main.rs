@@ -82,6 +82,6 @@ fn main() -> repliq::Result<()> {
     // Everything is on this disk now; this waits until it is on the servers' disks.
     store.wait("target:*", &[last.token], Duration::from_secs(60))?;
     println!("everybody has it");
-    replication.close();
+    replication.close()?;
     store.close()
 }

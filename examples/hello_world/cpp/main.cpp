@@ -1,0 +1,90 @@
+// Tutorial one: a server that greets, sleeps and echoes.
+//
+// Usage: hello_world [DIRECTORY [ADDRESS]]
+//
+// Requests arrive from any sender of the tutorial in the queue hw_root_queue_name, or Tolocal, and each is worked
+// on once it is durable here. The answer goes into the queue "replies" in the same transaction that acknowledges the
+// request, so it is there exactly once; what is printed may be printed twice when the server is killed in between.
+#include <repliq.hpp>
+
+#include <chrono>
+#include <iostream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "pack.hpp"
+
+enum : std::uint16_t { say_hello = 0x2002, sleep_ms = 0x2003, echo = 0x2004 };
+
+// Does what a request asks; throws std::invalid_argument where it makes no sense.
+static std::string work(const repliq::received &request)
+{
+    pack::unpacker arguments(request.payload());
+    std::string reply;
+    if (request.kind() == say_hello) {
+        std::string first = arguments.string().value_or("");
+        if (first.empty())
+            throw std::invalid_argument("a greeting without a first name");
+        reply = "Hello " + first + " " + arguments.string().value_or("");
+    } else if (request.kind() == sleep_ms) {
+        std::int32_t ms = arguments.i32();
+        if (ms < 0)
+            throw std::invalid_argument("a negative sleep");
+        std::this_thread::sleep_for(std::chrono::milliseconds(ms));
+        reply = "Sleep " + std::to_string(ms);
+    } else if (request.kind() == echo) {
+        reply = arguments.eleven();
+    } else {
+        throw std::invalid_argument("an unknown request");
+    }
+    arguments.end();
+    return reply;
+}
+
+// Works on the requests of one queue, on a thread of its own.
+static repliq::listener listen(repliq::store &store, const std::string &queue)
+{
+    repliq::queue replies = store.queue("replies");
+    return store.consumer("hello_world", store.queue(queue))
+        .listen([replies](repliq::session &in, const std::vector<repliq::received> &requests) {
+            try {
+                for (const repliq::received &request : requests) {
+                    std::string reply = work(request);
+                    std::cout << reply << std::endl;
+                    in.put(replies, reply);
+                }
+            } catch (const std::invalid_argument &) {
+                return repliq::handled::park;
+            }
+            return repliq::handled::done;
+        });
+}
+
+int main(int argc, char **argv)
+try {
+    std::string directory = argc > 1 ? argv[1] : "hello_world_store";
+    std::string address = argc > 2 ? argv[2] : "127.0.0.1:20901";
+
+    repliq::store store(directory);
+    repliq::listener from_roots = listen(store, "hw_root_queue_name");
+    repliq::listener from_singles = listen(store, "Tolocal");
+    repliq::server_options options;
+    options.listen = {address};
+    options.plain = true;
+    options.users = {
+        {"replication", "p4localhost", "replicate", "hw_root_queue_name,Tolocal"},
+        {"remote_rep", "PassOne", "replicate", "hw_root_queue_name,Tolocal"},
+    };
+    repliq::server server(store, options);
+    std::cout << "listening on " << address << ", press Enter to end" << std::endl;
+    // The end of the input ends the server, too.
+    std::cin.get();
+    server.close();
+    from_roots.close();
+    from_singles.close();
+    store.close();
+} catch (const std::exception &error) {
+    std::cerr << "hello_world: " << error.what() << "\n";
+    return 1;
+}
