@@ -47,6 +47,9 @@ fn each_measurement_prints_its_floor_and_itself() {
         assert_eq!(names(&rows), ["floor", name]);
         assert_eq!(rows[1]["floor_per_s"], rows[0]["rate_per_s"], "{name}");
     }
+    for words in ["replicate --count 100", "replicate --count 2000 --in-flight 64"] {
+        assert_eq!(names(&rows(words)), ["floor", "replicate"]);
+    }
     assert_eq!(names(&rows("floor --count 20")), ["floor", "floor"]);
 }
 

@@ -133,3 +133,30 @@ fn a_flipped_byte_is_found_with_its_range_and_the_rest_stays_readable() {
     assert_eq!(head.text().lines().count(), 100);
     place.run_with("put @s q", b"more\n").fails(Code::Corrupt, &[]);
 }
+
+/// A copy with files of its own, as a backup that was put back has.
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    let copied = std::process::Command::new("cp").arg("-a").args([from, to]).status().unwrap();
+    assert!(copied.success());
+}
+
+#[test]
+fn a_copied_store_is_claimed_or_becomes_its_own() {
+    let place = Place::with_numbers(3);
+    let group = |store: &str| {
+        let text = place.run(&format!("status @{store} --json")).text();
+        serde_json::from_str::<Value>(&text).unwrap()["group"].clone()
+    };
+    copy(&place.path("s"), &place.path("claimed"));
+    copy(&place.path("s"), &place.path("forked"));
+    let token = place.run("claim @claimed --json").json().remove(0)["token"].clone();
+    assert_eq!(token.as_str().unwrap().len(), repliq::TOKEN_TEXT_SIZE);
+    place.run("fork @forked").text();
+    assert_eq!(group("claimed"), group("s"));
+    assert_ne!(group("forked"), group("s"));
+    for store in ["claimed", "forked"] {
+        assert_eq!(place.run(&format!("get @{store} q --browse")).text(), "1\n2\n3\n");
+        place.run_with(&format!("put @{store} q"), b"4\n").text();
+    }
+    place.run("claim @missing").fails(Code::NotAStore, &["missing"]);
+}

@@ -6,12 +6,14 @@
 
 mod bench;
 mod consumer;
+mod copied;
 mod fail;
 mod feed;
 mod format;
 mod get;
 mod input;
 mod output;
+mod passwd;
 mod place;
 mod progress;
 mod put;
@@ -54,6 +56,9 @@ enum Verb {
     Token(token::Token),
     Status(status::Status),
     Verify(verify::Verify),
+    Passwd(passwd::Passwd),
+    Claim(copied::Claim),
+    Fork(copied::Fork),
     Serve(serve::Serve),
     Replicate(replicate::Replicate),
     #[command(subcommand)]
@@ -72,6 +77,9 @@ fn run(verb: Verb) -> fail::Done {
         Verb::Token(verb) => verb.run(),
         Verb::Status(verb) => verb.run(),
         Verb::Verify(verb) => verb.run(),
+        Verb::Passwd(verb) => verb.run(),
+        Verb::Claim(verb) => verb.run(),
+        Verb::Fork(verb) => verb.run(),
         Verb::Serve(verb) => verb.run(),
         Verb::Replicate(verb) => verb.run(),
         Verb::Target(verb) => verb.run(),

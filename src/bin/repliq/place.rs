@@ -104,7 +104,18 @@ impl Folder {
             return Err(Fail::new(Code::Unsupported, text));
         }
         options.password = self.secret.read(&self.what())?;
-        Ok(Store::open(&self.store, &options)?)
+        match Store::open(&self.store, &options) {
+            // Without any option it is asked for where it turns out to be needed and somebody is there.
+            Err(error)
+                if error.code() == Code::BadPassword
+                    && options.password.is_none()
+                    && secret::can_ask() =>
+            {
+                options.password = Some(secret::ask(&self.what())?);
+                Ok(Store::open(&self.store, &options)?)
+            }
+            opened => Ok(opened?),
+        }
     }
 
     fn what(&self) -> String {
