@@ -236,13 +236,7 @@ impl Shape {
             key_prefix: self.select_key_prefix.as_ref().map(|prefix| prefix.clone().into_bytes()),
             header,
         };
-        TargetOptions {
-            connect,
-            queue: self.destination.clone(),
-            select,
-            from: self.from,
-            ..TargetOptions::default()
-        }
+        TargetOptions { connect, queue: self.destination.clone(), select, from: self.from }
     }
 }
 
