@@ -62,7 +62,8 @@ pub struct Model {
 }
 
 impl QueueModel {
-    fn new() -> QueueModel {
+    /// A queue just made.
+    fn fresh() -> QueueModel {
         QueueModel { next: 1, ..QueueModel::default() }
     }
 
@@ -95,7 +96,7 @@ impl QueueModel {
 
 impl Model {
     pub fn queue(&mut self, name: &str) -> &mut QueueModel {
-        self.queues.entry(name.to_string()).or_insert_with(QueueModel::new)
+        self.queues.entry(name.to_string()).or_insert_with(QueueModel::fresh)
     }
 
     pub fn put(&mut self, queue: &str, payloads: &[Bytes]) {
