@@ -47,7 +47,7 @@ pub fn admit(hello: &Hello, user: &str, known: &Known<'_>) -> Result<()> {
         let theirs = hello.history.iter().find(|theirs| theirs.epoch == row.epoch)?;
         (theirs.owner != row.owner).then_some((row, theirs))
     });
-    if let Some((row, theirs)) = owners.last() {
+    if let Some((row, theirs)) = owners.max_by_key(|(row, _)| row.epoch) {
         let what = format!(
             "epoch {} of group {group} has owner {:08x} here and {:08x} at the sender",
             row.epoch, row.owner, theirs.owner

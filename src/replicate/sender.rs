@@ -293,11 +293,11 @@ impl Sender {
     /// Fills a data frame; the kind of the frame, or `None` when there is nothing to send.
     fn fill(&mut self, body: &mut Vec<u8>, now: Instant) -> Result<Option<u8>> {
         stream::begin_data(body, self.stream.id, &self.previous);
-        let (empty, mut passed, mut ready) = (body.len(), 0, self.is_held());
+        let (empty, mut passed) = (body.len(), 0);
         let purged =
             self.core.look(|state| state.queue(self.target.queue).map(|queue| queue.purged))?;
         while body.len() < limits::STREAM_FRAME_BYTES {
-            if !ready {
+            if !self.is_held() {
                 match self.step(purged, now)? {
                     Step::End => {
                         self.ask_for_sync();
@@ -311,7 +311,7 @@ impl Sender {
                         self.put_passed(body);
                         break;
                     }
-                    Step::Held => ready = true,
+                    Step::Held => {}
                 }
             }
             self.put_passed_before_held(body);
@@ -326,7 +326,6 @@ impl Sender {
             }
             body.extend_from_slice(&held.entry);
             self.sent_held();
-            ready = false;
         }
         if body.len() == empty && self.passed_since.is_some_and(|since| now >= since + ADVANCE) {
             self.put_passed(body);

@@ -142,7 +142,7 @@ pub fn encode_rows(rows: &[HistoryRow]) -> Vec<u8> {
 }
 
 fn decode_rows(bytes: &[u8]) -> Option<Vec<HistoryRow>> {
-    if bytes.len() % ROW != 0 {
+    if !bytes.len().is_multiple_of(ROW) {
         return None;
     }
     let rows = bytes.chunks_exact(ROW).map(|row| {

@@ -567,3 +567,6 @@ impl<'a> Transaction<'a> {
         std::iter::from_fn(move || record(&mut reader).ok())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -240,3 +240,128 @@ fn a_queue_with_two_targets_waits_for_both() {
     links[1].run(&mut clock);
     assert_eq!(wait("target:*"), Ok(()));
 }
+
+#[test]
+fn a_connection_cut_after_every_frame_loses_and_doubles_nothing() {
+    // r1
+    let (from, mut clock) = (Node::new(1), Clock::new());
+    let mut cuts = 0;
+    let mut ended = false;
+    while !ended {
+        let to = Node::new(2 + cuts);
+        let plan = Plan::new(ROOT, &format!("server {cuts}"), ROOT);
+        if cuts == 0 {
+            (0..5).for_each(|n| drop(from.put(ROOT, &numbered(10 * n, 10 * n + n))));
+        }
+        let mut link = Link::open(&from, &to, &plan).unwrap();
+        let (mut left, mut quiet) = (cuts, 0);
+        while left > 0 && quiet < 3 {
+            link.speak(clock.now);
+            // One frame one way, then the other.
+            let (forth, back) = (link.forth.len(), link.back.len());
+            if left % 2 == 0 && forth > 0 {
+                let kept = std::mem::take(&mut link.back);
+                link.deliver(clock.now);
+                let made = std::mem::replace(&mut link.back, kept);
+                link.back.extend(made);
+            } else {
+                link.deliver(clock.now);
+            }
+            quiet = if forth + back == 0 { quiet + 1 } else { 0 };
+            left -= 1;
+        }
+        ended = quiet == 3;
+        drop(link);
+        from.put_one(&format!("after cut {cuts}"));
+        assert!(ship(&from, &to, &plan, &mut clock).is_none());
+        assert_eq!(to.transactions(ROOT), from.transactions(ROOT), "cut {cuts}");
+        cuts += 1;
+        assert!(cuts < 100);
+    }
+    assert!(cuts > 6, "only {cuts} cuts");
+}
+
+#[test]
+fn a_sender_without_credit_waits_and_goes_on_when_there_is_some() {
+    // r23
+    let large =
+        repliq::StoreOptions { segment_bytes_max: 64 << 20, segment_bytes: 1 << 20, ..options() };
+    let (from, to) = (Node::with(1, large.clone()), Node::with(2, large));
+    let mut clock = Clock::new();
+    for n in 0..20 {
+        from.put(ROOT, &[format!("{n} {}", "x".repeat(1 << 20))]).unwrap();
+    }
+    let plan = Plan::new(ROOT, "one", ROOT);
+    let mut link = Link::open(&from, &to, &plan).unwrap();
+    let mut withheld = std::collections::VecDeque::new();
+    let mut data = 0;
+    for _ in 0..200 {
+        link.speak(clock.now);
+        data += link.forth.iter().filter(|(k, _)| *k >= 35).map(|(_, b)| b.len()).sum::<usize>();
+        link.back.retain(|frame| {
+            let credit = frame.0 == 38;
+            if credit {
+                withheld.push_back(frame.clone());
+            }
+            !credit
+        });
+        link.deliver(clock.now);
+    }
+    let window = repliq::limits::STREAM_CREDIT_BYTES as usize;
+    assert!(
+        data <= window + repliq::limits::STREAM_FRAME_BYTES_MAX,
+        "{data} bytes in a window of {window}"
+    );
+    assert!(data > window - repliq::limits::STREAM_FRAME_BYTES_MAX);
+    assert!(to.payloads(ROOT).len() < 20);
+    link.back.extend(withheld);
+    link.run(&mut clock);
+    assert!(link.error.is_none());
+    assert_eq!(to.transactions(ROOT), from.transactions(ROOT));
+}
+
+#[test]
+fn what_a_stream_left_is_there_after_the_journal_rolled_many_times() {
+    let (mut from, mut to, mut clock) = (Node::new(1), Node::new(2), Clock::new());
+    let plan = Plan::new(ROOT, "one", "q");
+    from.put_one("first");
+    assert!(ship(&from, &to, &plan, &mut clock).is_none());
+    let before = received(to.up());
+    let other = "x".repeat(500);
+    for node in [&from, &to] {
+        for n in 0..100 {
+            node.put("other", &[format!("{n} {other}")]).unwrap();
+        }
+    }
+    for node in [&mut from, &mut to] {
+        node.stop();
+        node.start().unwrap();
+    }
+    assert_eq!(received(to.up()), before);
+    let other = Plan { user: "other".to_string(), ..plan.clone() };
+    assert_eq!(ship(&from, &to, &other, &mut clock).unwrap().code(), Code::Denied);
+    from.put_one("second");
+    assert!(ship(&from, &to, &plan, &mut clock).is_none());
+    assert_eq!(to.payloads("q"), ["first", "second"]);
+}
+
+#[test]
+fn a_queue_deleted_since_does_not_break_the_chain() {
+    let (mut from, mut to, mut clock) = (Node::new(1), Node::new(2), Clock::new());
+    let plan = Plan::new(ROOT, "one", ROOT);
+    from.put_one("first");
+    assert!(ship(&from, &to, &plan, &mut clock).is_none());
+    let old = to.copy();
+    from.put("gone", &numbered(1, 50)).unwrap();
+    from.put_one("second");
+    let gone = from.queue("gone");
+    from.up().queue_delete(gone).unwrap();
+    (0..60).for_each(|n| drop(from.put_one(&format!("{n} {}", "x".repeat(300)))));
+    assert!(ship(&from, &to, &plan, &mut clock).is_none());
+    from.stop();
+    from.start().unwrap();
+    to.restore(&old, 3);
+    to.start().unwrap();
+    assert!(ship(&from, &to, &plan, &mut clock).is_none());
+    assert_eq!(to.payloads(ROOT), from.payloads(ROOT));
+}
