@@ -62,8 +62,7 @@ fn all() -> Vec<(&'static str, Vec<u8>, Read)> {
     let orphan = Resume::Orphan(stamp(5), 1, 6, 8);
     add("resume", &|body| orphan.encode(0x11, body), |body| Resume::decode(body).is_ok());
     add("data", &|body| *body = entries(), |body| {
-        data(body)
-            .is_ok_and(|(_, _, entries)| { entries }.all(|entry| entry.is_ok()))
+        data(body).is_ok_and(|(_, _, entries)| { entries }.all(|entry| entry.is_ok()))
     });
     let part = Part { stream: 0x11, previous: stamp(5), total: 9, at: 6, bytes: b"xyz" };
     add("part", &|body| part.encode(body), |body| Part::decode(body).is_ok());
