@@ -61,11 +61,6 @@ impl Report {
         self.unknown * 5 > self.transactions
     }
 
-    /// The names, each once.
-    pub fn names(&self) -> BTreeSet<&'static str> {
-        self.anomalies.iter().map(|(name, _)| *name).collect()
-    }
-
     fn say(&mut self, name: &'static str, text: String) {
         self.anomalies.push((name, text));
     }

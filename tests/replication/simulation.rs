@@ -69,14 +69,14 @@ impl World {
         if both {
             puts.push((1 - root, transaction + 9));
         }
-        for at in 0..2 {
+        for (at, queue) in ROOTS.iter().enumerate() {
             let values: Vec<String> = puts
                 .iter()
                 .filter(|(to, _)| *to == at)
                 .map(|(_, value)| value.to_string())
                 .collect();
             if !values.is_empty() {
-                let (queue, values) = (ROOTS[at], values.join(","));
+                let values = values.join(",");
                 self.say(&format!(
                     r#"{{"process":1,"op":"put","kind":"invoke","transaction":{transaction},"queue":"{queue}","values":[{values}]}}"#
                 ));
@@ -208,11 +208,11 @@ impl World {
                     break;
                 }
             }
-        } else if let Some(link) = &mut self.links[stream] {
-            if let Err(error) = link.receiver.on_frame(kind, &body, self.clock.now) {
-                link.error.get_or_insert(error);
-                self.hang_up(stream);
-            }
+        } else if let Some(link) = &mut self.links[stream]
+            && let Err(error) = link.receiver.on_frame(kind, &body, self.clock.now)
+        {
+            link.error.get_or_insert(error);
+            self.hang_up(stream);
         }
         self.restart_stopped();
     }
@@ -272,17 +272,13 @@ impl World {
 
     /// Everything comes up and to rest.
     fn settle(&mut self) {
-        if std::env::var("SEED").is_ok() {
-            println!("{}", self.history);
-        }
         self.sender.disk.clear_faults();
         self.servers.iter().for_each(|server| server.disk.clear_faults());
         for stream in 0..STREAMS.len() {
             self.hang_up(stream);
         }
         self.crash(None);
-        for stream in 0..STREAMS.len() {
-            let server = STREAMS[stream].1;
+        for (stream, (_, server)) in STREAMS.into_iter().enumerate() {
             let plan = World::plan(stream);
             let error = ship(&self.sender, &self.servers[server], &plan, &mut self.clock);
             assert!(error.is_none(), "stream {stream} ended with {error:?}");
