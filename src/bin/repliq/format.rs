@@ -127,8 +127,10 @@ fn parse(text: &str) -> Done<Vec<Piece>> {
             ('\\', Some('\\')) => plain.push(b'\\'),
             ('\\', Some('x')) => {
                 let digits: String = rest.clone().skip(1).take(2).collect();
-                let byte = u8::from_str_radix(&digits, 16)
-                    .map_err(|_| refuse("\\x needs two hexadecimal digits".to_string()))?;
+                let whole = digits.len() == 2 && digits.chars().all(|one| one.is_ascii_hexdigit());
+                let byte = u8::from_str_radix(&digits, 16).ok().filter(|_| whole);
+                let missing = || refuse("\\x needs two hexadecimal digits".to_string());
+                let byte = byte.ok_or_else(missing)?;
                 plain.push(byte);
                 rest.nth(1);
             }
