@@ -16,12 +16,19 @@ use super::types::*;
 /// A century: far enough, and no clock overflows on the way.
 const WAIT_MS_MAX: u64 = 100 * 366 * 24 * 3600 * 1000;
 
+#[cold]
 pub(super) fn invalid(text: impl Into<String>) -> Error {
     Error::new(Code::Invalid, text)
 }
 
+#[cold]
 fn is_null(what: &str) -> Error {
     invalid(format!("{what} is NULL"))
+}
+
+#[cold]
+fn too_large(text: &dyn std::fmt::Display) -> Error {
+    Error::new(Code::TooLarge, text.to_string())
 }
 
 /// The text at `text`, which ends with a NUL.
@@ -55,7 +62,11 @@ pub(super) unsafe fn maybe_text<'a>(text: *const c_char, what: &str) -> Result<O
     unsafe { self::text(text, what) }.map(Some)
 }
 
+#[inline]
 pub(super) fn utf8<'a>(bytes: &'a [u8], what: &str) -> Result<&'a str> {
+    if bytes.is_empty() {
+        return Ok("");
+    }
     std::str::from_utf8(bytes).map_err(|error| invalid(format!("{what} is not UTF-8: {error}")))
 }
 
@@ -64,6 +75,7 @@ pub(super) fn utf8<'a>(bytes: &'a [u8], what: &str) -> Result<&'a str> {
 /// # Safety
 ///
 /// `data` is NULL or readable for `len` bytes if that is at most `max`, and unchanged during the call.
+#[inline]
 pub(super) unsafe fn bytes<'a>(
     data: *const c_void,
     len: usize,
@@ -71,7 +83,7 @@ pub(super) unsafe fn bytes<'a>(
     what: &str,
 ) -> Result<&'a [u8]> {
     if len > max {
-        return Err(Error::new(Code::TooLarge, format!("{what} of {len} bytes, more than {max}")));
+        return Err(too_large(&format_args!("{what} of {len} bytes, more than {max}")));
     }
     // SAFETY: the caller's contract.
     unsafe { slice(data.cast(), len, what) }
@@ -82,14 +94,16 @@ pub(super) unsafe fn bytes<'a>(
 /// # Safety
 ///
 /// `data` is NULL or readable for `n` values if that is at most `ARRAY_MAX`, and unchanged during the call.
+#[inline]
 pub(super) unsafe fn array<'a, T>(data: *const T, n: usize, what: &str) -> Result<&'a [T]> {
     if n > ARRAY_MAX {
-        return Err(Error::new(Code::TooLarge, format!("{n} {what}, more than {ARRAY_MAX}")));
+        return Err(too_large(&format_args!("{n} {what}, more than {ARRAY_MAX}")));
     }
     // SAFETY: the caller's contract.
     unsafe { slice(data, n, what) }
 }
 
+#[inline]
 unsafe fn slice<'a, T>(data: *const T, n: usize, what: &str) -> Result<&'a [T]> {
     if data.is_null() {
         return if n == 0 { Ok(&[]) } else { Err(is_null(what)) };

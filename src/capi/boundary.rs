@@ -31,33 +31,25 @@ const NONE: repliq_error = repliq_error {
 };
 
 /// Runs the body of an exported function and turns what comes out of it into a code.
+#[inline]
 pub(super) fn boundary(body: impl FnOnce() -> Result<()>) -> repliq_code {
-    let _inside = Inside::new();
     let body = || {
         #[cfg(feature = "sabotage")]
         sabotage::strike(sabotage::AT_THE_EDGE);
         body()
     };
-    match panic::catch_unwind(AssertUnwindSafe(body)) {
-        Ok(Ok(())) => Code::Ok as repliq_code,
-        Ok(Err(error)) => remember(&error),
-        Err(payload) => remember(&panicked(payload)),
-    }
-}
-
-struct Inside;
-
-impl Inside {
-    fn new() -> Inside {
-        DEPTH.set(DEPTH.get() + 1);
-        Inside
-    }
-}
-
-impl Drop for Inside {
-    fn drop(&mut self) {
-        DEPTH.set(DEPTH.get() - 1);
-    }
+    // Looking a thread's own data up is a good part of what a call costs, so it is done once.
+    DEPTH.with(|depth| {
+        depth.set(depth.get() + 1);
+        let outcome = panic::catch_unwind(AssertUnwindSafe(body));
+        let code = match outcome {
+            Ok(Ok(())) => Code::Ok as repliq_code,
+            Ok(Err(error)) => remember(error),
+            Err(payload) => remember(panicked(payload)),
+        };
+        depth.set(depth.get() - 1);
+        code
+    })
 }
 
 /// Whether this thread is inside a call that called back.
@@ -72,6 +64,7 @@ pub(super) fn entered() {
     sabotage::strike(sabotage::INSIDE_A_HANDLE);
 }
 
+#[cold]
 fn panicked(payload: Box<dyn Any + Send>) -> Error {
     let text = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
         (Some(text), _) => (*text).to_owned(),
@@ -84,7 +77,9 @@ fn panicked(payload: Box<dyn Any + Send>) -> Error {
 }
 
 /// Keeps the error for `repliq_error_last`.
-fn remember(error: &Error) -> repliq_code {
+#[cold]
+#[inline(never)]
+fn remember(error: Error) -> repliq_code {
     let code = error.code();
     let (sequence_from, sequence_to) = error.range().unwrap_or((0, 0));
     let mut last = repliq_error {

@@ -8,28 +8,33 @@
 //! A slot holds one object at a time and counts who is inside:
 //!
 //! ```text
-//!     bits   63..32       31..24   23        22        21..0
-//!          generation     kind     closing   poisoned  threads inside
+//!     bits   63..32       31..24   23        22        21      20..0
+//!          generation     kind     closing   poisoned  alone   threads inside
 //! ```
 //!
 //! Entering adds one to the word and then looks at what it was: a ticket of another generation or kind, or a
 //! slot that is closing, sends the caller back out, so the object is only ever touched by those who found it
 //! open after they were counted. Closing sets its bit, which lets nobody in any more, wakes those inside, waits
 //! until they have left and takes the object; the next generation begins with the next object. A slot starts
-//! out closing, so a ticket made up from nothing finds no object either.
+//! out closing, so a ticket made up from nothing finds no object either. An object for one thread at a time is
+//! entered with its bit and the count in one step, and only where the bit was clear.
+//!
+//! A forked child inherits the counts and not the threads: who was inside at the fork never leaves there, so
+//! closing such an object is refused, and takes no lock that another thread may have held.
 //!
 //! Promises: an object lives as long as somebody is inside; a ticket names one object for ever (2^32 objects a
 //! slot); entering and leaving takes no lock. An odd ticket is never mistaken for the address of an object.
 
 use std::marker::PhantomData;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicPtr;
 
+use crate::disk::Birth;
 use crate::error::{Code, Error, Result};
 use crate::limits::HANDLES_MAX;
-use crate::sync::{AtomicU64, Condvar, Mutex, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Condvar, Mutex, Ordering};
 
 use super::boundary;
 
@@ -41,12 +46,15 @@ pub(super) trait Face {
     const KIND: u8;
     /// What error texts call it.
     const NAME: &'static str;
+    /// Whether one thread at a time is inside; a second one is told so and does not wait.
+    const ALONE: bool = false;
 }
 
 const CHUNK: usize = 256;
 const CLOSING: u64 = 1 << 23;
 const POISONED: u64 = 1 << 22;
-const INSIDE: u64 = POISONED - 1;
+const ALONE: u64 = 1 << 21;
+const INSIDE: u64 = ALONE - 1;
 const GENERATION: u64 = 1 << 32;
 
 /// Alone in its cache lines, so that two handles used by two threads do not slow each other down.
@@ -54,6 +62,14 @@ const GENERATION: u64 = 1 << 32;
 struct Slot {
     word: AtomicU64,
     object: AtomicPtr<()>,
+    /// The process of the object.
+    birth: AtomicU32,
+}
+
+impl Slot {
+    fn is_inherited(&self) -> bool {
+        !Birth::from_number(self.birth.load(Ordering::Relaxed)).here()
+    }
 }
 
 struct Free {
@@ -102,15 +118,37 @@ impl Ticket {
     }
 }
 
+#[cold]
+fn null<F: Face>() -> Error {
+    Error::new(Code::Invalid, format!("the {} is NULL", F::NAME))
+}
+
+#[cold]
 fn bad<F: Face>(why: &str) -> Error {
     Error::new(Code::BadHandle, format!("the handle of a {} {why}", F::NAME))
 }
 
+#[cold]
 fn poisoned<F: Face>() -> Error {
     let text = format!("an earlier call panicked inside this {}: close it", F::NAME);
     Error::new(Code::Panic, text)
 }
 
+#[cold]
+fn busy<F: Face>(slot: &Slot) -> Error {
+    if slot.is_inherited() {
+        return forked::<F>();
+    }
+    Error::new(Code::Busy, format!("the {} is in use by another thread", F::NAME))
+}
+
+#[cold]
+fn forked<F: Face>() -> Error {
+    let text = format!("the {} was in use by another thread when this process was forked", F::NAME);
+    Error::new(Code::Forked, text)
+}
+
+#[inline]
 fn slot(index: usize) -> Option<&'static Slot> {
     CHUNKS.get(index / CHUNK)?.get()?.get(index % CHUNK)
 }
@@ -122,17 +160,14 @@ pub(super) struct Pin<F: Face> {
 }
 
 /// Enters the object of a handle.
+#[inline]
 pub(super) fn pin<F: Face>(handle: *const F) -> Result<Pin<F>> {
     if handle.is_null() {
-        return Err(Error::new(Code::Invalid, format!("the {} is NULL", F::NAME)));
+        return Err(null::<F>());
     }
     let ticket = Ticket::of(handle)?;
     let slot = slot(ticket.slot).ok_or_else(|| bad::<F>("was never given out"))?;
-    let word = slot.word.fetch_add(1, Ordering::Acquire);
-    let pin = Pin { slot, face: PhantomData };
-    if !ticket.is_open(word) {
-        return Err(bad::<F>("is closed"));
-    }
+    let (pin, word) = if F::ALONE { enter_alone(slot, &ticket)? } else { enter(slot, &ticket)? };
     if word & POISONED != 0 {
         return Err(poisoned::<F>());
     }
@@ -140,33 +175,76 @@ pub(super) fn pin<F: Face>(handle: *const F) -> Result<Pin<F>> {
     Ok(pin)
 }
 
+#[inline]
+fn enter<F: Face>(slot: &'static Slot, ticket: &Ticket) -> Result<(Pin<F>, u64)> {
+    let word = slot.word.fetch_add(1, Ordering::Acquire);
+    let pin = Pin { slot, face: PhantomData };
+    if ticket.is_open(word) { Ok((pin, word)) } else { Err(bad::<F>("is closed")) }
+}
+
+#[inline]
+fn enter_alone<F: Face>(slot: &'static Slot, ticket: &Ticket) -> Result<(Pin<F>, u64)> {
+    let mut word = slot.word.load(Ordering::Relaxed);
+    loop {
+        if !ticket.is_open(word) {
+            return Err(bad::<F>("is closed"));
+        }
+        if word & ALONE != 0 {
+            return Err(busy::<F>(slot));
+        }
+        let inside = (word | ALONE) + 1;
+        match slot.word.compare_exchange_weak(word, inside, Ordering::Acquire, Ordering::Relaxed) {
+            Ok(_) => return Ok((Pin { slot, face: PhantomData }, word)),
+            Err(other) => word = other,
+        }
+    }
+}
+
 impl<F: Face> Deref for Pin<F> {
     type Target = F::Object;
 
+    #[inline]
     fn deref(&self) -> &F::Object {
         let object = self.slot.object.load(Ordering::Relaxed).cast::<F::Object>();
         // SAFETY: the slot held an object of this kind when this pin was counted, and closing waits for the
-        // count before it takes the object away.
+        // count before it takes the object away. Where it is for one thread, this pin is the only one.
         unsafe { &*object }
     }
 }
 
+impl<F: Face> DerefMut for Pin<F> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut F::Object {
+        const { assert!(F::ALONE, "others may be inside") }
+        let object = self.slot.object.load(Ordering::Relaxed).cast::<F::Object>();
+        // SAFETY: as above; it was entered alone, and nobody enters before this pin has left.
+        unsafe { &mut *object }
+    }
+}
+
 impl<F: Face> Drop for Pin<F> {
+    #[inline]
     fn drop(&mut self) {
         if std::thread::panicking() {
             // What the object holds may be half changed: nobody enters it again.
             self.slot.word.fetch_or(POISONED, Ordering::Relaxed);
         }
-        leave(self.slot);
+        leave(self.slot, if F::ALONE { ALONE + 1 } else { 1 });
     }
 }
 
-fn leave(slot: &Slot) {
-    let word = slot.word.fetch_sub(1, Ordering::Release);
-    if word & CLOSING != 0 {
-        let _guard = LEAVING.0.lock();
-        LEAVING.1.notify_all();
+#[inline]
+fn leave(slot: &Slot, by: u64) {
+    let word = slot.word.fetch_sub(by, Ordering::Release);
+    if word & CLOSING != 0 && word & INSIDE > 1 {
+        tell_who_closes();
     }
+}
+
+#[cold]
+fn tell_who_closes() {
+    let _guard = LEAVING.0.lock();
+    LEAVING.1.notify_all();
 }
 
 /// Puts an object behind a new handle.
@@ -186,12 +264,16 @@ pub(super) fn open<F: Face>(object: F::Object) -> Result<*mut F> {
         }
     };
     let chunk = CHUNKS[index / CHUNK].get_or_init(|| {
-        let empty =
-            || Slot { word: AtomicU64::new(CLOSING), object: AtomicPtr::new(ptr::null_mut()) };
+        let empty = || Slot {
+            word: AtomicU64::new(CLOSING),
+            object: AtomicPtr::new(ptr::null_mut()),
+            birth: AtomicU32::new(0),
+        };
         (0..CHUNK).map(|_| empty()).collect()
     });
     let slot = &chunk[index % CHUNK];
     slot.object.store(Box::into_raw(Box::new(object)).cast(), Ordering::Relaxed);
+    slot.birth.store(Birth::now().number(), Ordering::Relaxed);
     // Threads with stale tickets may come and go meanwhile, so the count is left as it is.
     let began = slot.word.fetch_update(Ordering::Release, Ordering::Relaxed, |word| {
         let generation = (word >> 32) << 32;
@@ -207,35 +289,99 @@ pub(super) fn close<F: Face>(
     handle: *const F,
     wake: impl FnOnce(&F::Object) -> Result<()>,
 ) -> Result<Box<F::Object>> {
-    let ticket = Ticket::of(handle)?;
-    let slot = slot(ticket.slot).ok_or_else(|| bad::<F>("was never given out"))?;
-    let shut = slot.word.fetch_update(Ordering::Acquire, Ordering::Acquire, |word| {
-        // A thread inside that calls back and closes would wait for itself.
-        let own = word & INSIDE != 0 && boundary::is_nested();
-        (ticket.is_open(word) && !own).then_some((word | CLOSING) + 1)
-    });
-    match shut {
-        Ok(_) => {}
-        Err(word) if ticket.is_open(word) => {
-            let text = format!("the {} is in use by the call that calls back", F::NAME);
-            return Err(Error::new(Code::Busy, text));
+    const { assert!(!F::ALONE, "the one inside may be changing it") }
+    let closing = Closing::begin(handle, false)?;
+    // SAFETY: closing takes the object away below, and not before.
+    wake(unsafe { &*closing.object() })?;
+    Ok(closing.take())
+}
+
+/// The same for an object of one thread: refused while another one is inside, and where `ready` fails.
+pub(super) fn close_alone<F: Face>(
+    handle: *const F,
+    ready: impl FnOnce(&mut F::Object) -> Result<()>,
+) -> Result<Box<F::Object>> {
+    const { assert!(F::ALONE, "others may be inside") }
+    let closing = Closing::begin(handle, true)?;
+    // SAFETY: it was entered alone, and closing takes the object away below, not before.
+    ready(unsafe { &mut *closing.object() })?;
+    Ok(closing.take())
+}
+
+/// The same without a refusal: waits for the thread inside.
+pub(super) fn take_back<F: Face>(handle: *const F) -> Result<Box<F::Object>> {
+    Ok(Closing::begin(handle, false)?.take())
+}
+
+/// A slot that lets nobody in any more. Unless its object is taken it opens again.
+struct Closing<F: Face> {
+    slot: &'static Slot,
+    index: usize,
+    by: u64,
+    face: PhantomData<*const F>,
+}
+
+impl<F: Face> Closing<F> {
+    fn begin(handle: *const F, alone: bool) -> Result<Closing<F>> {
+        let ticket = Ticket::of(handle)?;
+        let slot = slot(ticket.slot).ok_or_else(|| bad::<F>("was never given out"))?;
+        let by = if alone { ALONE + 1 } else { 1 };
+        let mut word = slot.word.load(Ordering::Acquire);
+        loop {
+            if !ticket.is_open(word) {
+                return Err(bad::<F>("is closed"));
+            }
+            if word & INSIDE != 0 && slot.is_inherited() {
+                return Err(forked::<F>());
+            }
+            // A thread inside that calls back and closes would wait for itself.
+            if word & INSIDE != 0 && boundary::is_nested() {
+                let text = format!("the {} is in use by the call that calls back", F::NAME);
+                return Err(Error::new(Code::Busy, text));
+            }
+            if alone && word & ALONE != 0 {
+                return Err(busy::<F>(slot));
+            }
+            let shut = (word | CLOSING) + by;
+            match slot.word.compare_exchange(word, shut, Ordering::Acquire, Ordering::Acquire) {
+                Ok(_) => return Ok(Closing { slot, index: ticket.slot, by, face: PhantomData }),
+                Err(other) => word = other,
+            }
         }
-        Err(_) => return Err(bad::<F>("is closed")),
     }
-    let own = Pin::<F> { slot, face: PhantomData };
-    if let Err(error) = wake(&own) {
-        slot.word.fetch_and(!CLOSING, Ordering::Release);
-        return Err(error);
+
+    fn object(&self) -> *mut F::Object {
+        self.slot.object.load(Ordering::Relaxed).cast()
     }
-    let mut guard = LEAVING.0.lock();
-    while slot.word.load(Ordering::Acquire) & INSIDE > 1 {
-        LEAVING.1.wait(&mut guard);
+
+    fn take(self) -> Box<F::Object> {
+        let Closing { slot, index, .. } = *std::mem::ManuallyDrop::new(self);
+        if slot.word.load(Ordering::Acquire) & INSIDE > 1 {
+            let mut guard = LEAVING.0.lock();
+            while slot.word.load(Ordering::Acquire) & INSIDE > 1 {
+                LEAVING.1.wait(&mut guard);
+            }
+        }
+        let inherited = slot.is_inherited();
+        let object = slot.object.swap(ptr::null_mut(), Ordering::Relaxed).cast::<F::Object>();
+        // What else the word says ends when the slot opens again.
+        slot.word.fetch_add(GENERATION, Ordering::Relaxed);
+        leave(slot, 1);
+        // Who held the lock at the fork is not there to give it back: the slot stays unused then.
+        let free = if inherited { FREE.try_lock() } else { Some(FREE.lock()) };
+        if let Some(mut free) = free {
+            free.slots.push(index);
+        }
+        // SAFETY: it was made by `Box::new` in `open`, the swap took it once, and nobody is inside.
+        unsafe { Box::from_raw(object) }
     }
-    drop(guard);
-    let object = slot.object.swap(ptr::null_mut(), Ordering::Relaxed).cast::<F::Object>();
-    slot.word.fetch_add(GENERATION, Ordering::Relaxed);
-    drop(own);
-    FREE.lock().slots.push(ticket.slot);
-    // SAFETY: it was made by `Box::new` in `open`, the swap took it once, and nobody is inside.
-    Ok(unsafe { Box::from_raw(object) })
+}
+
+impl<F: Face> Drop for Closing<F> {
+    fn drop(&mut self) {
+        let poison = if std::thread::panicking() { POISONED } else { 0 };
+        self.slot.word.fetch_or(poison, Ordering::Relaxed);
+        self.slot.word.fetch_and(!CLOSING, Ordering::Release);
+        leave(self.slot, self.by);
+    }
 }

@@ -39,7 +39,7 @@ impl Handler {
         // SAFETY: the header's contract for a handler; everything given lives until it returns.
         let answer = unsafe { (self.function)(self.user, seat, messages.as_ptr(), messages.len()) };
         // It is open: a handler cannot close what was lent to it.
-        let _ = handle::close(seat, |_| Ok(()));
+        let _ = handle::take_back(seat);
         match answer {
             REPLIQ_HANDLED => Handled::Done,
             REPLIQ_PARK => Handled::Park("the handler asked for it".into()),

@@ -18,6 +18,7 @@ type Header<'a> = (&'a str, &'a [u8]);
 /// # Safety
 ///
 /// Every pointer in `messages` is NULL or readable for its length, if that is one a message may have.
+#[inline]
 pub(super) unsafe fn with<T>(
     messages: &[repliq_message],
     body: impl FnOnce(&[Message<'_>]) -> Result<T>,
@@ -29,6 +30,14 @@ pub(super) unsafe fn with<T>(
         let message = unsafe { message(one, &[]) }.map_err(|error| error.at_message(0))?;
         return body(&[message]);
     }
+    // SAFETY: the caller's contract.
+    unsafe { with_all(messages, body) }
+}
+
+unsafe fn with_all<T>(
+    messages: &[repliq_message],
+    body: impl FnOnce(&[Message<'_>]) -> Result<T>,
+) -> Result<T> {
     let at = |index: usize| move |error: Error| error.at_message(index);
     let mut headers: Vec<Header<'_>> = Vec::new();
     for (index, message) in messages.iter().enumerate() {
@@ -64,11 +73,13 @@ unsafe fn read_headers<'a>(message: &repliq_message, into: &mut Vec<Header<'a>>)
     Ok(())
 }
 
+#[inline]
 unsafe fn of<'a>(raw: &repliq_bytes, max: usize, what: &str) -> Result<&'a [u8]> {
     // SAFETY: the contract of `with`.
     unsafe { bytes(raw.data, raw.len, max, what) }
 }
 
+#[inline]
 unsafe fn message<'a>(raw: &repliq_message, headers: &'a [Header<'a>]) -> Result<Message<'a>> {
     if raw.reserved != [0; 5] {
         return Err(invalid("a reserved field of a message is not 0"));

@@ -5,7 +5,6 @@ use std::ptr::NonNull;
 use crate::error::{Code, Error, Result};
 use crate::session::Session;
 use crate::store::Level;
-use crate::sync::{Mutex, MutexGuard};
 
 use super::argument::{self, Out, OutArray, array, level, wait};
 use super::boundary::boundary;
@@ -14,9 +13,7 @@ use super::message::{self, Views};
 use super::types::*;
 
 /// A session as C holds it. One thread at a time; a second one is told so and does not wait.
-pub struct Seat(Mutex<Inner>);
-
-struct Inner {
+pub struct Seat {
     session: Held,
     level: Option<Level>,
     views: Views,
@@ -29,19 +26,23 @@ enum Held {
     Lent(NonNull<Session>),
 }
 
-// SAFETY: a lent session is only touched under the seat's lock, and the listener's thread, which lent it, waits
-// in the handler meanwhile and takes the seat away afterwards.
+// SAFETY: a lent session is only touched by the one thread inside the seat, and the listener's thread, which lent
+// it, waits in the handler meanwhile and takes the seat away afterwards.
 unsafe impl Send for Held {}
+
+// SAFETY: handles of this kind are entered alone, so no two threads ever look at a seat together.
+unsafe impl Sync for Seat {}
 
 impl Face for repliq_session {
     type Object = Seat;
     const KIND: u8 = 2;
     const NAME: &'static str = "session";
+    const ALONE: bool = true;
 }
 
 impl Seat {
     fn new(session: Held, level: Option<Level>) -> Seat {
-        Seat(Mutex::new(Inner { session, level, views: Views::default() }))
+        Seat { session, level, views: Views::default() }
     }
 
     /// A seat for a session that goes back when the seat is closed.
@@ -49,13 +50,7 @@ impl Seat {
         Seat::new(Held::Lent(NonNull::from(session)), None)
     }
 
-    fn take(&self) -> Result<MutexGuard<'_, Inner>> {
-        let text = "the session is in use by another thread";
-        self.0.try_lock().ok_or_else(|| Error::new(Code::Busy, text))
-    }
-}
-
-impl Inner {
+    #[inline]
     fn session(&mut self) -> &mut Session {
         match &mut self.session {
             Held::Own(session) => session,
@@ -114,11 +109,10 @@ pub unsafe extern "C" fn repliq_session_put(
     n: usize,
 ) -> repliq_code {
     boundary(|| {
-        let seat = pin(session)?;
-        let mut inner = seat.take()?;
+        let mut seat = pin(session)?;
         // SAFETY: the caller's contract: `n` messages.
         let messages = unsafe { array(messages, n, "messages")? };
-        let (session, queue) = (inner.session(), message::queue(queue));
+        let (session, queue) = (seat.session(), message::queue(queue));
         // SAFETY: the caller's contract: what the messages point to is readable.
         unsafe { message::with(messages, |messages| session.put_many(queue, messages)) }
     })
@@ -141,10 +135,9 @@ pub unsafe extern "C" fn repliq_session_receive(
     n: *mut usize,
 ) -> repliq_code {
     boundary(|| {
-        let seat = pin(session)?;
+        let mut seat = pin(session)?;
         let consumer = pin(consumer)?;
-        let mut inner = seat.take()?;
-        let (session, views, _) = inner.own()?;
+        let (session, views, _) = seat.own()?;
         // SAFETY: the caller's contract: room for `max` messages and a place for their number.
         let (messages, n) =
             unsafe { (OutArray::new(messages, max, "messages")?, Out::needed(n, "n")?) };
@@ -169,9 +162,8 @@ pub unsafe extern "C" fn repliq_session_commit(
     result: *mut repliq_result,
 ) -> repliq_code {
     boundary(|| {
-        let seat = pin(session)?;
-        let mut inner = seat.take()?;
-        let (session, views, level) = inner.own()?;
+        let mut seat = pin(session)?;
+        let (session, views, level) = seat.own()?;
         // SAFETY: the caller's contract: NULL or a place for the result.
         let out = unsafe { Out::maybe(result, "result")? };
         let commit = match level {
@@ -195,9 +187,8 @@ pub unsafe extern "C" fn repliq_session_commit_start(
     tag: u64,
 ) -> repliq_code {
     boundary(|| {
-        let (seat, port) = (pin(session)?, pin(port)?);
-        let mut inner = seat.take()?;
-        let (session, views, _) = inner.own()?;
+        let (mut seat, port) = (pin(session)?, pin(port)?);
+        let (session, views, _) = seat.own()?;
         session.commit_start(port.port(), tag)?;
         *views = Views::default();
         Ok(())
@@ -210,9 +201,8 @@ pub unsafe extern "C" fn repliq_session_commit_start(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn repliq_session_rollback(session: *mut repliq_session) -> repliq_code {
     boundary(|| {
-        let seat = pin(session)?;
-        let mut inner = seat.take()?;
-        let (session, views, _) = inner.own()?;
+        let mut seat = pin(session)?;
+        let (session, views, _) = seat.own()?;
         *views = Views::default();
         session.rollback()
     })
@@ -227,7 +217,7 @@ pub unsafe extern "C" fn repliq_session_close(session: *mut repliq_session) -> r
         if session.is_null() {
             return Ok(());
         }
-        drop(handle::close(session, |seat| seat.take()?.own().map(|_| ()))?);
+        drop(handle::close_alone(session, |seat| seat.own().map(drop))?);
         Ok(())
     })
 }

@@ -45,6 +45,16 @@ impl Birth {
         }
     }
 
+    /// It as a number, for those who keep it in an atomic.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+
+    /// The birth with this number.
+    pub fn from_number(number: u32) -> Birth {
+        Birth(number)
+    }
+
     /// Whether this process is the one of the birth: `false` in a forked child of it.
     #[inline]
     pub fn here(self) -> bool {

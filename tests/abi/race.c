@@ -160,6 +160,45 @@ static void a_child_is_told_that_it_is_one(const char *folder)
     CHECK(repliq_store_put(store, queue, &tea, 1, NULL, NULL) == REPLIQ_OK);
 }
 
+static void *wait_in_drain(void *of)
+{
+    repliq_event event;
+    size_t n;
+    CHECK(repliq_port_drain(of, &event, 1, 600000, &n) == REPLIQ_CLOSED);
+    return of;
+}
+
+/* The thread that is inside at the fork does not exist in the child, which therefore must not wait for it. */
+static void a_child_does_not_wait_for_a_thread_of_its_parent(void)
+{
+    repliq_event event;
+    repliq_port *busy, *idle;
+    pthread_t thread;
+    pid_t child;
+    size_t n;
+    int status;
+    CHECK(!repliq_port_open(&busy) && !repliq_port_open(&idle));
+    CHECK(pthread_create(&thread, NULL, wait_in_drain, busy) == 0);
+    /* Another drain is told BUSY as soon as the thread is inside. */
+    while (repliq_port_drain(busy, &event, 1, 0, &n) != REPLIQ_BUSY)
+        usleep(1000);
+    fflush(stdout);
+    child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        alarm(20);
+        CHECK(repliq_port_close(busy) == REPLIQ_FORKED);
+        CHECK(repliq_port_close(busy) == REPLIQ_FORKED);
+        CHECK(repliq_port_close(idle) == REPLIQ_OK);
+        CHECK(repliq_port_open(&busy) == REPLIQ_OK && repliq_port_close(busy) == REPLIQ_OK);
+        fflush(stdout);
+        _exit(0);
+    }
+    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    CHECK(repliq_port_close(busy) == REPLIQ_OK && repliq_port_close(idle) == REPLIQ_OK);
+    CHECK(pthread_join(thread, NULL) == 0);
+}
+
 int main(int argc, char **argv)
 {
     char path[600];
@@ -167,6 +206,7 @@ int main(int argc, char **argv)
     (void)snprintf(path, sizeof path, "%s/store", argv[1]);
     CHECK(!repliq_store_open(path, NULL, &store) && !repliq_store_queue(store, "q", &queue));
     a_child_is_told_that_it_is_one(argv[1]);
+    a_child_does_not_wait_for_a_thread_of_its_parent();
     close_while_others_are_inside();
     a_handler_cannot_close_what_calls_it();
     CHECK(repliq_store_close(store) == REPLIQ_OK);
