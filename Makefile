@@ -11,7 +11,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 LOG := target/test.log
 
 # In this order; each runs even where one before it failed.
-TIERS := test-format test-lint test-licences test-rust test-c test-cpp
+TIERS := test-format test-lint test-rust test-c test-cpp
 
 .PHONY: help setup build test $(TIERS) demo bench install clean
 
@@ -36,13 +36,6 @@ test-format: ## Compares the layout of the code with rustfmt's
 
 test-lint: ## Runs clippy; a warning is an error
 	cargo clippy --locked --all-targets -- -D warnings
-
-test-licences: ## Compares licences and sources of all dependencies with deny.toml
-	@if command -v cargo-deny > /dev/null; then \
-	    cargo deny --locked check bans licenses sources; \
-	else \
-	    echo "cargo-deny is not installed: not run"; \
-	fi
 
 # Shown output is what brings the SKIPPED lines of passing tests into the log.
 test-rust: ## Runs the tests of the core

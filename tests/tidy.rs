@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "tidy/licences.rs"]
+mod licences;
 #[path = "tidy/source.rs"]
 mod source;
 
@@ -492,6 +494,28 @@ fn an_unwrap_and_an_expect_without_a_reason_are_found() {
         found,
         ["src/a.rs:2: unwrap", "src/a.rs:3: expect(\"a lock\") does not say why it cannot happen"]
     );
+}
+
+// ---- dependencies
+
+#[test]
+fn every_dependency_has_a_licence_a_source_and_a_name_that_may_come_in() {
+    assert_none(licences::judge(ROOT));
+}
+
+#[test]
+fn a_dependency_that_may_not_come_in_is_found() {
+    let registry = "registry+https://registry.example/index";
+    let judge = |name, licence, source| licences::judge_one(ROOT, name, licence, source);
+    for licence in ["MIT", "MIT OR GPL-3.0", "Unlicense/MIT", "(MIT OR GPL-3.0) AND ISC"] {
+        assert_eq!(judge("a", Some(licence), registry), None, "{licence}");
+    }
+    for licence in [Some("GPL-3.0"), Some("MIT AND GPL-3.0"), Some("MPL-2.0"), None] {
+        assert!(judge("a", licence, registry).is_some(), "{licence:?}");
+    }
+    assert_eq!(judge("cbindgen", Some("MPL-2.0"), registry), None);
+    assert!(judge("openssl-sys", Some("MIT"), registry).is_some());
+    assert!(judge("a", Some("MIT"), "git+https://git.example/a").is_some());
 }
 
 // ---- the reader of all this
