@@ -34,6 +34,8 @@ mod model;
 mod nonce;
 #[path = "engine/oracle.rs"]
 mod oracle;
+#[path = "engine/shipped.rs"]
+mod shipped;
 #[path = "replication/streams.rs"]
 mod streams;
 #[path = "encryption/tamper.rs"]

@@ -8,6 +8,7 @@
 //! | `crash` | T3: a stop at every operation, a cut of every kind |
 //! | `fault` | T4: every disk call fails |
 //! | `model` | T1: random operations against a model in memory |
+//! | `shipped` | T2 and T3 for the two ends of a stream |
 //! | `open` | what an open costs, who may open what |
 //!
 //! Everything here is harness; nothing of it is shipped. Every random test prints its seed, every tier prints
@@ -27,8 +28,13 @@ mod model;
 mod open;
 #[path = "engine/oracle.rs"]
 mod oracle;
+#[path = "engine/shipped.rs"]
+mod shipped;
 #[path = "engine/work.rs"]
 mod work;
+#[allow(dead_code)]
+#[path = "replication/world.rs"]
+mod world;
 
 /// The stores of these tiers are plain; `tests/encryption.rs` runs them on encrypted twins.
 fn password() -> Option<repliq::Password> {

@@ -46,6 +46,13 @@ impl Ranges {
         first > last || self.above.range(..=first).next_back().is_some_and(|(_, end)| *end >= last)
     }
 
+    /// The last sequence from `first` to `last` that is not in the set.
+    pub fn last_missing(&self, first: u64, last: u64) -> Option<u64> {
+        let covering = self.above.range(..=last).next_back().filter(|(_, end)| **end >= last);
+        let missing = covering.map_or(last, |(start, _)| start - 1);
+        (missing >= first && missing > self.floor).then_some(missing)
+    }
+
     /// Adds the sequences from `first` to `last`.
     pub fn insert(&mut self, first: u64, last: u64) {
         let (mut first, mut last) = (first, last);

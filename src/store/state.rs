@@ -242,7 +242,7 @@ impl State {
             }
             Change::CreateQueue(_) | Change::History(..) => {}
         }
-        if queue.watch.is_some_and(|sequence| !queue.waits_for(sequence, sequence)) {
+        if queue.watch.is_some_and(|sequence| queue.last_waited_for(sequence, sequence).is_none()) {
             queue.watch = None;
             self.reclaim_due = true;
         }
@@ -253,10 +253,11 @@ impl State {
     pub fn alive(&mut self, stretches: &[Stretch]) -> Option<Held> {
         for stretch in stretches {
             let Some(queue) = self.queue_mut(stretch.queue) else { continue };
-            if queue.waits_for(stretch.first, stretch.last) {
-                let watch = queue.watch.unwrap_or(u64::MAX).min(stretch.last);
+            // The last one and not the first: acknowledged in order, it is the one that ends the stretch.
+            if let Some(last) = queue.last_waited_for(stretch.first, stretch.last) {
+                let watch = queue.watch.unwrap_or(u64::MAX).min(last);
                 queue.watch = Some(watch);
-                return Some(Held { queue: stretch.queue, sequence: stretch.last });
+                return Some(Held { queue: stretch.queue, sequence: last });
             }
         }
         None
@@ -363,17 +364,17 @@ impl State {
 }
 
 impl QueueState {
-    /// Whether somebody waits for one of these messages: a consumer that has not acknowledged it, or, in a
+    /// The last of these messages that somebody waits for: a consumer that has not acknowledged it, or, in a
     /// queue with neither consumers nor streams, whoever comes. What a stream waits for is kept as a whole.
-    fn waits_for(&self, first: u64, last: u64) -> bool {
-        if last <= self.purged {
-            return false;
-        }
+    fn last_waited_for(&self, first: u64, last: u64) -> Option<u64> {
         let first = first.max(self.purged + 1);
-        if self.consumers.is_empty() {
-            return self.streams.is_empty();
+        if first > last {
+            return None;
         }
-        self.consumers.values().any(|acked| !acked.covers(first, last))
+        if self.consumers.is_empty() {
+            return self.streams.is_empty().then_some(last);
+        }
+        self.consumers.values().filter_map(|acked| acked.last_missing(first, last)).max()
     }
 
     /// Messages that somebody still waits for, at most: from the lowest floor on.
@@ -405,4 +406,36 @@ pub fn check_name(what: &str, name: &str) -> Result<()> {
         return Err(Error::new(Code::Invalid, text));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(state: &mut State, kind: Type, change: &Change<'_>) {
+        state.change(kind, 1, &change.encode()).unwrap();
+    }
+
+    #[test]
+    fn the_watch_is_a_message_that_is_still_waited_for() {
+        let mut state = State::default();
+        change(&mut state, Type::Queue, &Change::CreateQueue(b"q"));
+        change(&mut state, Type::Consumer, &Change::CreateConsumer(b"c", 0));
+        let stretches = [Stretch { queue: 1, first: 1, last: 10 }];
+        change(&mut state, Type::Ack, &Change::Ack(b"c", vec![(8, 10)]));
+        assert_eq!(state.alive(&stretches), Some(Held { queue: 1, sequence: 7 }));
+        for range in [(1, 1), (2, 4), (5, 6)] {
+            change(&mut state, Type::Ack, &Change::Ack(b"c", vec![range]));
+            assert!(!state.take_reclaim_due(), "{range:?} frees nothing");
+        }
+        change(&mut state, Type::Ack, &Change::Ack(b"c", vec![(7, 7)]));
+        assert!(state.take_reclaim_due());
+        assert_eq!(state.alive(&stretches), None);
+        change(&mut state, Type::Consumer, &Change::CreateConsumer(b"late", 3));
+        assert_eq!(state.alive(&stretches), Some(Held { queue: 1, sequence: 10 }));
+        change(&mut state, Type::Queue, &Change::Purge(9));
+        assert!(!state.take_reclaim_due());
+        change(&mut state, Type::Queue, &Change::Purge(10));
+        assert!(state.take_reclaim_due());
+    }
 }

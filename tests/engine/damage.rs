@@ -13,17 +13,25 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A journal and what it must show.
-struct Subject {
-    files: BTreeMap<String, Vec<u8>>,
-    options: StoreOptions,
-    model: Model,
-    ever: Model,
-    steps: Vec<Arc<Model>>,
+pub struct Subject {
+    pub files: BTreeMap<String, Vec<u8>>,
+    pub options: StoreOptions,
+    pub model: Model,
+    pub ever: Model,
+    pub steps: Vec<Arc<Model>>,
+    /// What [`streams`] says.
+    pub streams: String,
+}
+
+/// What a store knows of the streams it sends and receives.
+pub fn streams(store: &Store) -> String {
+    let status: serde_json::Value = serde_json::from_str(&store.status().unwrap()).unwrap();
+    format!("{} {:?}", status["targets"], repliq::replicate::received(store))
 }
 
 /// What became of the cases.
 #[derive(Debug, Default)]
-struct Counts {
+pub struct Counts {
     cases: usize,
     harmless: usize,
     corrupt_at_read: usize,
@@ -35,7 +43,7 @@ struct Counts {
 }
 
 impl Counts {
-    fn report(&self, what: &str, least: usize) {
+    pub fn report(&self, what: &str, least: usize) {
         println!("T2, {what}: {self:?}");
         assert!(self.cases >= least / crate::SAMPLE, "only {} cases", self.cases);
         assert_eq!(
@@ -83,6 +91,7 @@ fn subject(segment: u64, size: usize, rounds: usize) -> Subject {
         model: client.now().clone(),
         ever: client.ever(),
         steps: client.steps().to_vec(),
+        streams: "[] []".to_string(),
     }
 }
 
@@ -91,7 +100,7 @@ impl Subject {
         self.files.values().map(Vec::len).sum()
     }
 
-    fn disk(&self) -> ModelDisk {
+    pub fn disk(&self) -> ModelDisk {
         let disk = ModelDisk::new();
         for (name, bytes) in &self.files {
             disk.put_file(name, bytes);
@@ -105,13 +114,14 @@ impl Subject {
     }
 
     /// Opens what `disk` holds and says what became of the case.
-    fn judge(&self, disk: &ModelDisk, counts: &mut Counts, case: &dyn Fn() -> String) {
+    pub fn judge(&self, disk: &ModelDisk, counts: &mut Counts, case: &dyn Fn() -> String) {
         counts.cases += 1;
         let image = disk.clone_image();
         match self.open(&image, false) {
             Ok(store) => match observe(&store) {
                 Ok(seen) => {
                     assert!(seen.fits(&self.model), "{}: silently {seen:#?}", case());
+                    assert_eq!(streams(&store), self.streams, "{}", case());
                     counts.harmless += 1;
                 }
                 Err(error) => {

@@ -184,6 +184,22 @@ impl Observed {
                 .all(|(name, seen)| model.queues.get(name).is_some_and(|queue| seen.fits(queue)))
     }
 
+    /// A store that shows this and has nothing besides.
+    pub fn model(&self) -> Model {
+        let queue = |seen: &Seen| {
+            let acked = |floor: &u64| (1..=*floor).collect();
+            QueueModel {
+                next: seen.next,
+                messages: seen.shown.clone(),
+                paused: seen.paused,
+                consumers: seen.floors.iter().map(|(name, at)| (name.clone(), acked(at))).collect(),
+                ..QueueModel::default()
+            }
+        };
+        let queues = self.queues.iter().map(|(name, seen)| (name.clone(), queue(seen)));
+        Model { queues: queues.collect(), producers: BTreeMap::new() }
+    }
+
     /// Whether every message shown is the one that was put there, as far as anybody knows.
     pub fn is_prefix_of(&self, model: &Model) -> bool {
         self.queues.iter().all(|(name, seen)| {
@@ -713,6 +729,13 @@ impl Client {
         let seen = observe(&store).unwrap_or_else(|error| panic!("cannot be read: {error:?}"));
         let step = self.step_of(&seen, end);
         self.check_tokens(&store, step);
+        if end == End::Power {
+            // What this open did not believe is not believed by the next one.
+            let untouched = disk.clone_image().power_cut(Cut::Nothing);
+            let again = Store::open_on(Arc::new(untouched), &self.options);
+            let again = again.unwrap_or_else(|error| panic!("after an open: {error:?}"));
+            assert_eq!(observe(&again).unwrap(), seen, "an open after an open finds the same");
+        }
         let queue = store.queue("after").unwrap();
         let commit = store.put(queue, &[Message::new(b"goes on")]).unwrap();
         let known = self.positions.get(&commit.token.position());
