@@ -231,3 +231,72 @@ fn threads_that_commit_at_once_share_syncs_and_none_is_forgotten() {
     let all: u64 = store.queues().unwrap().iter().map(|queue| queue.next_sequence - 1).sum();
     assert_eq!(all, threads * each);
 }
+
+/// Bytes and calls this thread has read with.
+fn reads() -> Option<(u64, u64)> {
+    let text = std::fs::read_to_string("/proc/thread-self/io").ok()?;
+    let word = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().parse().ok()
+    };
+    Some((word("rchar:")?, word("syscr:")?))
+}
+
+/// Bytes that are free where this directory is.
+fn free_bytes(directory: &std::path::Path) -> u64 {
+    let told = std::process::Command::new("df").arg("-Pk").arg(directory).output().unwrap();
+    let told = String::from_utf8(told.stdout).unwrap();
+    let column = told.lines().nth(1).and_then(|line| line.split_whitespace().nth(3));
+    column.and_then(|word| word.parse::<u64>().ok()).map_or(0, |kib| kib << 10)
+}
+
+/// Bytes and calls of an open behind so many messages of 1 MiB in real files.
+fn real_cost(directory: &std::path::Path, messages: u64) -> (u64, u64) {
+    let options = StoreOptions { password: crate::password(), ..StoreOptions::default() };
+    let path = directory.join(format!("{messages}"));
+    let store = Store::open(&path, &options).unwrap();
+    let queue = store.queue("a").unwrap();
+    let port = repliq::Port::open().unwrap();
+    let payload = vec![7; 1 << 20];
+    let (mut started, mut done) = (0, 0);
+    while done < messages {
+        while started < messages && started - done < 16 {
+            store.put_start(queue, &[Message::new(&payload)], &port, started).unwrap();
+            started += 1;
+        }
+        for event in port.drain(100, std::time::Duration::from_secs(10)).unwrap() {
+            event.outcome.unwrap();
+            done += 1;
+        }
+    }
+    store.close().unwrap();
+    drop(store);
+    let before = reads().unwrap();
+    let store = Store::open(&path, &StoreOptions { helper: false, ..options }).unwrap();
+    let after = reads().unwrap();
+    assert_eq!(store.queues().unwrap()[0].next_sequence, messages + 1);
+    drop(store);
+    std::fs::remove_dir_all(&path).unwrap();
+    (after.0 - before.0, after.1 - before.1)
+}
+
+#[test]
+fn an_open_behind_a_gibibyte_reads_no_more_than_two_segments() {
+    let directory = tempfile::tempdir().unwrap();
+    let free = free_bytes(directory.path());
+    if crate::SAMPLE > 1 || reads().is_none() || free < 3 << 30 {
+        eprintln!(
+            "SKIPPED: an open behind 1 GiB: {free} bytes are free, 3 GiB and /proc are needed"
+        );
+        return;
+    }
+    let segment = StoreOptions::default().segment_bytes_max;
+    for (what, messages) in [("10 MiB", 10), ("1 GiB", 1024)] {
+        let (bytes, calls) = real_cost(directory.path(), messages);
+        println!("behind {what} an open reads {bytes} bytes in {calls} calls");
+        // A message over the end of a step is read again, and the room behind the last one is looked through.
+        assert!(bytes <= 2 * segment + (4 << 20), "{what}: {bytes} bytes");
+        // Heads of segments and of runs, and the two segments in steps of at least 64 KiB.
+        assert!(calls <= 2 * segment / (64 << 10) + 200, "{what}: {calls} calls");
+    }
+}
