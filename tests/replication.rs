@@ -13,6 +13,8 @@ mod histories;
 mod network;
 #[path = "replication/simulation.rs"]
 mod simulation;
+#[path = "replication/skip.rs"]
+mod skip;
 #[path = "replication/streams.rs"]
 mod streams;
 #[path = "replication/world.rs"]

@@ -221,6 +221,7 @@ impl Receiver {
                     self.flush_advance(&mut advanced)?;
                     let from = self.stamp.unwrap_or_default();
                     self.append(&[], &[Arrival::Skipped(from, stamp)], stamp)?;
+                    log::warn!("the sender of stream {id:016x} set transaction {stamp} aside");
                     wants_sync = true;
                 }
                 stream::Entry::Transaction(transaction) => {

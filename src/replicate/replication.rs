@@ -262,16 +262,15 @@ impl Replication {
         }
     }
 
-    /// Tries again at once, whatever the pause between tries.
+    /// Tries again at once, whatever the pause between tries, and whatever stopped it before.
     fn connect_again(&self, name: &str) -> Result<()> {
-        let old = {
-            let mut running = self.inner.running.lock();
-            let Some(one) = running.get_mut(name) else { return Ok(()) };
-            let core = self.inner.store.core();
-            let link = connect(core, &one.target, &one.endpoint, &one.connect)?;
-            std::mem::replace(&mut one.link, link)
-        };
-        old.close();
+        let mut running = self.inner.running.lock();
+        let Some(one) = running.get_mut(name) else { return Ok(()) };
+        // The old link ends first: what it says last must not stand for the new one.
+        one.link.close();
+        one.target.set_link("connecting");
+        let core = self.inner.store.core();
+        one.link = connect(core, &one.target, &one.endpoint, &one.connect)?;
         Ok(())
     }
 }

@@ -262,10 +262,14 @@ impl Sender {
         held.entry.clear();
         if skip {
             stream::put_skip(&mut held.entry, &stamp);
-            self.core.append_stream(
-                self.target.queue,
-                StreamChange::Skip(stamp).encode(self.stream.id),
-            )?;
+            if let Some(reason) = self.target.write_skip() {
+                log::warn!(
+                    "transaction {stamp} is set aside for target {:?}, which gets the rest: {reason}",
+                    self.target.name
+                );
+                let change = StreamChange::Skip(stamp).encode(self.stream.id);
+                self.core.append_stream(self.target.queue, change)?;
+            }
         } else {
             stream::put_transaction(&mut held.entry, &stamp, walked.time_ms, found.records);
             for (head, body) in walked.records {

@@ -30,9 +30,16 @@ struct State {
     link: String,
     last_error: Option<Error>,
     refused: Option<(Stamp, String)>,
-    skip: Option<Stamp>,
+    skip: Option<Skip>,
     accept_gap: bool,
     confirmed: Option<Progress>,
+}
+
+/// What is to be set aside, and whether that is written down: it is counted once, however often it is sent.
+#[derive(Clone, Copy)]
+struct Skip {
+    stamp: Stamp,
+    written: bool,
 }
 
 /// How far a target is.
@@ -158,7 +165,15 @@ impl Target {
 
     /// The transaction that is to be set aside.
     pub(crate) fn skipped(&self) -> Option<Stamp> {
-        self.state.lock().skip
+        self.state.lock().skip.map(|skip| skip.stamp)
+    }
+
+    /// Why it is to be set aside, for who writes that down; `None` when that was done.
+    pub(crate) fn write_skip(&self) -> Option<String> {
+        let mut state = self.state.lock();
+        let first =
+            state.skip.as_mut().is_some_and(|skip| !std::mem::replace(&mut skip.written, true));
+        first.then(|| state.refused.as_ref().map_or(String::new(), |(_, reason)| reason.clone()))
     }
 
     /// It was set aside, or taken after all.
@@ -177,7 +192,9 @@ impl Target {
                 format!("target {:?} refuses no transaction, so none can be set aside", self.name);
             return Err(Error::new(Code::Invalid, text));
         };
-        state.skip = Some(stamp);
+        if state.skip.is_none_or(|skip| skip.stamp != stamp) {
+            state.skip = Some(Skip { stamp, written: false });
+        }
         Ok(())
     }
 

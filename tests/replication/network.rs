@@ -7,7 +7,7 @@ use repliq::{
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-const SOON: Duration = Duration::from_secs(20);
+pub const SOON: Duration = Duration::from_secs(20);
 
 fn users() -> Users {
     let mut users = Users::new();
@@ -18,14 +18,14 @@ fn users() -> Users {
     users
 }
 
-struct Running {
-    store: Store,
-    server: Server,
+pub struct Running {
+    pub store: Store,
+    pub server: Server,
     socket: PathBuf,
 }
 
 impl Running {
-    fn start(folder: &Path, name: &str) -> Running {
+    pub fn start(folder: &Path, name: &str) -> Running {
         let socket = folder.join(format!("{name}.sock"));
         let store = Store::open(folder.join(name), &StoreOptions::default()).unwrap();
         let options = ServerOptions {
@@ -37,16 +37,16 @@ impl Running {
         Running { store, server, socket }
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("repliq+unix://{}", self.socket.display())
     }
 
-    fn stop(self) {
+    pub fn stop(self) {
         self.server.close();
         self.store.close().unwrap();
     }
 
-    fn payloads(&self, queue: &str) -> Vec<String> {
+    pub fn payloads(&self, queue: &str) -> Vec<String> {
         payloads(&self.store, queue)
     }
 }
@@ -57,7 +57,7 @@ fn payloads(store: &Store, queue: &str) -> Vec<String> {
     found.iter().map(|one| String::from_utf8(one.payload().to_vec()).unwrap()).collect()
 }
 
-fn target() -> TargetOptions {
+pub fn target() -> TargetOptions {
     let connect = ConnectOptions {
         user: Some("replication".to_string()),
         password: Some("p4localhost".into()),
@@ -67,7 +67,7 @@ fn target() -> TargetOptions {
     TargetOptions { connect, ..TargetOptions::default() }
 }
 
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
         assert!(begun.elapsed() < SOON, "{what} did not come true");
