@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "net/authority.rs"]
+mod authority;
 #[path = "cli/bad_input.rs"]
 mod bad_input;
 #[path = "cli/bench.rs"]
 mod bench;
+#[path = "cli/exec.rs"]
+mod exec;
 #[path = "cli/messages.rs"]
 mod messages;
 #[path = "cli/passwords.rs"]
@@ -20,5 +24,9 @@ mod run;
 mod server;
 #[path = "cli/servers.rs"]
 mod servers;
+#[path = "cli/stopped.rs"]
+mod stopped;
 #[path = "cli/stores.rs"]
 mod stores;
+#[path = "cli/tls.rs"]
+mod tls;

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, unsafe_code)]
 
+#[path = "net/authority.rs"]
+mod authority;
 #[path = "net/cut.rs"]
 mod cut;
 #[path = "net/hostile.rs"]

@@ -221,7 +221,10 @@ impl Receiver {
                     self.flush_advance(&mut advanced)?;
                     let from = self.stamp.unwrap_or_default();
                     self.append(&[], &[Arrival::Skipped(from, stamp)], stamp)?;
-                    log::warn!("the sender of stream {id:016x} set transaction {stamp} aside");
+                    let target = self.hello.as_ref().map_or("", |hello| &hello.target);
+                    log::warn!(
+                        "the sender set transaction {stamp} aside for {target:?}, this store"
+                    );
                     wants_sync = true;
                 }
                 stream::Entry::Transaction(transaction) => {

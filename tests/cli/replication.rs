@@ -10,23 +10,23 @@ use serde_json::{Value, json};
 use super::run::{Place, Ran, command};
 use super::server::{Served, place_with_users};
 
-struct Two {
-    place: Place,
+pub struct Two {
+    pub place: Place,
     a: Option<Served>,
-    b: Option<Served>,
-    ports: [String; 2],
+    pub b: Option<Served>,
+    pub ports: [String; 2],
 }
 
 impl Two {
     /// A place with two servers, on the stores `@a` and `@b`.
-    fn start() -> Two {
+    pub fn start() -> Two {
         let place = place_with_users();
         let (a, b) = (Served::start(&place, "a", None), Served::start(&place, "b", None));
         let ports = [a.port().to_string(), b.port().to_string()];
         Two { place, a: Some(a), b: Some(b), ports }
     }
 
-    fn targets(&self) -> String {
+    pub fn targets(&self) -> String {
         let [a, b] = &self.ports;
         format!(
             "--plain --target a=repliq://ann@127.0.0.1:{a} --target b=repliq://ann@127.0.0.1:{b} \
@@ -36,7 +36,7 @@ impl Two {
     }
 
     /// Replicates until everybody has everything.
-    fn replicate(&self, more: &str) -> Ran {
+    pub fn replicate(&self, more: &str) -> Ran {
         self.place.run(&format!("replicate @root q {} --until-caught-up {more}", self.targets()))
     }
 
@@ -54,12 +54,12 @@ impl Two {
             .unwrap()
     }
 
-    fn lines(&self, store: &str) -> String {
+    pub fn lines(&self, store: &str) -> String {
         self.place.run(&format!("get @{store} q --browse")).text()
     }
 }
 
-fn numbers(range: std::ops::RangeInclusive<u64>) -> String {
+pub fn numbers(range: std::ops::RangeInclusive<u64>) -> String {
     range.map(|number| format!("{number}\n")).collect()
 }
 

@@ -16,11 +16,17 @@ pub struct Served {
 impl Served {
     /// Serves `store` of this place on any port, or on one that is known already.
     pub fn start(place: &Place, store: &str, port: Option<&str>) -> Served {
+        Served::start_with(place, store, port, &["--plain"])
+    }
+
+    /// The same, with other words than `--plain`.
+    pub fn start_with(place: &Place, store: &str, port: Option<&str>, words: &[&str]) -> Served {
         let listen = format!("127.0.0.1:{}", port.unwrap_or("0"));
         let mut child = command()
             .arg("serve")
             .arg(place.path(store))
-            .args(["--plain", "--listen", &listen, "--users"])
+            .args(words)
+            .args(["--listen", &listen, "--users"])
             .arg(place.path("users"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -1,14 +1,11 @@
 //! A store, a server before it, certificates, and clients.
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
-    date_time_ymd,
-};
+pub use crate::authority::{Authority, Leaf};
 use repliq::{
     Client, ConnectOptions, Endpoint, Result, Right, Server, ServerOptions, Store, StoreOptions,
     UserSource, Users, Verb,
 };
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 pub const WAIT: Duration = Duration::from_secs(10);
@@ -105,61 +102,6 @@ pub fn until(what: &str, done: impl Fn() -> bool) {
     while !done() {
         assert!(since.elapsed() < WAIT, "{what}");
         std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// An authority that signs certificates.
-pub struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-/// What a certificate says.
-#[derive(Clone, Copy)]
-pub enum Leaf {
-    /// 127.0.0.1 and localhost, valid.
-    Good,
-    /// The same, valid until 2001.
-    Expired,
-    /// Another host's.
-    OtherName,
-    /// Signed by itself.
-    SelfSigned,
-}
-
-impl Authority {
-    pub fn new() -> Authority {
-        let mut params = CertificateParams::new(Vec::default()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "test authority");
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
-        Authority(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
-    }
-
-    /// Writes its own certificate.
-    pub fn file(&self, folder: &Path) -> PathBuf {
-        let path = folder.join("authority.pem");
-        std::fs::write(&path, self.0.pem()).unwrap();
-        path
-    }
-
-    /// Writes a certificate and its key.
-    pub fn leaf(&self, folder: &Path, leaf: Leaf) -> (PathBuf, PathBuf) {
-        let names = match leaf {
-            Leaf::OtherName => vec!["elsewhere.example".to_string()],
-            _ => vec!["127.0.0.1".to_string(), "localhost".to_string()],
-        };
-        let mut params = CertificateParams::new(names).unwrap();
-        if let Leaf::Expired = leaf {
-            (params.not_before, params.not_after) =
-                (date_time_ymd(2000, 1, 1), date_time_ymd(2001, 1, 1));
-        }
-        let key = KeyPair::generate().unwrap();
-        let certificate = match leaf {
-            Leaf::SelfSigned => params.self_signed(&key).unwrap(),
-            _ => params.signed_by(&key, &self.0).unwrap(),
-        };
-        let (chain, secret) = (folder.join("server.pem"), folder.join("server.key"));
-        std::fs::write(&chain, certificate.pem()).unwrap();
-        std::fs::write(&secret, key.serialize_pem()).unwrap();
-        (chain, secret)
     }
 }
 

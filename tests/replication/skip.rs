@@ -90,7 +90,7 @@ fn a_refused_transaction_is_named_and_set_aside_and_the_stream_goes_on_right_beh
     });
     assert_eq!((of(&replication, "full").skipped, of(&replication, "good").skipped), (1, 0));
     assert_eq!(warnings_with(&[&format!("{sequence}"), "\"full\"", "is paused"]), 1);
-    assert_eq!(warnings_with(&["the sender", &format!("{sequence}"), "aside"]), 1);
+    assert_eq!(warnings_with(&["the sender", &format!("{sequence}"), "\"full\""]), 1);
 
     // What comes next is refused by itself, and is not set aside with it.
     let next = replication.send(0, b"next").unwrap().token;

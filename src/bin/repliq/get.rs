@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use repliq::{Code, Consumer, ConsumerOptions};
 
+use super::exec::Exec;
 use super::fail::{Done, Fail};
 use super::format::Format;
 use super::output::Output;
@@ -15,7 +16,8 @@ const BATCH: usize = 1_000;
 /// Take messages from a queue as a consumer, or browse it without taking
 ///
 /// Each batch is acknowledged after it was printed and handed on: a command that is killed in between prints
-/// it again next time, and none is lost. Without --wait it ends when nothing is left.
+/// it again next time, and none is lost. Without --wait it ends when nothing is left. With --exec each message is
+/// acknowledged by itself, when the command for it has ended with 0.
 #[derive(clap::Args, Debug)]
 pub struct Get {
     #[command(flatten)]
@@ -49,6 +51,8 @@ pub struct Get {
     /// Print one JSON object a line
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    exec: Exec,
 }
 
 impl Get {
@@ -62,7 +66,11 @@ impl Get {
             let store = self.place.folder.change()?;
             let queue = store.find_queue(&self.queue)?;
             let consumer = store.consumer(name, queue, &ConsumerOptions::default())?;
-            let taken = self.take(&consumer, &format, wait);
+            let taken = if self.exec.is_asked_for() {
+                self.exec.take(&consumer, &self.queue, self.max, wait)
+            } else {
+                self.take(&consumer, &format, wait)
+            };
             consumer.close();
             let closed = store.close();
             taken?;

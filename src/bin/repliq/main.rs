@@ -7,6 +7,7 @@
 mod bench;
 mod consumer;
 mod copied;
+mod exec;
 mod fail;
 mod feed;
 mod format;

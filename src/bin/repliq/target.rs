@@ -133,32 +133,55 @@ impl Skip {
         let root = store.find_queue(&self.root)?;
         let replication = Replication::open(&store, root, &ReplicationOptions::default())?;
         self.targets.add(&replication, &self.reach, &passwords)?;
+        let set_aside = self.set_aside(&replication);
+        replication.close()?;
+        store.close()?;
+        let mut output = Output::open();
+        for line in set_aside? {
+            output.line(&line)?;
+        }
+        output.flush()
+    }
+
+    /// Each target is met with what it refuses, told once to set that aside, and seen to have confirmed it.
+    fn set_aside(&self, replication: &Replication) -> Done<Vec<String>> {
         let until = Instant::now() + Duration::from_secs(self.timeout);
-        let mut left = self.targets.of(replication.targets()?);
-        // Each is met with what it refuses, told to set that aside, and seen to have done so.
-        while !left.is_empty() {
+        let before = self.targets.of(replication.targets()?);
+        let mut told: BTreeMap<String, String> = BTreeMap::new();
+        loop {
+            let mut left = Vec::new();
             for target in self.targets.of(replication.targets()?) {
-                if let Some(fail) = stopped(&target) {
-                    return Err(fail);
+                let old = before.iter().find(|old| old.name == target.name);
+                let counted = old.is_none_or(|old| target.skipped > old.skipped);
+                match (told.get(&target.name), target.refused) {
+                    // Whatever it refuses next is not what was asked for.
+                    (Some(first), refused) if counted && refused.as_ref() != Some(first) => {}
+                    (None, Some(refused)) => {
+                        replication.skip(&target.name)?;
+                        told.insert(target.name.clone(), refused);
+                        left.push(target.name);
+                    }
+                    _ => left.push(target.name),
                 }
-                if target.refused.is_some() {
-                    replication.skip(&target.name)?;
-                }
-                left.retain(|old| old.name != target.name || target.skipped == old.skipped);
+            }
+            if left.is_empty() {
+                let line =
+                    |(name, what): (&String, &String)| format!("set aside at {name}: {what}");
+                return Ok(told.iter().map(line).collect());
+            }
+            if let Some(fail) = self.targets.of(replication.targets()?).iter().find_map(stopped) {
+                return Err(fail);
             }
             if Instant::now() > until {
-                let names: Vec<&str> = left.iter().map(|target| target.name.as_str()).collect();
                 let text = format!(
-                    "cannot skip at {}: nothing was refused within {} seconds",
-                    names.join(", "),
+                    "cannot skip at {}: nothing was refused and set aside within {} seconds",
+                    left.join(", "),
                     self.timeout
                 );
                 return Err(Fail::new(Code::Timeout, text));
             }
             std::thread::sleep(LOOK);
         }
-        replication.close()?;
-        Ok(store.close()?)
     }
 }
 
@@ -245,7 +268,7 @@ impl Targets {
     pub fn passwords(&self) -> Done<BTreeMap<String, Password>> {
         let mut passwords = BTreeMap::new();
         for (name, file) in &self.passwords {
-            if !self.targets.iter().any(|(target, _)| target == name) {
+            if !self.has(name) {
                 let text =
                     format!("cannot use a password for {name}: there is no target of that name");
                 return Err(Fail::new(Code::NoSuchName, text));
@@ -259,6 +282,11 @@ impl Targets {
             }
         }
         Ok(passwords)
+    }
+
+    /// Whether there is one of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.targets.iter().any(|(target, _)| target == name)
     }
 
     /// The states of these targets, among those of all that the store knows.
@@ -284,9 +312,24 @@ impl Targets {
     }
 }
 
+/// Whether it was met, and has said how far it is.
+pub fn streams(target: &TargetStatus) -> bool {
+    target.state == "streaming"
+}
+
 /// A target that was stopped: its code and reason.
 pub fn stopped(target: &TargetStatus) -> Option<Fail> {
-    let why = target.last_error.as_ref().filter(|_| target.state == "stopped")?;
+    if target.state == "stopped" { why(target) } else { None }
+}
+
+/// A target that refuses a transaction: the code, which one, and why.
+pub fn refused(target: &TargetStatus) -> Option<Fail> {
+    // Where it streams again it may say something else this time.
+    target.refused.as_ref().filter(|_| !streams(target)).and_then(|_| why(target))
+}
+
+fn why(target: &TargetStatus) -> Option<Fail> {
+    let why = target.last_error.as_ref()?;
     let name = why.split(':').next().unwrap_or_default();
     let code = Code::ALL.iter().copied().find(|code| code.name() == name).unwrap_or(Code::Target);
     let text = why.strip_prefix(name).unwrap_or(why).trim_start_matches([':', ' ']);
