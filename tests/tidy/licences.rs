@@ -30,7 +30,7 @@ impl Rules {
 
     /// What is wrong with a package, if anything.
     fn judge(&self, name: &str, licence: Option<&str>, source: Option<&str>) -> Option<String> {
-        let Some(source) = source else { return None };
+        let source = source?;
         if self.refused.iter().any(|refused| refused == name) {
             return Some(format!("{name} is refused by name"));
         }
