@@ -12,7 +12,6 @@ use repliq::disk::model::{Cut, ModelDisk};
 use repliq::replicate::received;
 use repliq::{Result, Store, StoreOptions};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Where the messages go.
 const DESTINATION: &str = "there";
@@ -216,22 +215,4 @@ fn a_sender_and_a_receiver_cut_short_are_harmless_or_told() {
         }
     }
     counts.report("truncations of both ends of a stream", 2_000);
-}
-
-#[test]
-fn a_segment_stays_while_a_stream_needs_it() {
-    let (mut from, mut to) = pair();
-    live(&mut from, &mut to, 2).unwrap();
-    let queue = from.queue(ROOT);
-    let consumer = from.up().consumer("c", queue, &repliq::ConsumerOptions::default()).unwrap();
-    for round in 0..12 {
-        from.put(ROOT, &payloads(round, 4)).unwrap();
-        let got = consumer.receive(100, Duration::ZERO).unwrap();
-        let all: Vec<u64> = got.iter().map(repliq::Received::sequence).collect();
-        consumer.ack(&all).unwrap();
-    }
-    let error = crate::world::ship(&from, &to, &plan(), &mut Clock::new());
-    assert!(error.is_none(), "{error:?}");
-    assert_eq!(to.payloads(DESTINATION).len(), 1 + 2 + 12 * 4, "all of it was there to ship");
-    assert!(received(to.up()).iter().all(|row| row.2 == [0; 3]));
 }
