@@ -1,8 +1,8 @@
 //! The public face over real sockets: jobs, targets that come and go, servers that stop and come back.
 
 use repliq::{
-    Code, ConnectOptions, Message, Replication, ReplicationOptions, Right, Select, Server,
-    ServerOptions, Store, StoreOptions, TargetOptions, UserSource, Users, Verb,
+    Code, ConnectOptions, ConsumerOptions, Message, Replication, ReplicationOptions, Right, Select,
+    Server, ServerOptions, Store, StoreOptions, TargetOptions, UserSource, Users, Verb,
 };
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -209,4 +209,43 @@ fn many_small_transactions_are_pushed_through_while_they_are_made() {
     let one: Vec<String> = (0..200).map(|n| format!("1 {n}")).collect();
     assert_eq!(server.payloads("some"), one);
     server.stop();
+}
+
+#[test]
+fn what_a_target_still_needs_stays_and_goes_once_the_target_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = StoreOptions {
+        segment_bytes: 16 << 10,
+        segment_bytes_max: 16 << 10,
+        keep_ms: 0,
+        keep_bytes: 0,
+        helper: false,
+        ..StoreOptions::default()
+    };
+    let store = Store::open(folder.path().join("sender"), &options).unwrap();
+    let root = store.queue("root").unwrap();
+    let consumer = store.consumer("reader", root, &ConsumerOptions::default()).unwrap();
+    let replication = Replication::open(&store, root, &ReplicationOptions::default()).unwrap();
+    // Nobody listens there: the target needs everything for ever.
+    replication.add("away", "repliq+unix:///nowhere/at/all", &target()).unwrap();
+    let first = || {
+        let status: serde_json::Value = serde_json::from_str(&store.status().unwrap()).unwrap();
+        status["segments"][0]["number"].as_u64().unwrap()
+    };
+    let work = || {
+        for _ in 0..40 {
+            store.put(root, &[Message::new(&[7; 2000])]).unwrap();
+            for message in consumer.receive(10, Duration::ZERO).unwrap() {
+                consumer.ack(&[message.sequence()]).unwrap();
+            }
+        }
+        store.reclaim().unwrap();
+    };
+    let begun = first();
+    work();
+    work();
+    assert_eq!(first(), begun, "a segment the target needs was given back");
+    replication.remove("away").unwrap();
+    work();
+    assert!(first() > begun, "nothing was given back though nobody needs it");
 }
