@@ -649,6 +649,19 @@ repliq_code repliq_store_open(const char *path,
 repliq_code repliq_store_close(repliq_store *store);
 
 /**
+ * Gives an encrypted store another password: `len` bytes at `data`, 1 to 4,096.
+ *
+ * The bytes are copied, and wiped after use. Only the key file is written anew, in a way that a crash leaves one
+ * of the two passwords valid. Thread-safe; takes as long as the derivation of a key, about 0.2 s.
+ *
+ * Fails with REPLIQ_INVALID (NULL, empty, or a store that is not encrypted), REPLIQ_TOO_LARGE,
+ * REPLIQ_READ_ONLY, REPLIQ_NO_SPACE, REPLIQ_IO, REPLIQ_CLOSED.
+ */
+repliq_code repliq_store_password(repliq_store *store,
+                                  const void *data,
+                                  size_t len);
+
+/**
  * Stores the queue of this name in `*queue`; it is created on first use.
  *
  * A name has 1 to 255 bytes of UTF-8 without control characters. Thread-safe.

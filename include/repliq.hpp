@@ -1068,6 +1068,12 @@ public:
         return repliq::consumer(made);
     }
 
+    /** Gives an encrypted store another password; a crash leaves one of the two valid. */
+    void change_password(std::string_view password) const
+    {
+        detail::check(repliq_store_password(c(), password.data(), password.size()));
+    }
+
     result consumer_delete(std::string_view name, const repliq::queue &of) const
     {
         repliq_result made;

@@ -1,6 +1,6 @@
 //! Stores: open, put, tokens, status.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
 
 use crate::error::Result;
 use crate::limits::PASSWORD_BYTES_MAX;
@@ -82,6 +82,27 @@ pub unsafe extern "C" fn repliq_store_close(store: *mut repliq_store) -> repliq_
             Ok(())
         })?);
         closed
+    })
+}
+
+/// Gives an encrypted store another password: `len` bytes at `data`, 1 to 4,096.
+///
+/// The bytes are copied, and wiped after use. Only the key file is written anew, in a way that a crash leaves one
+/// of the two passwords valid. Thread-safe; takes as long as the derivation of a key, about 0.2 s.
+///
+/// Fails with REPLIQ_INVALID (NULL, empty, or a store that is not encrypted), REPLIQ_TOO_LARGE,
+/// REPLIQ_READ_ONLY, REPLIQ_NO_SPACE, REPLIQ_IO, REPLIQ_CLOSED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn repliq_store_password(
+    store: *mut repliq_store,
+    data: *const c_void,
+    len: usize,
+) -> repliq_code {
+    boundary(|| {
+        let store = pin(store)?;
+        // SAFETY: the caller's contract: `data` readable for `len`.
+        let password = unsafe { argument::bytes(data, len, PASSWORD_BYTES_MAX, "password")? };
+        store.change_password(&Password::from(password))
     })
 }
 

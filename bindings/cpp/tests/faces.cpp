@@ -347,6 +347,23 @@ TEST(a_root_reaches_its_target_in_jobs_and_an_aborted_job_leaves_nothing)
     replication.stop(10s);
 }
 
+TEST(a_password_opens_a_store_and_another_takes_its_place)
+{
+    repliq::store_options chosen;
+    chosen.password = "first";
+    {
+        repliq::store store(folder, chosen);
+        store.queue("q").put("secret");
+        store.change_password("second");
+        CHECK(thrown([&] { store.change_password(""); }).code() == repliq::code::invalid);
+    }
+    CHECK(thrown([&] { repliq::store store(folder, chosen); }).code() == repliq::code::bad_password);
+    CHECK(thrown([&] { repliq::store store(folder); }).code() == repliq::code::bad_password);
+    chosen.password = "second";
+    repliq::store store(folder, chosen);
+    CHECK(store.snapshot().browse(store.queue("q"), 1, 9).size() == 1);
+}
+
 TEST(log_lines_arrive_and_end)
 {
     std::atomic<int> lines{0};
