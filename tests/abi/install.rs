@@ -178,12 +178,14 @@ fn refusals(text: &str, folder: &Path) -> Vec<String> {
     plain.map(|line| unnamed(&line)).collect()
 }
 
-/// Tokens and process ids differ from run to run.
+/// Tokens, process ids and ports differ from run to run.
 fn unnamed(line: &str) -> String {
     let mut after_process = false;
     let words = line.split(' ').map(|word| {
         let is_pid = std::mem::replace(&mut after_process, word == "process");
-        if is_pid || (word.len() == 54 && word.starts_with("AQ")) { "~" } else { word }
+        let is_address = word.starts_with("127.0.0.1:");
+        let is_token = word.len() == 54 && word.starts_with("AQ");
+        if is_pid || is_token || is_address { "~" } else { word }
     });
     words.collect::<Vec<_>>().join(" ")
 }

@@ -4,11 +4,14 @@ use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use repliq::{
-    Commit, Consumer, ConsumerOptions, Error, From, Level, Message, Port, Queue, Received, Session,
-    Snapshot, Store, StoreOptions, Token,
+    Commit, Consumer, ConsumerOptions, Error, From, Level, Message, Port, Queue, Received,
+    Replication, Server, Session, Snapshot, Store, StoreOptions, Token,
 };
 
 use super::words::{Step, step};
+
+#[path = "network.rs"]
+mod network;
 
 /// A failure of the library, or of the script.
 enum Failure {
@@ -40,6 +43,8 @@ struct World {
     ports: HashMap<String, Port>,
     tokens: HashMap<String, Token>,
     read: Vec<Received>,
+    servers: HashMap<String, Server>,
+    replications: HashMap<String, Replication>,
 }
 
 /// What came of a script that holds.
@@ -216,13 +221,12 @@ impl World {
             }
             "drain" => self.drain(step),
             "wait" | "parse" | "round_trip" | "same" | "differ" | "join" => self.token(step),
-            "status" => {
-                let status = get(&mut self.stores, &first)?.status()?;
-                for at in 2..step.words.len() {
-                    let text = step.word(at)?;
-                    if !status.contains(text) {
-                        return script(format!("no {text:?} in {status}"));
-                    }
+            "status" => self.status(step),
+            "copy" => {
+                let (from, to) = (folder.join(first), folder.join(step.word(2)?));
+                std::fs::create_dir(&to).unwrap();
+                for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+                    std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
                 }
                 Ok(())
             }
@@ -236,7 +240,7 @@ impl World {
                 std::thread::sleep(Duration::from_millis(step.number(1)?));
                 Ok(())
             }
-            other => script(format!("no verb {other}")),
+            _ => self.network(step),
         }
     }
 
@@ -248,6 +252,7 @@ impl World {
         if let Some(bytes) = step.text("segment_bytes") {
             options.segment_bytes = bytes.parse().or_else(|_| script("segment_bytes"))?;
         }
+        options.password = step.field("password").map(Into::into);
         let name = step.word(2)?;
         let path = if name.is_empty() { name.into() } else { folder.join(name) };
         self.stores.insert(step.word(1)?.into(), Store::open(path, &options)?);
@@ -257,6 +262,13 @@ impl World {
     fn close(&mut self, name: &str) -> Outcome<()> {
         if let Some(store) = self.stores.remove(name) {
             return Ok(store.close()?);
+        }
+        if let Some(replication) = self.replications.remove(name) {
+            return Ok(replication.close()?);
+        }
+        if let Some(server) = self.servers.remove(name) {
+            server.close();
+            return Ok(());
         }
         let known = self.sessions.remove(name).is_some()
             || self.consumers.remove(name).is_some()

@@ -3,12 +3,16 @@
  *
  * Usage: conformance [-e] FOLDER SCRIPT…       FOLDER is empty and is used for the stores; -e prints errors
  */
+#include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <repliq.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -39,7 +43,7 @@ typedef struct {
 /* What a name of the script stands for; handles of all kinds side by side. */
 typedef struct {
     char name[32];
-    enum { NONE, STORE, QUEUE, SESSION, CONSUMER, SNAPSHOT, PORT, TOKEN } kind;
+    enum { NONE, STORE, QUEUE, SESSION, CONSUMER, SNAPSHOT, PORT, TOKEN, SERVER, REPLICATION } kind;
     void *handle;
     repliq_queue queue;
     repliq_token token;
@@ -136,7 +140,7 @@ static const char *word(const char *line, char *name, size_t name_size, text *va
             if (times > 1) {
                 size_t one = len - start;
                 size_t i;
-                char *more = room(len + one * times);
+                char *more = room(len + one * times + strlen(line));
                 memcpy(more, to, len);
                 for (i = 1; i < times; i++, len += one)
                     memcpy(more + len, to + start, one);
@@ -277,6 +281,8 @@ static repliq_code close_one(named *one)
     case CONSUMER: return repliq_consumer_close(one->handle);
     case SNAPSHOT: return repliq_snapshot_close(one->handle);
     case PORT: return repliq_port_close(one->handle);
+    case SERVER: return repliq_server_close(one->handle);
+    case REPLICATION: return repliq_replication_close(one->handle);
     default: return REPLIQ_OK;
     }
 }
@@ -484,6 +490,8 @@ static int open_store(const step *of)
         options.read_only = strcmp(value->at, "yes") == 0 ? REPLIQ_YES : REPLIQ_NO;
     if ((value = field_of(of, "segment_bytes")) != NULL)
         options.segment_bytes = strtoull(value->at, NULL, 10);
+    if ((value = field_of(of, "password")) != NULL)
+        options.password = bytes(value);
     options.level = level(of);
     if (arg(of, 2)[0] != '\0')
         snprintf(path, sizeof path, "%s/%s", script_folder, arg(of, 2));
@@ -639,20 +647,29 @@ static int on_tokens(const step *of, const char *verb)
     return wrong("the tokens are not %s", verb);
 }
 
-static int status(const step *of)
+static repliq_code status_text(const char *name, char *text, size_t size, size_t *len)
+{
+    named *one = find(name);
+    if (one != NULL && one->kind == SERVER)
+        return repliq_server_status(one->handle, text, size, len);
+    if (one != NULL && one->kind == REPLICATION)
+        return repliq_replication_status(one->handle, text, size, len);
+    return repliq_store_status(handle(name, STORE), text, size, len);
+}
+
+static int status_now(const step *of)
 {
     size_t len, at;
     char *made;
     int outcome = REPLIQ_OK;
-    repliq_store *store = handle(arg(of, 1), STORE);
-    repliq_code code = repliq_store_status(store, NULL, 0, &len);
+    repliq_code code = status_text(arg(of, 1), NULL, 0, &len);
     if (code != REPLIQ_OK)
         return code;
-    made = room(len + 256);
-    code = repliq_store_status(store, made, len + 256, &len);
+    made = room(len + 1024);
+    code = status_text(arg(of, 1), made, len + 1024, &len);
     for (at = 2; code == REPLIQ_OK && outcome == REPLIQ_OK && at < of->word_count; at++)
         if (strstr(made, arg(of, at)) == NULL)
-            outcome = wrong("no %s in the status", arg(of, at));
+            outcome = wrong("no %s in %s", arg(of, at), made);
     free(made);
     return code != REPLIQ_OK ? code : outcome;
 }
@@ -664,6 +681,180 @@ static int sleep_ms(uint64_t ms)
     wait.tv_nsec = (long)(ms % 1000) * 1000000;
     nanosleep(&wait, NULL);
     return REPLIQ_OK;
+}
+
+static int status(const step *of)
+{
+    const text *within = field_of(of, "within");
+    uint64_t end = now_ms() + (within != NULL ? strtoull(within->at, NULL, 10) : 0);
+    int outcome;
+    while ((outcome = status_now(of)) == HOLDS_NOT && now_ms() < end)
+        sleep_ms(5);
+    return outcome;
+}
+
+/* Where a server listens, which its status tells. */
+static int address(const char *name, char *into, size_t size)
+{
+    static char made[65536];
+    const char *found;
+    size_t len;
+    repliq_code code = repliq_server_status(handle(name, SERVER), made, sizeof made, &len);
+    if (code != REPLIQ_OK)
+        return code;
+    if ((found = strstr(made, "127.0.0.1:")) == NULL)
+        return wrong("no address in %s", made);
+    snprintf(into, size, "%.*s", (int)strcspn(found, "\"] ,"), found);
+    return REPLIQ_OK;
+}
+
+static const char *or_text(const step *of, const char *name, const char *other)
+{
+    const text *value = field_of(of, name);
+    return value != NULL ? value->at : other;
+}
+
+static int open_server(const step *of)
+{
+    repliq_server_options options = REPLIQ_SERVER_OPTIONS;
+    repliq_server *server;
+    repliq_user user;
+    char where[64] = "127.0.0.1:0";
+    const char *listen = where;
+    int code = field_of(of, "at") != NULL ? address(field_of(of, "at")->at, where, sizeof where) : REPLIQ_OK;
+    if (code != REPLIQ_OK)
+        return code;
+    user.name = or_text(of, "user", "");
+    user.password = repliq_text(or_text(of, "password", ""));
+    user.verbs = or_text(of, "verbs", "replicate");
+    user.queues = or_text(of, "queues", "*");
+    options.plain = REPLIQ_YES;
+    options.listen = &listen;
+    options.listen_count = 1;
+    options.users = &user;
+    options.user_count = 1;
+    code = repliq_server_open(handle(arg(of, 2), STORE), &options, &server);
+    if (code == REPLIQ_OK)
+        keep(arg(of, 1), SERVER, server);
+    return code;
+}
+
+static int add_target(const step *of, int by_url)
+{
+    repliq_target_options options = REPLIQ_TARGET_OPTIONS;
+    char where[64], url[256];
+    snprintf(url, sizeof url, "%s", arg(of, 3));
+    if (!by_url) {
+        int code = address(arg(of, 3), where, sizeof where);
+        if (code != REPLIQ_OK)
+            return code;
+        snprintf(url, sizeof url, "repliq://%s", where);
+    }
+    options.plain = REPLIQ_YES;
+    options.user = or_text(of, "user", NULL);
+    options.queue = or_text(of, "queue", NULL);
+    options.password = repliq_text(or_text(of, "password", ""));
+    options.reconnect_ms_max = 200;
+    return repliq_replication_add(handle(arg(of, 1), REPLICATION), arg(of, 2), url, &options);
+}
+
+static int on_replication(const step *of, const char *verb)
+{
+    repliq_replication *replication = handle(arg(of, 1), REPLICATION);
+    repliq_message message = REPLIQ_MESSAGE;
+    repliq_result result;
+    repliq_code code;
+    if (strcmp(verb, "replication") == 0) {
+        code = repliq_replication_open(handle(arg(of, 2), STORE), queue(arg(of, 3)), NULL, &replication);
+        if (code == REPLIQ_OK)
+            keep(arg(of, 1), REPLICATION, replication);
+        return code;
+    }
+    if (strcmp(verb, "target") == 0 || strcmp(verb, "target_at") == 0)
+        return add_target(of, strcmp(verb, "target_at") == 0);
+    if (strcmp(verb, "start_job") == 0)
+        return repliq_replication_start_job(replication);
+    if (strcmp(verb, "abort_job") == 0)
+        return repliq_replication_abort_job(replication);
+    if (strcmp(verb, "stop") == 0)
+        return repliq_replication_stop(replication, number(of, 2));
+    if (strcmp(verb, "end_job") == 0)
+        code = repliq_replication_end_job(replication, &result);
+    else {
+        message.kind = (uint16_t)number(of, 2);
+        message.payload = repliq_text(arg(of, 3));
+        code = repliq_replication_send_many(replication, &message, 1, &result);
+    }
+    if (code == REPLIQ_OK && field_of(of, "token") != NULL)
+        make(field_of(of, "token")->at, TOKEN)->token = result.token;
+    return code;
+}
+
+/* Says something to a server and reads until it hangs up. */
+static int talk(const step *of)
+{
+    struct sockaddr_in to;
+    struct timeval patience = {20, 0};
+    char where[64], answer[512];
+    ssize_t n;
+    int fd, code = address(arg(of, 1), where, sizeof where);
+    if (code != REPLIQ_OK)
+        return code;
+    memset(&to, 0, sizeof to);
+    to.sin_family = AF_INET;
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    to.sin_port = htons((uint16_t)atoi(strchr(where, ':') + 1));
+    fd = socket(AF_INET, SOCK_STREAM, 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    if (connect(fd, (struct sockaddr *)&to, sizeof to) != 0)
+        code = wrong("cannot connect to %s: %s", where, strerror(errno));
+    else if (send(fd, of->words[2].at, of->words[2].len, MSG_NOSIGNAL) != (ssize_t)of->words[2].len)
+        code = wrong("cannot write to %s: %s", where, strerror(errno));
+    else {
+        do
+            n = recv(fd, answer, sizeof answer, 0);
+        while (n > 0);
+        if (n < 0 && errno != ECONNRESET)
+            code = wrong("%s does not hang up: %s", where, strerror(errno));
+    }
+    close(fd);
+    return code;
+}
+
+static int copy_folder(const char *from, const char *to)
+{
+    DIR *entries = opendir(from);
+    struct dirent *entry;
+    int good = entries != NULL && mkdir(to, 0700) == 0;
+    while (good && (entry = readdir(entries)) != NULL) {
+        char source[8192], target[8192], part[65536];
+        FILE *in, *out;
+        size_t n;
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        if (snprintf(source, sizeof source, "%s/%s", from, entry->d_name) >= (int)sizeof source
+            || snprintf(target, sizeof target, "%s/%s", to, entry->d_name) >= (int)sizeof target) {
+            good = 0;
+            break;
+        }
+        in = fopen(source, "rb");
+        out = fopen(target, "wb");
+        good = in != NULL && out != NULL;
+        while (good && (n = fread(part, 1, sizeof part, in)) > 0)
+            good = fwrite(part, 1, n, out) == n;
+        good = (in == NULL || (!ferror(in) && fclose(in) == 0)) && (out == NULL || fclose(out) == 0) && good;
+    }
+    if (entries != NULL)
+        closedir(entries);
+    return good ? REPLIQ_OK : wrong("cannot copy %s to %s: %s", from, to, strerror(errno));
+}
+
+static int copy_store(const step *of)
+{
+    char from[8192], to[8192];
+    snprintf(from, sizeof from, "%s/%s", script_folder, arg(of, 1));
+    snprintf(to, sizeof to, "%s/%s", script_folder, arg(of, 2));
+    return copy_folder(from, to);
 }
 
 static int write_file(const step *of)
@@ -741,6 +932,14 @@ static int run(const step *of)
         return drain(of);
     if (strcmp(verb, "status") == 0)
         return status(of);
+    if (strcmp(verb, "server") == 0)
+        return open_server(of);
+    if (is_one_of(verb, "replication target target_at send start_job end_job abort_job stop"))
+        return on_replication(of, verb);
+    if (strcmp(verb, "talk") == 0)
+        return talk(of);
+    if (strcmp(verb, "copy") == 0)
+        return copy_store(of);
     if (strcmp(verb, "file") == 0)
         return write_file(of);
     if (strcmp(verb, "sleep") == 0)

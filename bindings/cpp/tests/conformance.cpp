@@ -4,11 +4,16 @@
  * Usage: conformance [-e] FOLDER SCRIPT…       FOLDER is empty and is used for the stores; -e prints errors
  */
 #include <algorithm>
+#include <arpa/inet.h>
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <map>
+#include <netinet/in.h>
 #include <repliq.hpp>
+#include <sys/socket.h>
+#include <unistd.h>
 
 namespace {
 
@@ -219,6 +224,17 @@ public:
             {"differ", &world::compare},
             {"join", &world::join},
             {"status", &world::status},
+            {"server", &world::server},
+            {"replication", &world::replication},
+            {"target", &world::target},
+            {"target_at", &world::target},
+            {"send", &world::send},
+            {"start_job", &world::start_job},
+            {"end_job", &world::end_job},
+            {"abort_job", &world::abort_job},
+            {"stop", &world::stop},
+            {"talk", &world::talk},
+            {"copy", &world::copy},
             {"file", &world::file},
             {"sleep", &world::sleep},
         };
@@ -241,6 +257,8 @@ private:
             options.level = of.level();
         if (auto bytes = of.field("segment_bytes"))
             options.segment_bytes = std::stoull(*bytes);
+        string password = of.field("password").value_or("");
+        options.password = password;
         string path = of.word(2).empty() ? "" : (folder_ / of.word(2)).string();
         set(stores_, of.word(1), repliq::store(path, options));
     }
@@ -251,6 +269,13 @@ private:
         if (stores_.count(name) > 0) {
             get(stores_, name).close();
             stores_.erase(name);
+        } else if (servers_.count(name) > 0) {
+            get(servers_, name).close();
+            servers_.erase(name);
+        } else if (replications_.count(name) > 0) {
+            jobs_.erase(name);
+            get(replications_, name).close();
+            replications_.erase(name);
         } else if (sessions_.erase(name) + consumers_.erase(name) + snapshots_.erase(name) + ports_.erase(name) == 0)
             throw wrong{name + " is not open"};
     }
@@ -422,13 +447,111 @@ private:
         if (left != of.number(1))
             throw wrong{std::to_string(left) + " tokens are left"};
     }
+    string status_text(const string &name)
+    {
+        if (servers_.count(name) > 0)
+            return get(servers_, name).status();
+        if (replications_.count(name) > 0)
+            return get(replications_, name).status();
+        return get(stores_, name).status();
+    }
     void status(const step &of)
     {
-        string text = store(of, 1).status();
-        for (std::size_t at = 2; at < of.words.size(); ++at)
-            if (text.find(of.word(at)) == string::npos)
-                throw wrong{"no " + of.word(at) + " in " + text};
+        auto end = std::chrono::steady_clock::now() + milliseconds(std::stoull(of.field("within").value_or("0")));
+        for (;;) {
+            string text = status_text(of.word(1)), missing;
+            for (std::size_t at = 2; at < of.words.size(); ++at)
+                if (text.find(of.word(at)) == string::npos)
+                    missing = of.word(at);
+            if (missing.empty())
+                return;
+            if (std::chrono::steady_clock::now() >= end)
+                throw wrong{"no " + missing + " in " + text};
+            std::this_thread::sleep_for(milliseconds(5));
+        }
     }
+
+    /** Where a server listens, which its status tells. */
+    string address(const string &name)
+    {
+        string text = get(servers_, name).status();
+        std::size_t at = text.find("127.0.0.1:");
+        if (at == string::npos)
+            throw wrong{"no address in " + text};
+        return text.substr(at, text.find('"', at) - at);
+    }
+    void server(const step &of)
+    {
+        repliq::server_options options;
+        auto at = of.field("at");
+        string password = of.field("password").value_or("");
+        options.plain = true;
+        options.listen = {at ? address(*at) : "127.0.0.1:0"};
+        options.users.push_back({of.field("user").value_or(""), password, of.field("verbs").value_or("replicate"),
+                                 of.field("queues").value_or("*")});
+        set(servers_, of.word(1), repliq::server(store(of, 2), options));
+    }
+    void replication(const step &of)
+    {
+        set(replications_, of.word(1), repliq::replication(store(of, 2), queue_of(of, 3)));
+    }
+    repliq::replication &replication_of(const step &of) { return get(replications_, of.word(1)); }
+    void target(const step &of)
+    {
+        repliq::target_options options;
+        string password = of.field("password").value_or("");
+        options.password = password;
+        options.plain = true;
+        options.user = of.field("user").value_or("");
+        options.queue = of.field("queue").value_or("");
+        options.reconnect_max = milliseconds(200);
+        string url = of.word(0) == "target" ? "repliq://" + address(of.word(3)) : of.word(3);
+        replication_of(of).add(of.word(2), url, options);
+    }
+    void send(const step &of)
+    {
+        repliq::message one;
+        one.kind = static_cast<std::uint16_t>(of.number(2));
+        one.payload = of.word(3);
+        keep(of, replication_of(of).send(one));
+    }
+    void start_job(const step &of)
+    {
+        repliq::job made = replication_of(of).job();
+        set(jobs_, of.word(1), std::move(made));
+    }
+    void end_job(const step &of)
+    {
+        keep(of, get(jobs_, of.word(1)).end());
+        jobs_.erase(of.word(1));
+    }
+    void abort_job(const step &of) { jobs_.erase(of.word(1)); }
+    void stop(const step &of) { replication_of(of).stop(of.wait(2)); }
+
+    /** Says something to a server and reads until it hangs up. */
+    void talk(const step &of)
+    {
+        string where = address(of.word(1));
+        sockaddr_in to{};
+        to.sin_family = AF_INET;
+        to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        to.sin_port = htons(static_cast<std::uint16_t>(std::stoul(where.substr(where.find(':') + 1))));
+        timeval patience{20, 0};
+        char answer[512];
+        int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+        ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+        const string &text = of.word(2);
+        bool good = ::connect(fd, reinterpret_cast<sockaddr *>(&to), sizeof to) == 0
+                    && ::send(fd, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
+        ssize_t n = 1;
+        while (good && n > 0)
+            n = ::recv(fd, answer, sizeof answer, 0);
+        good = good && (n == 0 || errno == ECONNRESET);
+        ::close(fd);
+        if (!good)
+            throw wrong{where + " does not listen, or does not hang up"};
+    }
+    void copy(const step &of) { std::filesystem::copy(folder_ / of.word(1), folder_ / of.word(2)); }
     void file(const step &of)
     {
         std::filesystem::path path = folder_ / of.word(1);
@@ -446,6 +569,9 @@ private:
     std::map<string, std::map<std::uint64_t, std::future<repliq::result>>> ports_;
     std::map<string, repliq::token> tokens_;
     std::vector<repliq::received> read_;
+    std::map<string, repliq::server> servers_;
+    std::map<string, repliq::replication> replications_;
+    std::map<string, repliq::job> jobs_;
 };
 
 bool print_errors = false;
