@@ -222,6 +222,10 @@ impl World {
             "drain" => self.drain(step),
             "wait" | "parse" | "round_trip" | "same" | "differ" | "join" => self.token(step),
             "status" => self.status(step),
+            "password" => {
+                let password = step.word(2)?.into();
+                Ok(get(&mut self.stores, &first)?.change_password(&password)?)
+            }
             "copy" => {
                 let (from, to) = (folder.join(first), folder.join(step.word(2)?));
                 std::fs::create_dir(&to).unwrap();

@@ -932,6 +932,8 @@ static int run(const step *of)
         return drain(of);
     if (strcmp(verb, "status") == 0)
         return status(of);
+    if (strcmp(verb, "password") == 0)
+        return repliq_store_password(handle(arg(of, 1), STORE), of->words[2].at, of->words[2].len);
     if (strcmp(verb, "server") == 0)
         return open_server(of);
     if (is_one_of(verb, "replication target target_at send start_job end_job abort_job stop"))

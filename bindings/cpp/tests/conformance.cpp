@@ -224,6 +224,7 @@ public:
             {"differ", &world::compare},
             {"join", &world::join},
             {"status", &world::status},
+            {"password", &world::password},
             {"server", &world::server},
             {"replication", &world::replication},
             {"target", &world::target},
@@ -447,6 +448,7 @@ private:
         if (left != of.number(1))
             throw wrong{std::to_string(left) + " tokens are left"};
     }
+    void password(const step &of) { store(of, 1).change_password(of.word(2)); }
     string status_text(const string &name)
     {
         if (servers_.count(name) > 0)
