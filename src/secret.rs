@@ -99,11 +99,9 @@ impl Password {
             return Err(Error::new(Code::Invalid, "the password is empty"));
         }
         if length > limits::PASSWORD_BYTES_MAX {
-            let text = format!(
-                "the password has {length} bytes, more than {}",
-                limits::PASSWORD_BYTES_MAX
-            );
-            return Err(Error::new(Code::Invalid, text));
+            let max = limits::PASSWORD_BYTES_MAX;
+            let text = format!("password of {length} bytes, more than {max}");
+            return Err(Error::new(Code::TooLarge, text));
         }
         Ok(())
     }
@@ -226,6 +224,6 @@ mod tests {
     fn an_empty_or_endless_password_is_refused() {
         assert_eq!(Password::from("").check().unwrap_err().code(), Code::Invalid);
         let long = vec![b'x'; limits::PASSWORD_BYTES_MAX + 1];
-        assert_eq!(Password::from(long).check().unwrap_err().code(), Code::Invalid);
+        assert_eq!(Password::from(long).check().unwrap_err().code(), Code::TooLarge);
     }
 }
