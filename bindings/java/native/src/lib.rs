@@ -1,0 +1,1 @@
+//! repliq for Java.
