@@ -31,7 +31,7 @@ const NONE: repliq_error = repliq_error {
 };
 
 /// Runs the body of an exported function and turns what comes out of it into a code.
-#[inline]
+#[inline(always)]
 pub(super) fn boundary(body: impl FnOnce() -> Result<()>) -> repliq_code {
     let body = || {
         #[cfg(feature = "sabotage")]
@@ -39,17 +39,18 @@ pub(super) fn boundary(body: impl FnOnce() -> Result<()>) -> repliq_code {
         body()
     };
     // Looking a thread's own data up is a good part of what a call costs, so it is done once.
-    DEPTH.with(|depth| {
-        depth.set(depth.get() + 1);
-        let outcome = panic::catch_unwind(AssertUnwindSafe(body));
-        let code = match outcome {
-            Ok(Ok(())) => Code::Ok as repliq_code,
-            Ok(Err(error)) => remember(error),
-            Err(payload) => remember(panicked(payload)),
-        };
-        depth.set(depth.get() - 1);
-        code
-    })
+    let depth = DEPTH.with(std::ptr::from_ref);
+    // SAFETY: it is this thread's, needs no drop, and so lives as long as the thread.
+    let depth = unsafe { &*depth };
+    depth.set(depth.get() + 1);
+    let outcome = panic::catch_unwind(AssertUnwindSafe(body));
+    let code = match outcome {
+        Ok(Ok(())) => Code::Ok as repliq_code,
+        Ok(Err(error)) => remember(error),
+        Err(payload) => remember(panicked(payload)),
+    };
+    depth.set(depth.get() - 1);
+    code
 }
 
 /// Whether this thread is inside a call that called back.

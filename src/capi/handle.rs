@@ -16,8 +16,12 @@
 //! slot that is closing, sends the caller back out, so the object is only ever touched by those who found it
 //! open after they were counted. Closing sets its bit, which lets nobody in any more, wakes those inside, waits
 //! until they have left and takes the object; the next generation begins with the next object. A slot starts
-//! out closing, so a ticket made up from nothing finds no object either. An object for one thread at a time is
-//! entered with its bit and the count in one step, and only where the bit was clear.
+//! out closing, so a ticket made up from nothing finds no object either.
+//!
+//! An object for one thread at a time is entered with its bit and the count in one step, and only where the bit
+//! was clear. While it is set the word is that thread's alone, which therefore leaves with a plain store: half
+//! the cost of a call. So that no stale ticket counts itself there meanwhile, a slot that once held an object for
+//! one thread never holds one for many.
 //!
 //! A forked child inherits the counts and not the threads: who was inside at the fork never leaves there, so
 //! closing such an object is refused, and takes no lock that another thread may have held.
@@ -73,13 +77,14 @@ impl Slot {
 }
 
 struct Free {
-    slots: Vec<usize>,
+    /// Those for many threads, and those for one.
+    slots: [Vec<usize>; 2],
     used: usize,
 }
 
 static CHUNKS: [OnceLock<Box<[Slot]>>; HANDLES_MAX / CHUNK] =
     [const { OnceLock::new() }; HANDLES_MAX / CHUNK];
-static FREE: Mutex<Free> = Mutex::new(Free { slots: Vec::new(), used: 0 });
+static FREE: Mutex<Free> = Mutex::new(Free { slots: [Vec::new(), Vec::new()], used: 0 });
 /// Who closes waits here for those inside.
 static LEAVING: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
 
@@ -93,6 +98,7 @@ struct Ticket {
 }
 
 impl Ticket {
+    #[inline(always)]
     fn of<F: Face>(handle: *const F) -> Result<Ticket> {
         let bits = handle.addr() as u64;
         let ticket = Ticket {
@@ -111,6 +117,7 @@ impl Ticket {
         ptr::without_provenance_mut(bits as usize)
     }
 
+    #[inline(always)]
     fn is_open(&self, word: u64) -> bool {
         word >> 32 == self.generation
             && word >> 24 & 0xff == u64::from(self.kind)
@@ -148,7 +155,7 @@ fn forked<F: Face>() -> Error {
     Error::new(Code::Forked, text)
 }
 
-#[inline]
+#[inline(always)]
 fn slot(index: usize) -> Option<&'static Slot> {
     CHUNKS.get(index / CHUNK)?.get()?.get(index % CHUNK)
 }
@@ -156,34 +163,40 @@ fn slot(index: usize) -> Option<&'static Slot> {
 /// The right to use an object: it cannot go away before this does.
 pub(super) struct Pin<F: Face> {
     slot: &'static Slot,
+    /// The word before entering.
+    word: u64,
     face: PhantomData<*const F>,
 }
 
 /// Enters the object of a handle.
-#[inline]
+#[inline(always)]
 pub(super) fn pin<F: Face>(handle: *const F) -> Result<Pin<F>> {
     if handle.is_null() {
         return Err(null::<F>());
     }
     let ticket = Ticket::of(handle)?;
     let slot = slot(ticket.slot).ok_or_else(|| bad::<F>("was never given out"))?;
-    let (pin, word) = if F::ALONE { enter_alone(slot, &ticket)? } else { enter(slot, &ticket)? };
-    if word & POISONED != 0 {
+    let pin = if F::ALONE { enter_alone(slot, &ticket)? } else { enter(slot, &ticket)? };
+    if pin.word & POISONED != 0 {
         return Err(poisoned::<F>());
     }
     boundary::entered();
     Ok(pin)
 }
 
-#[inline]
-fn enter<F: Face>(slot: &'static Slot, ticket: &Ticket) -> Result<(Pin<F>, u64)> {
+#[inline(always)]
+fn enter<F: Face>(slot: &'static Slot, ticket: &Ticket) -> Result<Pin<F>> {
+    // A made-up ticket may name a slot whose word is one thread's alone: look before adding.
+    if !ticket.is_open(slot.word.load(Ordering::Relaxed)) {
+        return Err(bad::<F>("is closed"));
+    }
     let word = slot.word.fetch_add(1, Ordering::Acquire);
-    let pin = Pin { slot, face: PhantomData };
-    if ticket.is_open(word) { Ok((pin, word)) } else { Err(bad::<F>("is closed")) }
+    let pin = Pin { slot, word, face: PhantomData };
+    if ticket.is_open(word) { Ok(pin) } else { Err(bad::<F>("is closed")) }
 }
 
-#[inline]
-fn enter_alone<F: Face>(slot: &'static Slot, ticket: &Ticket) -> Result<(Pin<F>, u64)> {
+#[inline(always)]
+fn enter_alone<F: Face>(slot: &'static Slot, ticket: &Ticket) -> Result<Pin<F>> {
     let mut word = slot.word.load(Ordering::Relaxed);
     loop {
         if !ticket.is_open(word) {
@@ -194,7 +207,7 @@ fn enter_alone<F: Face>(slot: &'static Slot, ticket: &Ticket) -> Result<(Pin<F>,
         }
         let inside = (word | ALONE) + 1;
         match slot.word.compare_exchange_weak(word, inside, Ordering::Acquire, Ordering::Relaxed) {
-            Ok(_) => return Ok((Pin { slot, face: PhantomData }, word)),
+            Ok(_) => return Ok(Pin { slot, word, face: PhantomData }),
             Err(other) => word = other,
         }
     }
@@ -225,11 +238,16 @@ impl<F: Face> DerefMut for Pin<F> {
 impl<F: Face> Drop for Pin<F> {
     #[inline]
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            // What the object holds may be half changed: nobody enters it again.
-            self.slot.word.fetch_or(POISONED, Ordering::Relaxed);
+        // What the object holds may be half changed after a panic: nobody enters it again.
+        let poison = if std::thread::panicking() { POISONED } else { 0 };
+        if F::ALONE {
+            self.slot.word.store(self.word | poison, Ordering::Release);
+            return;
         }
-        leave(self.slot, if F::ALONE { ALONE + 1 } else { 1 });
+        if poison != 0 {
+            self.slot.word.fetch_or(poison, Ordering::Relaxed);
+        }
+        leave(self.slot, 1);
     }
 }
 
@@ -251,7 +269,7 @@ fn tell_who_closes() {
 pub(super) fn open<F: Face>(object: F::Object) -> Result<*mut F> {
     let index = {
         let mut free = FREE.lock();
-        match free.slots.pop() {
+        match free.slots[usize::from(F::ALONE)].pop() {
             Some(index) => index,
             None if free.used == HANDLES_MAX => {
                 let text = format!("{HANDLES_MAX} handles are open already");
@@ -308,9 +326,16 @@ pub(super) fn close_alone<F: Face>(
     Ok(closing.take())
 }
 
-/// The same without a refusal: waits for the thread inside.
+/// The same without a refusal: waits for the thread inside, which is there for a moment only.
 pub(super) fn take_back<F: Face>(handle: *const F) -> Result<Box<F::Object>> {
-    Ok(Closing::begin(handle, false)?.take())
+    const { assert!(F::ALONE, "others may be inside for long") }
+    loop {
+        match Closing::begin(handle, true) {
+            Ok(closing) => return Ok(closing.take()),
+            Err(error) if error.code() == Code::Busy => std::thread::yield_now(),
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// A slot that lets nobody in any more. Unless its object is taken it opens again.
@@ -370,7 +395,7 @@ impl<F: Face> Closing<F> {
         // Who held the lock at the fork is not there to give it back: the slot stays unused then.
         let free = if inherited { FREE.try_lock() } else { Some(FREE.lock()) };
         if let Some(mut free) = free {
-            free.slots.push(index);
+            free.slots[usize::from(F::ALONE)].push(index);
         }
         // SAFETY: it was made by `Box::new` in `open`, the swap took it once, and nobody is inside.
         unsafe { Box::from_raw(object) }
