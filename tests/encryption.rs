@@ -34,6 +34,8 @@ mod model;
 mod nonce;
 #[path = "engine/oracle.rs"]
 mod oracle;
+#[path = "engine/rare.rs"]
+mod rare;
 #[path = "engine/shipped.rs"]
 mod shipped;
 #[path = "replication/streams.rs"]

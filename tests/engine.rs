@@ -9,6 +9,7 @@
 //! | `fault` | T4: every disk call fails |
 //! | `model` | T1: random operations against a model in memory |
 //! | `shipped` | T2 and T3 for the two ends of a stream |
+//! | `rare` | stores that hold the records nobody sees every day |
 //! | `open` | what an open costs, who may open what |
 //!
 //! Everything here is harness; nothing of it is shipped. Every random test prints its seed, every tier prints
@@ -28,6 +29,8 @@ mod model;
 mod open;
 #[path = "engine/oracle.rs"]
 mod oracle;
+#[path = "engine/rare.rs"]
+mod rare;
 #[path = "engine/shipped.rs"]
 mod shipped;
 #[path = "engine/work.rs"]

@@ -56,7 +56,7 @@ impl Counts {
 
 /// A journal of several lives with every type of record that is written: messages, acknowledgements, queues,
 /// consumers, history, incarnations, watermarks, indexes, reclaims and state runs.
-fn subject(segment: u64, size: usize, rounds: usize) -> Subject {
+pub fn subject(segment: u64, size: usize, rounds: usize) -> Subject {
     let mut client = Client::new(ModelDisk::new(), small(segment));
     assert!(client.open());
     let acts = [

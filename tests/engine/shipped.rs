@@ -162,22 +162,33 @@ fn a_sender_keeps_what_it_shipped_after_a_stop_at_every_operation() {
     assert!(checked >= 600 / crate::SAMPLE, "only {checked} recoveries");
 }
 
-/// The journals of a sender and of a receiver.
-fn subjects() -> [Subject; 2] {
+/// What a node holds and shows.
+fn subject_of(node: &Node) -> Subject {
+    let seen = observe(node.up()).unwrap();
+    let disk = node.disk.kill();
+    let options = node.options.clone();
+    let store = Store::open_on(Arc::new(disk.clone_image()), &options).unwrap();
+    assert_eq!(observe(&store).unwrap(), seen);
+    let (model, streams) = (seen.model(), streams(&store));
+    assert!(streams.contains("target"), "{streams}");
+    let ever = model.clone();
+    Subject { files: disk.snapshot(), options, model, ever, steps: Vec::new(), streams }
+}
+
+/// The journals of a sender and of a receiver, and of those to whom everything rare happened.
+fn subjects() -> Vec<Subject> {
     let (mut from, mut to) = pair();
     live(&mut from, &mut to, 6).unwrap();
-    [from, to].map(|node| {
-        let seen = observe(node.up()).unwrap();
-        let disk = node.disk.kill();
-        let options = node.options.clone();
-        drop(node);
-        let store = Store::open_on(Arc::new(disk.clone_image()), &options).unwrap();
-        assert_eq!(observe(&store).unwrap(), seen);
-        let (model, streams) = (seen.model(), streams(&store));
-        assert!(streams.contains("target"), "{streams}");
-        let ever = model.clone();
-        Subject { files: disk.snapshot(), options, model, ever, steps: Vec::new(), streams }
-    })
+    let mut all = vec![subject_of(&from), subject_of(&to)];
+    let (nodes, before) = crate::rare::nodes();
+    let mut rare = nodes.each_ref().map(subject_of);
+    for (name, queue) in before.queues {
+        let all = rare[0].ever.queue(&name);
+        all.next = all.next.max(queue.next);
+        all.messages.extend(queue.messages);
+    }
+    all.extend(rare);
+    all
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Stores on model disks and links between them, in memory and on one thread.
 
 use repliq::disk::model::{Cut, ModelDisk};
-use repliq::replicate::{Select, Target, TargetStatus, receiver, sender};
+use repliq::replicate::{Select, Target, TargetStatus, receiver, sender, sender_of};
 use repliq::{Code, Error, Machine, Message, Queue, Result, Store, StoreOptions};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -220,17 +220,27 @@ impl Link {
             Target::new(root.number(), &plan.name, &url, &plan.destination, plan.select.clone());
         prepare(&target);
         let (target, sender) = sender(from.up(), root, target, Arc::new(|| {}))?;
+        Ok(Link::between(to, plan, target, Box::new(sender)))
+    }
+
+    /// A connection of a target that has a past.
+    pub fn again(from: &Node, to: &Node, plan: &Plan, target: Arc<Target>) -> Result<Link> {
+        let (target, sender) = sender_of(from.up(), target, Arc::new(|| {}))?;
+        Ok(Link::between(to, plan, target, Box::new(sender)))
+    }
+
+    fn between(to: &Node, plan: &Plan, target: Arc<Target>, sender: Box<dyn Machine>) -> Link {
         let rights = Box::new(|queue: &str| queue != "forbidden");
         let receiver = receiver(to.up(), &plan.user, rights, Arc::new(|| {}));
-        Ok(Link {
+        Link {
             target,
-            sender: Box::new(sender),
+            sender,
             receiver,
             forth: VecDeque::new(),
             back: VecDeque::new(),
             said: Vec::new(),
             error: None,
-        })
+        }
     }
 
     pub fn is_over(&self) -> bool {
