@@ -27,9 +27,10 @@ use crate::secret::Password;
 use crate::sync::{AtomicU64, Mutex, Ordering};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How often somebody who only looks looks again when a writer was faster.
-const LOOKS: usize = 4;
+const LOOKS: usize = 100;
 
 /// The lock of somebody who only looks.
 struct NoLock(u64);
@@ -126,42 +127,73 @@ impl Journal {
         Ok((journal, recovered))
     }
 
-    /// Opens a journal for reading, locked or damaged as it may be: the durable prefix up to the first damage.
+    /// Opens a journal for reading, locked or damaged as it may be: the durable prefix up to the first damage,
+    /// and the visitor that was given it.
     ///
-    /// Who holds the lock may write meanwhile, so the horizon is found first, with as many looks as it takes
-    /// until two agree; then the records below it are given to `visitor`.
-    pub fn look(
-        disk: Arc<dyn Disk>,
+    /// Who holds the lock may write meanwhile and recycle what is being read, so damage is believed only when
+    /// two looks in a row find it while nothing became durable.
+    pub fn look<V: Visitor + Default>(
+        disk: &Arc<dyn Disk>,
         password: Option<&Password>,
-        visitor: &mut dyn Visitor,
-    ) -> Result<(Journal, Recovered)> {
-        let mut seen = None;
-        for _ in 0..LOOKS {
-            let now = horizon(&*disk, password);
-            let settled = match &now {
-                Ok((_, recovered)) => recovered.corrupt.is_none(),
-                Err(error) => error.os_errno() != libc::ENOENT,
-            };
-            let same = match (&seen, &now) {
-                (Some(Ok((before, _))), Ok((now, _))) => before == now,
-                _ => false,
-            };
-            seen = Some(now);
-            if settled || same {
-                break;
+    ) -> Result<(Journal, Recovered, V)> {
+        let failed = |error| Error::io(format!("cannot read {}", disk.describe()), &error);
+        let mut still = 0;
+        for turn in 0.. {
+            let before = disk.peek_done().map_err(failed)?;
+            let seen = look_once(disk, password);
+            if seen.as_ref().is_ok_and(|(_, recovered, _)| recovered.corrupt.is_none()) {
+                return seen;
             }
+            let moved = disk.peek_done().map_err(failed)? != before;
+            still = if moved { 0 } else { still + 1 };
+            let hopeless = seen.as_ref().is_err_and(|error| {
+                !matches!(error.code(), Code::Corrupt | Code::Tampered | Code::Io)
+            });
+            if hopeless || still == 2 || turn == LOOKS {
+                return seen;
+            }
+            std::thread::sleep(Duration::from_millis(1));
         }
-        let nothing = || Error::new(Code::Io, format!("cannot read {}", disk.describe()));
-        let (until, first) = seen.unwrap_or_else(|| Err(nothing()))?;
-        let mut found = survey(&*disk)?;
-        found.is_store(&*disk, until)?;
-        found.unlock(&*disk, password)?;
-        let mut replay = Replay::run(&*disk, found, until, until, visitor)?;
-        replay.recovered.corrupt = first.corrupt;
-        let recovered = replay.recovered.clone();
-        let journal = replay.into_looked_at(disk, until)?;
-        Ok((journal, recovered))
+        Err(Error::new(Code::Io, format!("cannot read {}", disk.describe())))
     }
+
+    /// Whether a segment that cannot be read was given back: here, or, while this journal only looks, by the
+    /// process that writes. Such a one is forgotten.
+    pub(super) fn was_given_back(&self, number: u64) -> bool {
+        if !self.has_segment(number) {
+            return true;
+        }
+        let Some(horizon) = self.looked else { return false };
+        let gone = self.disk.open(&file_name(number), false);
+        let gone = gone.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+        // A file is missing without damage only where somebody has written since.
+        if !gone || self.disk.peek_done().ok().flatten().is_none_or(|done| done <= horizon) {
+            return false;
+        }
+        let mut tail = self.tail.lock();
+        if tail.table.remove(&number).is_none() {
+            tail.index = super::index::Flat::default();
+        }
+        true
+    }
+}
+
+/// One look, at what is known to be durable when it begins.
+fn look_once<V: Visitor + Default>(
+    disk: &Arc<dyn Disk>,
+    password: Option<&Password>,
+) -> Result<(Journal, Recovered, V)> {
+    let (until, first) = horizon(&**disk, password)?;
+    let mut found = survey(&**disk)?;
+    found.is_store(&**disk, until)?;
+    found.unlock(&**disk, password)?;
+    let mut visitor = V::default();
+    let mut replay = Replay::run(&**disk, found, until, until, &mut visitor)?;
+    // A cut that the first reading did not meet is told as well.
+    replay.recovered.corrupt = first.corrupt.or(replay.recovered.corrupt);
+    let recovered = replay.recovered.clone();
+    let journal = replay.into_looked_at(disk.clone(), until)?;
+    Ok((journal, recovered, visitor))
 }
 
 /// Up to where somebody who only looks may read, and what a look found.
@@ -301,7 +333,9 @@ impl Replay {
         let (options, run) = (Options::default(), (self.run, self.previous));
         let spares = Spares::found((0, 0), Vec::new(), None, (0, false));
         let (lock, walk) = (Box::new(NoLock(done)), self.walk);
-        let journal = assemble(Parts { disk, lock, options, slot, segment, walk, spares, run });
+        let mut journal =
+            assemble(Parts { disk, lock, options, slot, segment, walk, spares, run });
+        journal.looked = Some(done);
         {
             let mut tail = journal.tail.lock();
             tail.table = table;
@@ -399,6 +433,7 @@ fn assemble(parts: Parts) -> Journal {
         store: slot.store,
         secret: slot.secret,
         keys: walk.keys,
+        looked: None,
         disk,
         lock,
         options,

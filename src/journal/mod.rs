@@ -143,6 +143,8 @@ pub struct Journal {
     helper: Mutex<helper::Helper>,
     appended: AtomicU64,
     keys: Option<Arc<Keys>>,
+    /// The horizon at the look, where this journal only looks.
+    looked: Option<u64>,
 }
 
 impl Journal {

@@ -98,7 +98,7 @@ impl Journal {
             };
             match read {
                 Ok(()) => {}
-                Err(_) if !self.has_segment(plan.number) => {
+                Err(_) if self.was_given_back(plan.number) => {
                     // It was given back meanwhile: all that was in it is acknowledged or gone.
                     out.truncate(before);
                     cursor.loaded = None;
@@ -121,7 +121,7 @@ impl Journal {
         Ok(())
     }
 
-    fn has_segment(&self, number: u64) -> bool {
+    pub(super) fn has_segment(&self, number: u64) -> bool {
         let tail = self.tail.lock();
         tail.segment.number == number || tail.table.contains_key(&number)
     }
@@ -145,7 +145,11 @@ impl Journal {
             }
             if cursor.loaded.as_ref().is_none_or(|loaded| loaded.number != number) {
                 let Some(sealed) = self.sealed_index(number)? else { continue };
-                let file = self.open_segment(number, (row.first, row.end))?;
+                let file = match self.open_segment(number, (row.first, row.end)) {
+                    Ok(file) => file,
+                    Err(_) if self.was_given_back(number) => continue,
+                    Err(error) => return Err(error),
+                };
                 cursor.loaded = Some(Loaded { number, index: sealed, file, first: row.first });
             }
             let Some(Loaded { index: sealed, file, first, .. }) = &cursor.loaded else { continue };
@@ -193,7 +197,7 @@ impl Journal {
         let loaded = self.load_index(number, row.first, row.end);
         match loaded {
             Ok(sealed) => Ok(Some(Arc::new(sealed))),
-            Err(_) if !self.has_segment(number) => Ok(None),
+            Err(_) if self.was_given_back(number) => Ok(None),
             Err(error) => Err(error),
         }
     }

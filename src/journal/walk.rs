@@ -188,7 +188,7 @@ impl Journal {
                     }
                 }
                 Ok(false) => return Ok(None),
-                Err(_) if self.end_of(walker.number).is_none() => continue,
+                Err(_) if self.was_given_back(walker.number) => continue,
                 Err(error) => return Err(error),
             }
         }
@@ -270,7 +270,7 @@ impl Journal {
                     walker.enter(&place, &slot, file)?;
                     return Ok(true);
                 }
-                Err(error) if self.end_of(place.number).is_some() => return Err(error),
+                Err(error) if !self.was_given_back(place.number) => return Err(error),
                 Err(_) => number = place.number + 1,
             }
         }

@@ -151,8 +151,8 @@ impl Core {
     }
 
     fn open_to_read(disk: Arc<dyn Disk>, options: Options) -> Result<Opened> {
-        let mut state = State::default();
-        let (journal, recovered) = Journal::look(disk, options.password.as_ref(), &mut state)?;
+        let password = options.password.as_ref();
+        let (journal, recovered, state) = Journal::look::<State>(&disk, password)?;
         let reason = match recovered.corrupt {
             Some((from, to)) => {
                 let text = format!("its journal is damaged from offset {from} to {to}");

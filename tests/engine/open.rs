@@ -152,6 +152,60 @@ fn a_look_at_a_store_that_was_cut_off_shows_what_is_known_to_be_durable() {
     assert_eq!(store.queues().unwrap()[0].next_sequence, 5, "a kill takes nothing of it");
 }
 
+/// A writer that puts and acknowledges, so that segments are recycled all the time, until it is told to stop.
+fn busy(store: &Store, stop: &std::sync::atomic::AtomicBool) -> usize {
+    let queue = store.queue("a").unwrap();
+    let consumer = store.consumer("c", queue, &repliq::ConsumerOptions::default()).unwrap();
+    let mut recycled = 0;
+    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+        store.put(queue, &[Message::new(&[7; 700]), Message::new(&[8; 700])]).unwrap();
+        let got = consumer.receive(100, std::time::Duration::ZERO).unwrap();
+        let sequences: Vec<u64> = got.iter().map(repliq::Received::sequence).collect();
+        consumer.ack(&sequences).unwrap();
+        recycled += store.reclaim().unwrap();
+    }
+    recycled
+}
+
+/// Ends the writer also when a check fails.
+struct Stop<'a>(&'a std::sync::atomic::AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn who_looks_beside_a_busy_writer_is_never_told_of_damage() {
+    let disk = ModelDisk::new();
+    let store = open(&disk, small(8192)).unwrap();
+    let kept = store.queue("kept").unwrap();
+    store.put(kept, &[Message::new(b"stays")]).unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let (mut looks, mut shown) = (0, 0);
+    let recycled = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| busy(&store, &stop));
+        let _stopped = Stop(&stop);
+        let begun = std::time::Instant::now();
+        while begun.elapsed() < std::time::Duration::from_millis(1_500) {
+            let looking = open(&disk, StoreOptions { read_only: true, ..small(8192) }).unwrap();
+            assert_eq!(looking.damage(), None, "look {looks}");
+            let snapshot = looking.snapshot().unwrap();
+            // By then much of what it knows of may have been given back.
+            std::thread::sleep(std::time::Duration::from_millis(looks % 3));
+            for info in looking.queues().unwrap() {
+                shown += snapshot.browse(info.queue, 1, 1_000).unwrap().len();
+            }
+            looks += 1;
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        writer.join().unwrap()
+    });
+    println!("{looks} looks showed {shown} messages while {recycled} segments were recycled");
+    assert!(looks > 20 && recycled > 20 && shown >= looks as usize, "{looks} {recycled} {shown}");
+}
+
 #[test]
 fn what_is_no_store_is_told_and_left_alone() {
     let disk = ModelDisk::new();
