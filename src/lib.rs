@@ -71,7 +71,7 @@ pub use session::{
     Consumer, ConsumerInfo, ConsumerOptions, Event, Handled, Listener, ListenerOptions,
     ListenerStatus, Policy, Port, QueueInfo, Session, Snapshot, Store, StoreOptions, Unit,
 };
-pub use store::{Commit, Level};
+pub use store::{BackupInfo, Commit, Level};
 #[doc(hidden)]
 pub use wire::Machine;
 

@@ -12,6 +12,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "engine/backup.rs"]
+mod backup;
 #[path = "encryption/bytes.rs"]
 mod bytes;
 #[path = "encryption/canary.rs"]

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `oracle` | what a client was told, and whether a store may be what it is |
 //! | `work` | the workloads the tiers have in common |
+//! | `backup` | backups of stores that go on, restores, and stops of both |
 //! | `damage` | T2: every truncation and every flipped bit |
 //! | `crash` | T3: a stop at every operation, a cut of every kind |
 //! | `fault` | T4: every disk call fails |
@@ -17,6 +18,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "engine/backup.rs"]
+mod backup;
 #[path = "engine/crash.rs"]
 mod crash;
 #[path = "engine/damage.rs"]

@@ -333,8 +333,7 @@ impl Replay {
         let (options, run) = (Options::default(), (self.run, self.previous));
         let spares = Spares::found((0, 0), Vec::new(), None, (0, false));
         let (lock, walk) = (Box::new(NoLock(done)), self.walk);
-        let mut journal =
-            assemble(Parts { disk, lock, options, slot, segment, walk, spares, run });
+        let mut journal = assemble(Parts { disk, lock, options, slot, segment, walk, spares, run });
         journal.looked = Some(done);
         {
             let mut tail = journal.tail.lock();

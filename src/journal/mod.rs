@@ -24,6 +24,7 @@
 //! | `reclaim` | giving dead segments back |
 //! | `chain` | the hash chain of what is shared |
 //! | `walk` | reading whole transactions in the order of commits |
+//! | `copy` | what a copy of the journal consists of, and checking what is durable |
 //! | `helper` | the thread that works ahead |
 //! | `key` | the file `key`: the data key of an encrypted store |
 //! | `seal` | sealed blocks |
@@ -35,6 +36,7 @@ mod assemble;
 mod body;
 mod chain;
 mod commit;
+mod copy;
 mod format;
 mod helper;
 mod index;
@@ -62,6 +64,7 @@ use std::sync::Arc;
 
 pub use body::{Body, Encoded, Front, expires_of, headers, put_header};
 pub use commit::Waiter;
+pub use copy::Source;
 pub use format::{Head, LAST, Type, body_sum, u32_at, u64_at};
 pub use key::{KEY_NAME, is_key_file};
 pub use reader::{Cursor, Found};

@@ -128,7 +128,9 @@ impl Journal {
     fn release(&self, number: u64) -> bool {
         let mut tail = self.tail.lock();
         let room = tail.end_with(HEAD, HEAD, 0) <= tail.segment.length;
-        if !tail.begun || tail.closed || !room {
+        // Somebody may have begun to read since the candidates were found.
+        let pinned = tail.pins.values().any(|pin| *pin <= number);
+        if !tail.begun || tail.closed || !room || pinned {
             return false;
         }
         let Some(row) = tail.table.remove(&number) else { return false };

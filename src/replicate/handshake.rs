@@ -114,6 +114,11 @@ pub fn decide(stamp: Option<Stamp>, facts: &Facts<'_>) -> Result<(Resume, bool)>
     };
     let row = facts.history[at];
     let begins = stamp == Stamp::default();
+    if row.epoch > stamp.epoch && stamp.sequence >= row.first && row.cause == Cause::Restore {
+        // An epoch that began in what a restore lost.
+        let fork = row.first - 1;
+        return orphaned(stamp, fork, (facts.stamp_at)(fork)?, facts);
+    }
     if row.epoch != stamp.epoch.max(1) || (stamp.sequence < row.first && !begins) {
         return diverged(stamp, facts);
     }

@@ -14,7 +14,7 @@ use crate::journal::{Recovered, Type};
 use crate::position::Token;
 use crate::queue::{Message, Packed, Queue};
 use crate::secret::Password;
-use crate::store::{Change, Commit, Core, Entry, Level, Staged};
+use crate::store::{BackupInfo, Change, Commit, Core, Entry, Level, Staged};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -292,6 +292,57 @@ impl Store {
     /// Opens a look at all queues as they are now.
     pub fn snapshot(&self) -> Result<Snapshot> {
         Snapshot::open(&self.inner)
+    }
+}
+
+/// Backups.
+impl Store {
+    /// Copies everything committed into the directory `dest`, while others go on writing; another backup into
+    /// the same directory copies only what is new. A stop at any time leaves the backup that was there before.
+    ///
+    /// The directory is no store: [`Store::restore`] makes one of it. The backup of an encrypted store is
+    /// encrypted, and opens with the password of that time. While it is made no space is given back.
+    ///
+    /// A store that was opened `read_only` beside another process is backed up, too, as it is by then.
+    ///
+    /// Fails with NOT_A_STORE where `dest` holds other things, EXISTS for a backup of another store, LOCKED
+    /// while another backup goes there, CORRUPT where what is to be copied is damaged, BUSY where another
+    /// process uses segments again faster than they can be copied, NO_SPACE, PERMISSION, IO.
+    pub fn backup(&self, dest: impl AsRef<Path>) -> Result<BackupInfo> {
+        self.backup_on(&RealDisk::new(dest))
+    }
+
+    /// The same on a disk of any kind.
+    #[doc(hidden)]
+    pub fn backup_on(&self, dest: &dyn Disk) -> Result<BackupInfo> {
+        self.inner.core.backup(dest)
+    }
+
+    /// Makes a store of the backup in `backup`, in the directory `path`, which must be empty or missing.
+    ///
+    /// The store begins a new epoch. What was committed behind the backup is lost: tokens of it answer
+    /// NOT_FOUND, and targets that have more record it as orphaned and go on. Of `options` the password and
+    /// the sizes count. A stop leaves a directory that is not opened; the next restore begins anew.
+    ///
+    /// Fails with NOT_A_STORE where there is no backup, EXISTS where `path` is not empty, CORRUPT for a
+    /// damaged backup, BAD_PASSWORD, LOCKED, NO_SPACE, PERMISSION, IO.
+    pub fn restore(
+        backup: impl AsRef<Path>,
+        path: impl AsRef<Path>,
+        options: &StoreOptions,
+    ) -> Result<BackupInfo> {
+        let disk = Arc::new(RealDisk::new(path));
+        Store::restore_on(&RealDisk::new(backup), disk, options)
+    }
+
+    /// The same on disks of any kind.
+    #[doc(hidden)]
+    pub fn restore_on(
+        backup: &dyn Disk,
+        disk: Arc<dyn Disk>,
+        options: &StoreOptions,
+    ) -> Result<BackupInfo> {
+        crate::store::restore(backup, disk, &options.inner()?)
     }
 }
 

@@ -12,6 +12,9 @@ use crate::error::{Error, Result};
 use crate::journal::{Journal, Record, Recovered, Space, Type, u32_at};
 use crate::position::{Cause, GroupId, HistoryRow, Token};
 
+/// Epochs that may have begun in what a store lost.
+const LOST_EPOCHS: u32 = 1 << 16;
+
 /// Records of a transaction: what, queue, body.
 type Records = Vec<(Type, u32, Vec<u8>)>;
 
@@ -20,6 +23,7 @@ pub fn begin_epoch(
     journal: &Journal,
     state: &mut State,
     recovered: Option<&Recovered>,
+    restored: bool,
 ) -> Result<()> {
     let failed = |error| Error::io("cannot tell where the store lives", &error);
     let store = journal.store_id();
@@ -29,13 +33,15 @@ pub fn begin_epoch(
     let lost = recovered.is_some_and(|found| found.early && !found.clean);
     let cause = match () {
         () if state.history.is_empty() => Some(Cause::Create),
+        () if restored => Some(Cause::Restore),
         () if moved => Some(Cause::Copied),
         () if lost => Some(Cause::Crash),
         () => None,
     };
     let mut records = Records::new();
     if let Some(cause) = cause {
-        records.push(row_of(journal, state, cause, None)?);
+        let next = if restored { first_after_loss(state) } else { next_epoch(state) };
+        records.push(row_of(journal, state, cause, (next, None))?);
     }
     if let Some(here) = &here
         && known != Some(here)
@@ -61,13 +67,23 @@ pub fn begin_epoch(
     Ok(())
 }
 
+fn next_epoch(state: &State) -> u32 {
+    state.history.last().map_or(0, |row| row.epoch) + 1
+}
+
+/// The epoch of a store that went back, or lost its end. Epochs that began in what is lost are not known any
+/// more; it is above them, so that nobody who has seen one takes this one for it.
+fn first_after_loss(state: &State) -> u32 {
+    (next_epoch(state) | (LOST_EPOCHS - 1)).saturating_add(1)
+}
+
 /// The record of a new row: the next epoch with an owner drawn for it, in a group drawn for it where one is
 /// created or forked.
 fn row_of(
     journal: &Journal,
     state: &State,
     cause: Cause,
-    first: Option<u64>,
+    (epoch, first): (u32, Option<u64>),
 ) -> Result<(Type, u32, Vec<u8>)> {
     let mut random = [0; 20];
     let failed = |error| Error::io("cannot draw an epoch's owner", &error);
@@ -77,7 +93,6 @@ fn row_of(
         group.copy_from_slice(&random[..16]);
     }
     let first = first.unwrap_or_else(|| journal.durable().1 + 1);
-    let epoch = state.history.last().map_or(0, |row| row.epoch) + 1;
     let row = HistoryRow { epoch, first, owner: u32_at(&random, 16), cause };
     Ok((Type::History, 0, Change::History(row, GroupId::from_bytes(group)).encode()))
 }
@@ -126,7 +141,8 @@ impl Core {
         let appended = {
             let mut state = self.state.lock();
             let first = self.journal.next_sequence();
-            let mut records = vec![row_of(&self.journal, &state, cause, Some(first))?];
+            let mut records =
+                vec![row_of(&self.journal, &state, cause, (next_epoch(&state), Some(first)))?];
             records.extend(renewed);
             let all: Vec<_> = records
                 .iter()

@@ -5,6 +5,7 @@
 //! lock; the caller then waits for the level it asked for. Nothing becomes visible to a reader before it is
 //! durable.
 
+mod backup;
 mod committer;
 mod identity;
 mod open;
@@ -23,6 +24,7 @@ use crate::sync::{AtomicBool, Mutex, Ordering};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+pub use backup::{BackupInfo, restore};
 pub use committer::{Committer, Watch};
 pub use open::Options;
 pub use ranges::{Ranges, ranges_of};
@@ -77,6 +79,8 @@ pub struct Core {
     readers: Mutex<BTreeSet<(u32, String)>>,
     keep: Keep,
     live: stream::Live,
+    /// How it was opened, where it only looks.
+    looks: Option<Options>,
 }
 
 /// A transaction that was appended, or needed no appending.

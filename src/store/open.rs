@@ -106,6 +106,7 @@ impl Core {
     /// Opens the store on a disk.
     pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Opened> {
         options.check()?;
+        super::backup::check_whole(&*disk)?;
         let exists = exists(&*disk)?;
         if !exists && (options.read_only || !options.create) {
             let text = format!("there is no store at {}", disk.describe());
@@ -114,6 +115,20 @@ impl Core {
         if options.read_only {
             return Core::open_to_read(disk, options);
         }
+        Core::open_to_write(disk, &options, exists, false)
+    }
+
+    /// Opens a store whose files were just put there: it begins a new epoch, for what it had before is lost.
+    pub(super) fn open_restored(disk: Arc<dyn Disk>, options: &Options) -> Result<Opened> {
+        Core::open_to_write(disk, options, true, true)
+    }
+
+    fn open_to_write(
+        disk: Arc<dyn Disk>,
+        options: &Options,
+        exists: bool,
+        restored: bool,
+    ) -> Result<Opened> {
         let mut state = State::default();
         let password = options.password.as_ref();
         let (journal, recovered) = if exists {
@@ -124,7 +139,7 @@ impl Core {
             (Journal::create(disk, options.journal(), password)?, None)
         };
         let journal = Arc::new(journal);
-        begin_epoch(&journal, &mut state, recovered.as_ref())?;
+        begin_epoch(&journal, &mut state, recovered.as_ref(), restored)?;
         let core = Arc::new(Core {
             journal,
             state: Mutex::new(state),
@@ -137,6 +152,7 @@ impl Core {
             readers: Mutex::default(),
             keep: options.keep(),
             live: Live::default(),
+            looks: None,
         });
         if core.helped {
             let weak = Arc::downgrade(&core);
@@ -172,6 +188,7 @@ impl Core {
             readers: Mutex::default(),
             keep: options.keep(),
             live: Live::default(),
+            looks: Some(options),
         };
         Ok(Opened { core: Arc::new(core), recovered: Some(recovered) })
     }
@@ -191,6 +208,10 @@ fn exists(disk: &dyn Disk) -> Result<bool> {
             return Err(Error::io(format!("cannot list {}", disk.describe()), &error));
         }
     };
+    if names.iter().any(|name| name == super::backup::MANIFEST) {
+        let text = format!("{} is a backup, no store; restore it first", disk.describe());
+        return Err(Error::new(Code::NotAStore, text));
+    }
     let begun = |name: &String| [".seg", ".run", ".cut"].iter().any(|end| name.ends_with(end));
     if names.iter().any(begun) {
         return Ok(true);

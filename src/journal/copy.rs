@@ -1,0 +1,328 @@
+//! What a copy of a journal consists of, and whether what is durable is still what was written.
+//!
+//! A copy holds every segment that has bytes below a durable horizon, cut there, and the newest state runs
+//! whose segments are among them; that is what a power cut at the horizon would have left, and it is opened
+//! like that. While it is made a pin keeps the segments. The last segment of a copy is never sealed, since the
+//! one it names as the next is no part of it.
+//!
+//! A check reads the durable frames again, the way a replay does, and never what is still written to.
+
+use super::format::{HEAD, Head, LAST, Type};
+use super::index::Sealed;
+use super::run::{Run, run_name, run_number};
+use super::scan::{Met, Window, look};
+use super::slot::{FRAMES_AT, SLOT, Slot, seed_of};
+use super::{Journal, file_name};
+use crate::disk::File;
+use crate::error::{Code, Error, Result};
+use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// State runs a copy takes along: when one is damaged the other serves.
+const RUNS: usize = 2;
+/// Bytes a check reads at a time.
+const STEP: usize = 64 << 10;
+
+/// A file of a copy.
+pub struct Source {
+    /// Its name in the store.
+    pub name: String,
+    /// Its content.
+    pub file: Arc<dyn File>,
+    /// Bytes the file has in a store.
+    pub length: u64,
+    /// Bytes of it that count.
+    pub bytes: u64,
+    /// The first bytes, as they are in the copy.
+    pub head: Vec<u8>,
+    /// Says that nothing of it will change any more, and what it is; 0 = it may change.
+    pub seal: u64,
+    /// Number and first journal offset of a segment.
+    segment: Option<(u64, u64)>,
+}
+
+impl Source {
+    /// A file that is copied as it is.
+    pub fn whole(name: &str, file: Arc<dyn File>, bytes: u64) -> Source {
+        let (name, head) = (name.to_string(), Vec::new());
+        Source { name, file, length: bytes, bytes, head, seal: 0, segment: None }
+    }
+}
+
+/// A pin that keeps all segments, until it is dropped.
+pub struct Hold<'a>(&'a Journal, u64);
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        self.0.unpin(self.1);
+    }
+}
+
+/// A segment as far as it is durable.
+struct Durable {
+    number: u64,
+    first: u64,
+    end: u64,
+    length: u64,
+    sealed: bool,
+}
+
+impl Journal {
+    /// Keeps all segments there are, and makes everything durable that was appended.
+    pub fn hold(&self) -> Result<Hold<'_>> {
+        let hold = Hold(self, self.pin(0));
+        self.commit_all()?;
+        Ok(hold)
+    }
+
+    /// Whether this journal only looks at what another process may be writing.
+    pub fn is_looking(&self) -> bool {
+        self.looked.is_some()
+    }
+
+    /// What a copy of everything durable consists of, and the horizon: journal offset and sequence.
+    pub fn sources(&self) -> Result<(Vec<Source>, (u64, u64))> {
+        let (segments, horizon) = self.durable_segments();
+        let mut sources = self.runs_below(horizon.0)?;
+        let last = segments.len().saturating_sub(1);
+        for (at, segment) in segments.iter().enumerate() {
+            sources.push(self.source(segment, at == last)?);
+        }
+        Ok((sources, horizon))
+    }
+
+    fn durable_segments(&self) -> (Vec<Durable>, (u64, u64)) {
+        let tail = self.tail.lock();
+        let horizon = self.durable();
+        let rows = tail.table.iter().map(|(number, row)| Durable {
+            number: *number,
+            first: row.first,
+            end: row.end.min(horizon.0),
+            length: row.length,
+            sealed: row.end <= horizon.0,
+        });
+        let segment = &tail.segment;
+        let growing = Durable {
+            number: segment.number,
+            first: segment.first,
+            end: horizon.0,
+            length: segment.length,
+            sealed: false,
+        };
+        let all = rows.chain([growing]).filter(|one| one.first < horizon.0.max(1));
+        (all.collect(), horizon)
+    }
+
+    fn source(&self, segment: &Durable, last: bool) -> Result<Source> {
+        let name = file_name(segment.number);
+        let failed = |error| self.unread(&name, &error);
+        let file = self.disk.open(&name, false).map_err(failed)?;
+        let mut head = vec![0; FRAMES_AT as usize];
+        let read = file.read_at(&mut head, 0).map_err(failed)?;
+        head.truncate(read);
+        self.slot_in(&head, segment)?;
+        let seal = head.get(2 * SLOT..).unwrap_or(&[]);
+        let sealed = segment.sealed && !last && Slot::decode(seal, segment.number)?.is_some();
+        let seal = if sealed { xxh3_64(seal).max(1) } else { 0 };
+        if !sealed {
+            head.truncate(2 * SLOT);
+            head.resize(FRAMES_AT as usize, 0);
+        }
+        let bytes = segment.end - segment.first + FRAMES_AT;
+        let at = Some((segment.number, segment.first));
+        Ok(Source { name, file, length: segment.length, bytes, head, seal, segment: at })
+    }
+
+    /// The head of a segment, which must be the one that is meant.
+    fn slot_in(&self, head: &[u8], segment: &Durable) -> Result<Slot> {
+        for at in 0..3 {
+            let bytes = head.get(at * SLOT..).unwrap_or(&[]);
+            if let Some(slot) = Slot::decode(bytes, segment.number)?
+                && slot.first == segment.first
+            {
+                return Ok(slot);
+            }
+        }
+        let name = file_name(segment.number);
+        let text = format!("no head of {name} in {} can be read", self.disk.describe());
+        Err(Error::new(Code::Corrupt, text).over(segment.first, segment.end))
+    }
+
+    fn unread(&self, name: &str, error: &std::io::Error) -> Error {
+        Error::io(format!("cannot read {name} in {}", self.disk.describe()), error)
+    }
+
+    /// The newest state runs that stand for a place below the horizon.
+    fn runs_below(&self, horizon: u64) -> Result<Vec<Source>> {
+        let mut sources = Vec::new();
+        for number in self.run_numbers()? {
+            if sources.len() == RUNS {
+                break;
+            }
+            let keys = self.keys.as_deref();
+            // One that was removed meanwhile has a newer one in its place.
+            let Some(run) = Run::read(&*self.disk, self.secret, number, keys)? else { continue };
+            let name = run_name(number);
+            let Ok(file) = self.disk.open(&name, false) else { continue };
+            if run.slot.first <= horizon {
+                let bytes = file.len().map_err(|error| self.unread(&name, &error))?;
+                sources.push(Source::whole(&name, file, bytes));
+            }
+        }
+        Ok(sources)
+    }
+
+    /// Numbers of the state runs, the newest first.
+    fn run_numbers(&self) -> Result<Vec<u64>> {
+        let what = || format!("cannot list {}", self.disk.describe());
+        let names = self.disk.list().map_err(|error| Error::io(what(), &error))?;
+        let mut numbers: Vec<u64> = names.iter().filter_map(|name| run_number(name)).collect();
+        numbers.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(numbers)
+    }
+
+    /// Reads everything durable again and returns how many bytes and transactions that were; `pace` is told
+    /// of bytes read, and may take its time, or end the check with an error.
+    ///
+    /// The first damage ends it. A segment that is given back meanwhile is no damage.
+    pub fn check(&self, pace: &mut dyn FnMut(u64) -> Result<()>) -> Result<(u64, u64)> {
+        let (segments, _) = self.durable_segments();
+        let (mut bytes, mut transactions) = (0, 0);
+        for segment in &segments {
+            match self.check_segment(segment, pace) {
+                Ok(counts) => {
+                    bytes += counts.0;
+                    transactions += counts.1;
+                }
+                Err(error) if error.code() == Code::Cancelled => return Err(error),
+                Err(_) if self.was_given_back(segment.number) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((bytes + self.check_runs(pace)?, transactions))
+    }
+
+    /// Checks the newest state runs: an open begins with them.
+    fn check_runs(&self, pace: &mut dyn FnMut(u64) -> Result<()>) -> Result<u64> {
+        let mut bytes = 0;
+        for number in self.run_numbers()?.into_iter().take(RUNS) {
+            match Run::read(&*self.disk, self.secret, number, self.keys.as_deref())? {
+                Some(run) => {
+                    pace(run.length())?;
+                    bytes += run.length();
+                }
+                // Removed since the list was made, or being written.
+                None if !self.run_stays(number)? => {}
+                None => {
+                    let store = self.disk.describe();
+                    let text = format!("the state run {} in {store} is damaged", run_name(number));
+                    return Err(Error::new(Code::Corrupt, text).over(0, 0));
+                }
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Whether a run that could not be read is neither removed nor on its way.
+    fn run_stays(&self, number: u64) -> Result<bool> {
+        // Whoever writes a run here holds this lock; a process that only looks gives the writer time.
+        drop(self.run.lock());
+        if self.is_looking() {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        let keys = self.keys.as_deref();
+        let there = self.run_numbers()?.contains(&number);
+        Ok(there && Run::read(&*self.disk, self.secret, number, keys)?.is_none())
+    }
+
+    fn check_segment(
+        &self,
+        segment: &Durable,
+        pace: &mut dyn FnMut(u64) -> Result<()>,
+    ) -> Result<(u64, u64)> {
+        let name = file_name(segment.number);
+        let file = self.disk.open(&name, false).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                let text = format!("{name} in {} is missing", self.disk.describe());
+                Error::new(Code::Corrupt, text).over(segment.first, segment.end)
+            }
+            _ => self.unread(&name, &error),
+        })?;
+        self.check_file(&file, segment, pace)
+    }
+
+    /// Walks the durable frames of a segment's file, or of a copy of it.
+    fn check_file(
+        &self,
+        file: &Arc<dyn File>,
+        segment: &Durable,
+        pace: &mut dyn FnMut(u64) -> Result<()>,
+    ) -> Result<(u64, u64)> {
+        let mut head = vec![0; FRAMES_AT as usize];
+        let name = file_name(segment.number);
+        let read = file.read_at(&mut head, 0).map_err(|error| self.unread(&name, &error))?;
+        let slot = self.slot_in(&head[..read], segment)?;
+        let mut window = Window::new(file.clone(), self.keys.clone()).stepping(STEP);
+        window.read_below(segment.end - segment.first + FRAMES_AT);
+        let (mut offset, mut seed) = (segment.first, slot.seed());
+        let (mut next, mut index, mut told) = (slot.next, 0, 0);
+        let mut listed = None;
+        while offset < segment.end {
+            let at = offset - segment.first + FRAMES_AT;
+            let met = look(&mut window, at, (offset, segment.end), seed, self.secret)?;
+            let damaged = |what: &str| {
+                let text = format!("{what} at {offset} in {name} of {}", self.disk.describe());
+                Error::new(Code::Corrupt, text).over(offset, segment.end)
+            };
+            let Met::Frame(head, frame, place) = met else {
+                return Err(damaged("a record fails its checksum"));
+            };
+            match head.kind {
+                Type::Incarnation => {
+                    let body = frame[HEAD..].first_chunk();
+                    seed = body.map_or(seed, seed_of);
+                }
+                Type::Index => listed = Some(Sealed::decode(&frame[HEAD..])),
+                kind if kind.is_local() => {}
+                _ => follow(&head, &mut next, &mut index)
+                    .ok_or_else(|| damaged("a record out of its order"))?,
+            }
+            offset = place.next;
+            if window.read > told {
+                pace(window.read - told)?;
+                told = window.read;
+            }
+        }
+        if listed == Some(None) || index != 0 {
+            let text = format!("{name} of {} does not end as it should", self.disk.describe());
+            return Err(Error::new(Code::Corrupt, text).over(segment.first, segment.end));
+        }
+        Ok((segment.end - segment.first + FRAMES_AT, next - slot.next))
+    }
+
+    /// Checks what was copied from a source: a copy of damage is none.
+    pub fn check_copy(&self, source: &Source, file: &Arc<dyn File>) -> Result<()> {
+        let Some((number, first)) = source.segment else { return Ok(()) };
+        let end = first + source.bytes - FRAMES_AT;
+        let (length, sealed) = (source.length, source.seal != 0);
+        let segment = Durable { number, first, end, length, sealed };
+        self.check_file(file, &segment, &mut |_| Ok(())).map(|_| ())
+    }
+
+    /// Whether what a source was copied from is gone, and may have been written over.
+    pub fn was_recycled(&self, source: &Source) -> bool {
+        source.segment.is_some_and(|(number, _)| self.was_given_back(number))
+    }
+}
+
+/// Whether a record is the one that comes next; moves on when it is.
+fn follow(head: &Head, next: &mut u64, index: &mut u32) -> Option<()> {
+    if head.transaction != *next || head.index != *index {
+        return None;
+    }
+    *index += 1;
+    if head.flags & LAST != 0 {
+        (*next, *index) = (*next + 1, 0);
+    }
+    Some(())
+}
