@@ -329,6 +329,24 @@ typedef struct repliq_store_options {
     uint64_t keep_bytes;
 } repliq_store_options;
 
+/** What a backup or a restore did. */
+typedef struct repliq_backup {
+    /** Sequence of the last transaction in it. */
+    uint64_t sequence;
+    /** Files it consists of. */
+    uint64_t files;
+    /** Files that were copied; the others were there already. */
+    uint64_t files_copied;
+    /** Bytes of all its files. */
+    uint64_t bytes;
+    /** Bytes that were copied. */
+    uint64_t bytes_copied;
+    /** Epoch of the last transaction in it. */
+    uint32_t epoch;
+    /** 0. */
+    uint32_t reserved;
+} repliq_backup;
+
 /** A queue of a store: a plain number, never closed, valid as long as the store has the queue. */
 typedef uint32_t repliq_queue;
 
@@ -660,6 +678,36 @@ repliq_code repliq_store_close(repliq_store *store);
 repliq_code repliq_store_password(repliq_store *store,
                                   const void *data,
                                   size_t len);
+
+/**
+ * Copies everything committed into the directory `dest`, while others go on writing, and stores what was done in
+ * `*info`.
+ *
+ * Another backup into the same directory copies only what is new; a stop at any time leaves the backup that was
+ * there before. The directory is no store: repliq_store_restore makes one of it. `info` may be NULL. Thread-safe.
+ *
+ * Fails with REPLIQ_INVALID, REPLIQ_NOT_A_STORE (`dest` holds other things), REPLIQ_EXISTS (a backup of another
+ * store), REPLIQ_LOCKED (another backup goes there), REPLIQ_CORRUPT (what is to be copied is damaged),
+ * REPLIQ_BUSY, REPLIQ_NO_SPACE, REPLIQ_PERMISSION, REPLIQ_IO, REPLIQ_CLOSED.
+ */
+repliq_code repliq_store_backup(repliq_store *store,
+                                const char *dest,
+                                repliq_backup *info);
+
+/**
+ * Makes a store of the backup in the directory `backup`, in the directory `path`, which must be empty or missing,
+ * and stores what was done in `*info`.
+ *
+ * The store begins a new epoch: what was committed behind the backup is lost, and its tokens answer
+ * REPLIQ_NOT_FOUND. Of `options` the password and the sizes count; `options` may be NULL. `info` may be NULL.
+ *
+ * Fails with REPLIQ_INVALID, REPLIQ_NOT_A_STORE (no backup), REPLIQ_EXISTS (`path` is not empty), REPLIQ_CORRUPT,
+ * REPLIQ_BAD_PASSWORD, REPLIQ_LOCKED, REPLIQ_NO_SPACE, REPLIQ_PERMISSION, REPLIQ_IO.
+ */
+repliq_code repliq_store_restore(const char *backup,
+                                 const char *path,
+                                 const repliq_store_options *options,
+                                 repliq_backup *info);
 
 /**
  * Stores the queue of this name in `*queue`; it is created on first use.

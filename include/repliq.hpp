@@ -1001,16 +1001,7 @@ class store {
 public:
     explicit store(std::string_view path, const store_options &chosen = {})
     {
-        repliq_store_options options = REPLIQ_STORE_OPTIONS;
-        options.password = bytes(chosen.password).c();
-        options.create = chosen.create ? REPLIQ_YES : REPLIQ_NO;
-        options.read_only = chosen.read_only ? REPLIQ_YES : REPLIQ_NO;
-        options.helper = chosen.helper ? REPLIQ_YES : REPLIQ_NO;
-        options.level = static_cast<int>(chosen.level);
-        options.segment_bytes = chosen.segment_bytes;
-        options.segment_bytes_max = chosen.segment_bytes_max;
-        options.keep_ms = chosen.keep_ms;
-        options.keep_bytes = chosen.keep_bytes;
+        repliq_store_options options = made_of(chosen);
         repliq_store *made = nullptr;
         detail::check(repliq_store_open(detail::text(path, "store").c_str(), &options, &made));
         try {
@@ -1068,6 +1059,24 @@ public:
         return repliq::consumer(made);
     }
 
+    /** Copies everything committed into a directory while others go on; the next backup there copies what is new. */
+    repliq_backup backup(std::string_view dest) const
+    {
+        repliq_backup made;
+        detail::check(repliq_store_backup(c(), detail::text(dest, "backup").c_str(), &made));
+        return made;
+    }
+
+    /** Makes a store of a backup in a directory that is empty or missing; it begins a new epoch. */
+    static repliq_backup restore(std::string_view backup, std::string_view path, const store_options &chosen = {})
+    {
+        repliq_store_options options = made_of(chosen);
+        repliq_backup made;
+        std::string from = detail::text(backup, "backup"), to = detail::text(path, "store");
+        detail::check(repliq_store_restore(from.c_str(), to.c_str(), &options, &made));
+        return made;
+    }
+
     /** Gives an encrypted store another password; a crash leaves one of the two valid. */
     void change_password(std::string_view password) const
     {
@@ -1120,6 +1129,21 @@ public:
     repliq_store *c() const noexcept { return of_->ticket; }
 
 private:
+    static repliq_store_options made_of(const store_options &chosen)
+    {
+        repliq_store_options options = REPLIQ_STORE_OPTIONS;
+        options.password = bytes(chosen.password).c();
+        options.create = chosen.create ? REPLIQ_YES : REPLIQ_NO;
+        options.read_only = chosen.read_only ? REPLIQ_YES : REPLIQ_NO;
+        options.helper = chosen.helper ? REPLIQ_YES : REPLIQ_NO;
+        options.level = static_cast<int>(chosen.level);
+        options.segment_bytes = chosen.segment_bytes;
+        options.segment_bytes_max = chosen.segment_bytes_max;
+        options.keep_ms = chosen.keep_ms;
+        options.keep_bytes = chosen.keep_bytes;
+        return options;
+    }
+
     std::shared_ptr<detail::opened> of_;
 };
 

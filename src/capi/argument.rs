@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::error::{Code, Error, Result};
 use crate::limits::{ARRAY_MAX, ROOM_BYTES_MAX, TEXT_BYTES_MAX};
 use crate::position::Token;
-use crate::store::{Commit, Level};
+use crate::store::{BackupInfo, Commit, Level};
 
 use super::types::*;
 
@@ -321,6 +321,19 @@ pub(super) unsafe fn tokens(tokens: *const repliq_token, n: usize) -> Result<Vec
     // SAFETY: the caller's contract.
     let tokens = unsafe { array(tokens, n, "tokens")? };
     tokens.iter().map(|token| Token::parse(&token.bytes)).collect()
+}
+
+/// What a backup did, for the caller.
+pub(super) fn backup(info: &BackupInfo) -> repliq_backup {
+    repliq_backup {
+        sequence: info.sequence,
+        files: info.files,
+        files_copied: info.files_copied,
+        bytes: info.bytes,
+        bytes_copied: info.bytes_copied,
+        epoch: info.epoch,
+        reserved: 0,
+    }
 }
 
 pub(super) fn result(commit: &Commit) -> repliq_result {

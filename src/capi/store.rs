@@ -106,6 +106,56 @@ pub unsafe extern "C" fn repliq_store_password(
     })
 }
 
+/// Copies everything committed into the directory `dest`, while others go on writing, and stores what was done in
+/// `*info`.
+///
+/// Another backup into the same directory copies only what is new; a stop at any time leaves the backup that was
+/// there before. The directory is no store: repliq_store_restore makes one of it. `info` may be NULL. Thread-safe.
+///
+/// Fails with REPLIQ_INVALID, REPLIQ_NOT_A_STORE (`dest` holds other things), REPLIQ_EXISTS (a backup of another
+/// store), REPLIQ_LOCKED (another backup goes there), REPLIQ_CORRUPT (what is to be copied is damaged),
+/// REPLIQ_BUSY, REPLIQ_NO_SPACE, REPLIQ_PERMISSION, REPLIQ_IO, REPLIQ_CLOSED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn repliq_store_backup(
+    store: *mut repliq_store,
+    dest: *const c_char,
+    info: *mut repliq_backup,
+) -> repliq_code {
+    boundary(|| {
+        let store = pin(store)?;
+        // SAFETY: the caller's contract: a text, and NULL or a place for what was done.
+        let (dest, out) = unsafe { (text(dest, "dest")?, Out::maybe(info, "info")?) };
+        out.put(argument::backup(&store.backup(dest)?));
+        Ok(())
+    })
+}
+
+/// Makes a store of the backup in the directory `backup`, in the directory `path`, which must be empty or missing,
+/// and stores what was done in `*info`.
+///
+/// The store begins a new epoch: what was committed behind the backup is lost, and its tokens answer
+/// REPLIQ_NOT_FOUND. Of `options` the password and the sizes count; `options` may be NULL. `info` may be NULL.
+///
+/// Fails with REPLIQ_INVALID, REPLIQ_NOT_A_STORE (no backup), REPLIQ_EXISTS (`path` is not empty), REPLIQ_CORRUPT,
+/// REPLIQ_BAD_PASSWORD, REPLIQ_LOCKED, REPLIQ_NO_SPACE, REPLIQ_PERMISSION, REPLIQ_IO.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn repliq_store_restore(
+    backup: *const c_char,
+    path: *const c_char,
+    options: *const repliq_store_options,
+    info: *mut repliq_backup,
+) -> repliq_code {
+    boundary(|| {
+        quiet_panics();
+        // SAFETY: the caller's contract: two texts.
+        let (backup, path) = unsafe { (text(backup, "backup")?, text(path, "path")?) };
+        // SAFETY: the caller's contract: options or NULL, and NULL or a place for what was done.
+        let (options, out) = unsafe { (store_options(options)?, Out::maybe(info, "info")?) };
+        out.put(argument::backup(&Store::restore(backup, path, &options)?));
+        Ok(())
+    })
+}
+
 /// Stores the queue of this name in `*queue`; it is created on first use.
 ///
 /// A name has 1 to 255 bytes of UTF-8 without control characters. Thread-safe.

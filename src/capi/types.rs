@@ -138,6 +138,26 @@ pub struct repliq_result {
     pub level: i32,
 }
 
+/// What a backup or a restore did.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct repliq_backup {
+    /// Sequence of the last transaction in it.
+    pub sequence: u64,
+    /// Files it consists of.
+    pub files: u64,
+    /// Files that were copied; the others were there already.
+    pub files_copied: u64,
+    /// Bytes of all its files.
+    pub bytes: u64,
+    /// Bytes that were copied.
+    pub bytes_copied: u64,
+    /// Epoch of the last transaction in it.
+    pub epoch: u32,
+    /// 0.
+    pub reserved: u32,
+}
+
 /// What went wrong: `repliq_error e = REPLIQ_ERROR; repliq_error_last(&e);`.
 #[repr(C)]
 #[derive(Clone, Copy)]

@@ -13,7 +13,7 @@
 #define TEXT_BYTES_MAX (64 << 10)
 
 static struct {
-    char folder[512], path[600];
+    char folder[512], path[600], backup[600];
     repliq_store *store;
     repliq_queue queue;
     repliq_session *session;
@@ -63,6 +63,7 @@ static struct {
     repliq_replication *replication;
     repliq_queue queue;
     repliq_result result;
+    repliq_backup backup;
     repliq_token tokens[2];
     repliq_message messages[4];
     repliq_event events[4];
@@ -122,6 +123,7 @@ static void fixture_open(const char *name, int with_server, int with_replication
     F.store_options.helper = REPLIQ_NO;
     snprintf(path, sizeof path, "%s/store", F.folder);
     snprintf(F.path, sizeof F.path, "%s/other", F.folder);
+    snprintf(F.backup, sizeof F.backup, "%s/backup", F.folder);
     must(!repliq_store_open(path, &F.store_options, &F.store), "store_open");
     must(!repliq_store_queue(F.store, "q", &F.queue), "store_queue");
     F.headers[0].name = repliq_text("color");

@@ -218,6 +218,8 @@ fn tokens() -> Argument {
 fn valid_text(function: &str, name: &str) -> &'static str {
     match (function, name) {
         ("repliq_store_open", "path") => "F.path",
+        ("repliq_store_restore", "path") => "F.backup",
+        (_, "dest" | "backup") => "F.backup",
         ("repliq_consumer_open", "name") => "\"fresh\"",
         ("repliq_consumer_delete", "name") => "\"gone\"",
         (_, "at") => "\"\"",
@@ -272,6 +274,7 @@ fn argument(function: &Function, kind: &str, name: &str) -> Argument {
         ("char *", "text") => output("O.text", false),
         ("repliq_queue *", _) => output("&O.queue", true),
         ("repliq_result *", _) => output("&O.result", true),
+        ("repliq_backup *", _) => output("&O.backup", true),
         ("repliq_message *", _) => output("O.messages", true),
         ("repliq_event *", _) => output("O.events", true),
         ("repliq_token *", _) => output("O.tokens", false),
@@ -310,6 +313,8 @@ fn valid_codes(function: &Function) -> &'static str {
         "repliq_replication_skip" => "INVALID ",
         // The store is not encrypted; faces.cpp changes the password of one that is.
         "repliq_store_password" => "INVALID ",
+        // There is no backup; the scripts of the conformance tests restore one.
+        "repliq_store_restore" => "NOT_A_STORE ",
         _ => "OK ",
     }
 }

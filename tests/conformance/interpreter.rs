@@ -226,6 +226,18 @@ impl World {
                 let password = step.word(2)?.into();
                 Ok(get(&mut self.stores, &first)?.change_password(&password)?)
             }
+            "backup" => {
+                let dest = folder.join(step.word(2)?);
+                Ok(get(&mut self.stores, &first)?.backup(dest).map(|_| ())?)
+            }
+            "restore" => {
+                let options = StoreOptions {
+                    password: step.field("password").map(Into::into),
+                    ..StoreOptions::default()
+                };
+                let (from, to) = (folder.join(first), folder.join(step.word(2)?));
+                Ok(Store::restore(from, to, &options).map(|_| ())?)
+            }
             "copy" => {
                 let (from, to) = (folder.join(first), folder.join(step.word(2)?));
                 std::fs::create_dir(&to).unwrap();

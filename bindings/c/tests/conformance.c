@@ -502,6 +502,28 @@ static int open_store(const step *of)
     return code;
 }
 
+static int restore_store(const step *of)
+{
+    repliq_store_options options = REPLIQ_STORE_OPTIONS;
+    const text *password = field_of(of, "password");
+    char from[8192], to[8192];
+    if (password != NULL)
+        options.password = bytes(password);
+    snprintf(from, sizeof from, "%s/%s", script_folder, arg(of, 1));
+    snprintf(to, sizeof to, "%s/%s", script_folder, arg(of, 2));
+    return repliq_store_restore(from, to, &options, NULL);
+}
+
+static int back_up(const step *of)
+{
+    repliq_backup info;
+    char dest[8192];
+    repliq_code code;
+    snprintf(dest, sizeof dest, "%s/%s", script_folder, arg(of, 2));
+    code = repliq_store_backup(handle(arg(of, 1), STORE), dest, &info);
+    return code;
+}
+
 static int put(const step *of, int start)
 {
     static batch all;
@@ -941,6 +963,10 @@ static int run(const step *of)
         return on_replication(of, verb);
     if (strcmp(verb, "talk") == 0)
         return talk(of);
+    if (strcmp(verb, "backup") == 0)
+        return back_up(of);
+    if (strcmp(verb, "restore") == 0)
+        return restore_store(of);
     if (strcmp(verb, "copy") == 0)
         return copy_store(of);
     if (strcmp(verb, "file") == 0)

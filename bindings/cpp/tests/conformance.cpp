@@ -235,6 +235,8 @@ public:
             {"abort_job", &world::abort_job},
             {"stop", &world::stop},
             {"talk", &world::talk},
+            {"backup", &world::backup},
+            {"restore", &world::restore},
             {"copy", &world::copy},
             {"file", &world::file},
             {"sleep", &world::sleep},
@@ -552,6 +554,14 @@ private:
         ::close(fd);
         if (!good)
             throw wrong{where + " does not listen, or does not hang up"};
+    }
+    void backup(const step &of) { store(of, 1).backup((folder_ / of.word(2)).string()); }
+    void restore(const step &of)
+    {
+        repliq::store_options options;
+        string password = of.field("password").value_or("");
+        options.password = password;
+        repliq::store::restore((folder_ / of.word(1)).string(), (folder_ / of.word(2)).string(), options);
     }
     void copy(const step &of) { std::filesystem::copy(folder_ / of.word(1), folder_ / of.word(2)); }
     void file(const step &of)
