@@ -54,7 +54,23 @@ impl Connector {
         let user = endpoint.user().or(options.user.as_deref()).ok_or_else(|| missing("user"))?;
         let password = options.password.clone().ok_or_else(|| missing("password"))?;
         let user = user.to_string();
-        Ok(Connector { endpoint, options, user, password, tls: None, salted: None })
+        let mut made = Connector { endpoint, options, user, password, tls: None, salted: None };
+        made.check_tls().map_err(|error| made.explain(&error))?;
+        Ok(made)
+    }
+
+    /// A file that was named is read now, so that a wrong one is told to whoever names it. The authorities of
+    /// the system are read at the first try that needs them: they are nobody's mistake here.
+    fn check_tls(&mut self) -> Result<()> {
+        if let Place::Tcp { host, .. } = self.endpoint.place()
+            && !self.options.plain
+        {
+            tls::server_name(self.options.server_name.as_deref().unwrap_or(host))?;
+            if self.options.ca_file.is_some() {
+                self.tls = Some(tls::connector(&self.options)?);
+            }
+        }
+        Ok(())
     }
 
     /// The options.
@@ -97,7 +113,6 @@ impl Connector {
     async fn secure(&mut self, host: &str, stream: TcpStream) -> Result<(Stream, Binding)> {
         let connector = match &self.tls {
             Some(connector) => connector,
-            // The authorities are read at the first try that needs them.
             None => self.tls.insert(tls::connector(&self.options)?),
         };
         let name = self.options.server_name.as_deref().unwrap_or(host);

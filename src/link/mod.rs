@@ -77,6 +77,11 @@ pub struct Link {
 }
 
 impl Link {
+    /// Checks what can be checked without a connection: bounds, user, password, the file of authorities.
+    pub fn check_options(endpoint: &Endpoint, options: &ConnectOptions) -> Result<()> {
+        Connector::new(endpoint.clone(), options.clone()).map(|_| ())
+    }
+
     /// Starts connecting and returns at once; what becomes of it is told to `on_state`.
     pub fn connect(
         endpoint: Endpoint,

@@ -84,16 +84,21 @@ pub fn connector(options: &ConnectOptions) -> Result<TlsConnector> {
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
+/// The name a server must prove.
+pub fn server_name(name: &str) -> Result<ServerName<'static>> {
+    ServerName::try_from(name.to_string()).map_err(|_| {
+        Error::new(Code::Invalid, format!("{name:?} is no name a certificate can hold"))
+    })
+}
+
 /// Shakes hands with a server, which must prove that it is `name`.
 pub async fn connect(
     connector: &TlsConnector,
     name: &str,
     stream: TcpStream,
 ) -> Result<(TlsStream<TcpStream>, Binding)> {
-    let server = ServerName::try_from(name.to_string()).map_err(|_| {
-        Error::new(Code::Invalid, format!("{name:?} is no name a certificate can hold"))
-    })?;
-    let stream = connector.connect(server, stream).await.map_err(|error| failed(&error))?;
+    let stream =
+        connector.connect(server_name(name)?, stream).await.map_err(|error| failed(&error))?;
     let session = stream.get_ref().1;
     if session.alpn_protocol() != Some(ALPN) {
         let text = "the server speaks TLS, but not this library's protocol inside it";

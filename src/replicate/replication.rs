@@ -100,11 +100,11 @@ impl Replication {
     /// Adds a target and starts its link; returns at once, connected or not. A target of this name that the
     /// store knows goes on where it was.
     ///
-    /// Fails with EXISTS when it is added already, INVALID for a bad URL or name.
+    /// Fails with EXISTS when it is added already, INVALID for a bad URL or name or a missing user or password,
+    /// CERTIFICATE or IO for a file of authorities that cannot be used; then nothing was begun.
     pub fn add(&self, name: &str, url: &str, options: &TargetOptions) -> Result<()> {
         self.check()?;
         let endpoint = Endpoint::parse(url)?;
-        options.connect.check()?;
         options.select.check()?;
         if url.len() > limits::URL_BYTES_MAX {
             let text = format!("the URL of target {name:?} has {} bytes", url.len());
@@ -126,6 +126,8 @@ impl Replication {
             let text = format!("queue {:?} has a target {name:?} already", self.inner.name);
             return Err(Error::new(Code::Exists, text));
         }
+        // A stream that begins is written down: nothing may be wrong with its target by then.
+        Link::check_options(&endpoint, &options.connect)?;
         let core = self.inner.store.core();
         // What the log and the status show holds no password, whatever the URL held.
         let shown = endpoint.to_string();

@@ -88,3 +88,21 @@ fn a_file_that_is_no_authority_is_named() {
     let ran = replicate(&place, &served.url("ann"), &format!("--ca-file {junk}"));
     ran.fails(Code::Certificate, &["junk.pem"]);
 }
+
+#[test]
+fn a_file_that_is_no_authority_is_told_before_anybody_is_reached_and_begins_nothing() {
+    let place = sender();
+    let junk = place.file("junk.pem", "no certificate\n").display().to_string();
+    let none = place.path("none.pem").display().to_string();
+    for (file, code) in [(&junk, Code::Certificate), (&none, Code::Io)] {
+        let add = format!(
+            "target add @root q far repliq://ann@127.0.0.1:1 --target-password @pw --ca-file {file}"
+        );
+        place.run(&add).fails(code, &[file]);
+        let ran = replicate(&place, "repliq://ann@127.0.0.1:1", &format!("--ca-file {file}"));
+        ran.fails(code, &[file]);
+        let ask = format!("status repliq://ann@127.0.0.1:1 --ca-file {file} --password-file @pw");
+        place.run(&ask).fails(code, &[file]);
+    }
+    assert_eq!(place.run("target ls @root --json").text(), "", "no target was begun");
+}
