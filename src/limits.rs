@@ -52,6 +52,9 @@ pub const ROOM_BYTES_MAX: usize = 1 << 30;
 
 /// Targets of one store: each costs a row of state, a link and a thread.
 pub const STREAMS_MAX: usize = 1_024;
+/// Ranges of transactions a target is known not to get: each is an operator's decision, and the oldest are the
+/// least asked for.
+pub const MISSING_MAX: usize = 1_024;
 /// Streams a store has received from: a user must not be able to fill the memory with new ones.
 pub const RECEIVED_MAX: usize = 65_536;
 /// Rows of a history: one an epoch, and an epoch is a rare event.

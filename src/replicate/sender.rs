@@ -131,8 +131,7 @@ impl Sender {
             return Err(Error::new(answer.code, text));
         }
         let core = self.core.clone();
-        self.stream =
-            core.look(|state| state.stream(self.target.queue, &self.target.name).cloned())?;
+        self.stream = self.reload()?;
         let names = core.queue_names();
         let history = core.look(|state| state.history.clone());
         let facts = Facts {
@@ -157,11 +156,16 @@ impl Sender {
             return Err(Error::new(Code::Diverged, text));
         }
         self.note(answer.stamp, &resume, rewound)?;
+        self.stream = self.reload()?;
         self.walker = Some(walker);
         self.credit = i64::try_from(answer.credit).unwrap_or(i64::MAX);
         self.previous = at;
         self.phase = Phase::Resuming(resume);
         Ok(())
+    }
+
+    fn reload(&self) -> Result<Stream> {
+        self.core.look(|state| state.stream(self.target.queue, &self.target.name).cloned())
     }
 
     /// Writes down where the stream goes on, when that is not its cursor.
@@ -247,7 +251,8 @@ impl Sender {
             return Ok(Step::End);
         };
         let stamp = walked.stamp;
-        let skip = self.target.skipped() == Some(stamp);
+        // What was set aside stays so, also for a sender that begins anew before the target confirmed it.
+        let skip = self.target.skipped() == Some(stamp) || self.stream.misses(stamp.sequence);
         let found = look_at(&walked, self.target.queue, purged, &self.target, &mut self.reached);
         self.reached.stamp = stamp;
         if found.records == 0 {

@@ -16,6 +16,7 @@
 //! | 8 received | group (16), stream (8), queue (4), stamp (20), orphans, gaps, skipped (8 each), begun (1), user length (1), user, target |
 //! | 9 origin | group (16), rows of its history |
 //! | 10 file | as in its record |
+//! | 11 missing | queue (4), stream (8), then first and last transaction (8 each) of what its target never gets |
 
 use super::ranges::Ranges;
 use super::received::{Received, StreamId};
@@ -90,6 +91,7 @@ const STREAM: u32 = 7;
 const RECEIVED: u32 = 8;
 const ORIGIN: u32 = 9;
 const FILE: u32 = 10;
+const MISSING: u32 = 11;
 
 impl State {
     /// The queue with this number.
@@ -286,7 +288,7 @@ impl State {
         for (number, name) in &self.deleted {
             rows.put(DELETED, &[&number.to_le_bytes(), name.as_bytes()]);
         }
-        self.freeze_streams(STREAM, rows);
+        self.freeze_streams([STREAM, MISSING], rows);
         self.freeze_received([RECEIVED, ORIGIN, FILE], rows);
         for (id, row) in &self.producers {
             let (sequence, transaction) =
@@ -307,6 +309,7 @@ impl State {
                 true
             }
             STREAM => self.thaw_stream(row),
+            MISSING => self.thaw_missing(row),
             RECEIVED => self.thaw_received(row),
             ORIGIN => self.thaw_origin(row),
             FILE => return self.change(Type::Members, 0, row),

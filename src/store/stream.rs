@@ -54,6 +54,9 @@ pub struct Stream {
     pub gaps: u64,
     /// Transactions the target has and this history has not.
     pub orphans: u64,
+    /// Transactions, first to last, that were set aside or lie in a gap that was accepted, in order: the newest
+    /// [`limits::MISSING_MAX`] such ranges.
+    pub missing: Vec<(u64, u64)>,
 }
 
 /// What happened to a stream.
@@ -230,7 +233,7 @@ impl State {
         kept
     }
 
-    pub(super) fn freeze_streams(&self, table: u32, rows: &mut Rows) {
+    pub(super) fn freeze_streams(&self, [table, missing]: [u32; 2], rows: &mut Rows) {
         for (queue, name, stream) in self.streams() {
             let head = [&queue.to_le_bytes()[..], &stream.id.to_le_bytes()].concat();
             let stamps = [stream.start.to_bytes(), stream.cursor.to_bytes()].concat();
@@ -247,6 +250,25 @@ impl State {
             let tail = [&length[..], name.as_bytes(), stream.url.as_bytes()].concat();
             rows.put(table, &[&head, &stamps, &words, &tail]);
         }
+        for (queue, _, stream) in self.streams().filter(|(.., one)| !one.missing.is_empty()) {
+            let pairs = stream.missing.iter().flat_map(|(first, last)| [*first, *last]);
+            let pairs: Vec<u8> = pairs.flat_map(u64::to_le_bytes).collect();
+            rows.put(missing, &[&queue.to_le_bytes(), &stream.id.to_le_bytes(), &pairs]);
+        }
+    }
+
+    pub(super) fn thaw_missing(&mut self, row: &[u8]) -> bool {
+        if row.len() < 28 || row.len() % 16 != 12 || row.len() > 12 + 16 * limits::MISSING_MAX {
+            return false;
+        }
+        let id = u64_at(row, 4);
+        let Some(queue) = self.queue_mut(u32_at(row, 0)) else { return false };
+        let Some(stream) = queue.streams.values_mut().find(|stream| stream.id == id) else {
+            return false;
+        };
+        let pairs = row[12..].chunks_exact(16);
+        stream.missing = pairs.map(|pair| (u64_at(pair, 0), u64_at(pair, 8))).collect();
+        true
     }
 
     pub(super) fn thaw_stream(&mut self, row: &[u8]) -> bool {
@@ -270,6 +292,7 @@ impl State {
             skipped: word(3),
             gaps: word(4),
             orphans: word(5),
+            missing: Vec::new(),
         };
         let queue = self.queue_mut(u32_at(row, 0));
         queue.is_some_and(|queue| queue.streams.insert(name.to_string(), stream).is_none())
@@ -289,20 +312,50 @@ impl Stream {
             StreamChange::Rewind(stamp, message, bytes) => {
                 (self.cursor, self.message, self.bytes) = (stamp, message, bytes);
                 self.rewinds += 1;
+                self.goes_on_behind(stamp.sequence);
             }
-            StreamChange::Skip(_) => self.skipped += 1,
-            StreamChange::Gap(_, to) => {
+            StreamChange::Skip(stamp) => {
+                self.skipped += 1;
+                self.goes_on_behind(stamp.sequence.saturating_sub(1));
+                self.miss(stamp.sequence, stamp.sequence);
+            }
+            StreamChange::Gap(from, to) => {
                 self.cursor = to;
                 self.gaps += 1;
+                self.goes_on_behind(from.sequence);
+                self.miss(from.sequence.max(self.start.sequence) + 1, to.sequence);
             }
             StreamChange::Orphan(_, first, last, stamp) => {
                 self.cursor = stamp;
+                self.goes_on_behind(stamp.sequence);
                 self.orphans += last.saturating_sub(first) + 1;
             }
             StreamChange::Url(url) => self.url = utf8(url)?,
             StreamChange::Create { .. } | StreamChange::Remove => {}
         }
         Ok(())
+    }
+
+    /// What comes behind this transaction is sent again, so it is not missing for good.
+    fn goes_on_behind(&mut self, sequence: u64) {
+        self.missing.retain(|(first, _)| *first <= sequence);
+        if let Some((_, last)) = self.missing.last_mut() {
+            *last = (*last).min(sequence);
+        }
+    }
+
+    fn miss(&mut self, first: u64, last: u64) {
+        if self.missing.len() == limits::MISSING_MAX {
+            self.missing.remove(0);
+        }
+        if first <= last {
+            self.missing.push((first, last));
+        }
+    }
+
+    /// Whether this transaction was set aside, or lies in a gap that was accepted.
+    pub fn misses(&self, transaction: u64) -> bool {
+        self.missing.iter().any(|(first, last)| (*first..=*last).contains(&transaction))
     }
 }
 
@@ -484,9 +537,82 @@ impl Core {
         })
     }
 
+    /// Fails with DIVERGED where a target of this name, or any for `*`, does not get this transaction.
+    pub fn check_not_missing(&self, target: &str, transaction: u64) -> Result<()> {
+        let missing = self.look(|state| {
+            let mut named = state.streams().filter(|(_, name, _)| target == "*" || *name == target);
+            let found = named.find(|(.., stream)| stream.misses(transaction));
+            found.map(|(_, name, _)| name.to_string())
+        });
+        let Some(name) = missing else { return Ok(()) };
+        let text = format!(
+            "target {name:?} does not get transaction {transaction}: it was set aside or lies in a gap that was \
+             accepted; the target goes on behind it"
+        );
+        Err(Error::new(Code::Diverged, text).over(transaction, transaction))
+    }
+
     /// What every segment holds that a stream or `keep` still wants: see [`State::kept_from`].
     pub(super) fn keep_segments(&self, candidates: &[Candidate]) -> u64 {
         let now = self.journal.disk().now_ms();
         self.state.lock().kept_from(candidates, now, self.keep)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(sequence: u64) -> Stamp {
+        Stamp { epoch: 1, sequence, chain: sequence }
+    }
+
+    fn apply(stream: &mut Stream, change: StreamChange<'_>) {
+        stream.apply(change, |_| unreachable!()).unwrap();
+    }
+
+    #[test]
+    fn what_a_target_never_gets_is_known_until_the_stream_goes_back_before_it() {
+        let mut stream = Stream { start: at(2), ..Stream::default() };
+        apply(&mut stream, StreamChange::Skip(at(5)));
+        apply(&mut stream, StreamChange::Gap(at(8), at(12)));
+        assert_eq!(stream.missing, [(5, 5), (9, 12)]);
+        assert!(stream.misses(5) && stream.misses(9) && stream.misses(12));
+        assert!(!stream.misses(4) && !stream.misses(6) && !stream.misses(8) && !stream.misses(13));
+        apply(&mut stream, StreamChange::Move(at(13), 0, 0));
+        apply(&mut stream, StreamChange::Rewind(at(10), 0, 0));
+        assert_eq!(stream.missing, [(5, 5), (9, 10)]);
+        apply(&mut stream, StreamChange::Orphan(1, 5, 10, at(4)));
+        assert_eq!(stream.missing, []);
+        // A target without anything begins where the stream did.
+        apply(&mut stream, StreamChange::Gap(Stamp::default(), at(4)));
+        assert_eq!(stream.missing, [(3, 4)]);
+        for sequence in 10..=10 + limits::MISSING_MAX as u64 {
+            apply(&mut stream, StreamChange::Skip(at(sequence)));
+        }
+        assert_eq!(stream.missing.len(), limits::MISSING_MAX, "the oldest are forgotten");
+        assert_eq!(stream.missing[0], (11, 11));
+    }
+
+    #[test]
+    fn what_a_target_never_gets_comes_back_from_a_run() {
+        let mut state = State::default();
+        let queue = crate::store::record::Change::CreateQueue(b"q").encode();
+        state.change(Type::Queue, 1, &queue).unwrap();
+        let (stamp, name, url) = (at(1), &b"t"[..], &b"u"[..]);
+        let create = StreamChange::Create { stamp, message: 0, bytes: 0, name, url };
+        for change in [create, StreamChange::Skip(at(5)), StreamChange::Gap(at(8), at(12))] {
+            state.stream_change(1, &change.encode(7)).unwrap();
+        }
+        let rows = [1_u32.to_le_bytes().to_vec(), 7_u64.to_le_bytes().to_vec()].concat();
+        let words: Vec<u8> = [5_u64, 5, 9, 12].iter().flat_map(|word| word.to_le_bytes()).collect();
+        let row = [rows, words].concat();
+        let expected = state.stream(1, "t").unwrap().missing.clone();
+        if let Some(stream) = state.queue_mut(1).and_then(|queue| queue.streams.get_mut("t")) {
+            stream.missing.clear();
+        }
+        assert!(state.thaw_missing(&row));
+        assert_eq!(state.stream(1, "t").unwrap().missing, expected);
+        assert!(!state.thaw_missing(&row[..row.len() - 1]) && !state.thaw_missing(&row[..12]));
     }
 }

@@ -11,8 +11,10 @@ impl Core {
         self.confirmed_by(name).map(|_| ())
     }
 
-    /// Whether everything a transaction has for this target, or for all (`*`), is stored there durably.
+    /// Whether everything a transaction has for this target, or for all (`*`), is stored there durably; DIVERGED
+    /// where it never will be, since it was set aside or lies in a gap that was accepted.
     pub fn confirmed(&self, name: &str, transaction: u64) -> Result<bool> {
+        self.check_not_missing(name, transaction)?;
         Ok(self.confirmed_by(name)? >= transaction)
     }
 

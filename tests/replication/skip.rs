@@ -46,6 +46,17 @@ fn row(status: &str, list: &str) -> Value {
     status[list].as_array().unwrap().iter().find(|row| row["skipped"] == 1).unwrap().clone()
 }
 
+fn never_there(store: &Store, token: repliq::Token) {
+    for at in ["target:full", "target:*"] {
+        let error = store.wait(at, &[token], SOON).unwrap_err();
+        assert_eq!(error.code(), Code::Diverged, "{error}");
+        let sequence = token.position().sequence;
+        assert_eq!(error.range(), Some((sequence, sequence)));
+        let text = error.to_string();
+        assert!(text.contains("\"full\" does not get") && text.contains("set aside"), "{text}");
+    }
+}
+
 #[test]
 fn a_refused_transaction_is_named_and_set_aside_and_the_stream_goes_on_right_behind_it() {
     collect_warnings();
@@ -89,6 +100,10 @@ fn a_refused_transaction_is_named_and_set_aside_and_the_stream_goes_on_right_beh
         seen.refused.is_none() && seen.lag_messages == 0 && seen.state == "streaming"
     });
     assert_eq!((of(&replication, "full").skipped, of(&replication, "good").skipped), (1, 0));
+    // Who waits for it there is told, and not that all is well.
+    never_there(&store, refused);
+    store.wait("target:good", &[refused], SOON).unwrap();
+    store.wait("target:full", &[first], SOON).unwrap();
     assert_eq!(warnings_with(&[&format!("{sequence}"), "\"full\"", "is paused"]), 1);
     assert_eq!(warnings_with(&["the sender", &format!("{sequence}"), "\"full\""]), 1);
 
@@ -109,9 +124,46 @@ fn a_refused_transaction_is_named_and_set_aside_and_the_stream_goes_on_right_beh
     full.stop();
     let store = Store::open(folder.path().join("sender"), &StoreOptions::default()).unwrap();
     assert_eq!(row(&store.status().unwrap(), "targets")["name"], "full");
+    never_there(&store, refused);
     let full = Running::start(folder.path(), "full");
     assert_eq!(row(&full.server.status().unwrap(), "streams")["target"], "full");
     assert_eq!(full.payloads("root"), ["first", "next"]);
     full.stop();
     good.stop();
+}
+
+#[test]
+fn the_largest_transaction_a_store_takes_is_not_too_large_for_a_target() {
+    let folder = tempfile::tempdir().unwrap();
+    let there = Running::start(folder.path(), "there");
+    let store = Store::open(folder.path().join("sender"), &StoreOptions::default()).unwrap();
+    let root = store.queue("root").unwrap();
+    let replication = Replication::open(&store, root, &ReplicationOptions::default()).unwrap();
+    replication.add("there", &there.url(), &target()).unwrap();
+    // Whole messages, and then halves of what is left until one byte more is too much.
+    let bytes = vec![b'x'; repliq::limits::MESSAGE_BYTES_MAX];
+    let (mut length, mut sent) = (bytes.len(), Vec::new());
+    replication.start_job().unwrap();
+    while length > 0 {
+        match replication.send(0, &bytes[..length]) {
+            Ok(_) => sent.push(length),
+            Err(error) => {
+                assert_eq!(error.code(), Code::TooLarge, "{error}");
+                length /= 2;
+            }
+        }
+    }
+    let large = replication.end_job().unwrap().token;
+    assert!(sent.iter().sum::<usize>() > 3 * bytes.len(), "{sent:?}");
+    store.wait("target:there", &[large], SOON).unwrap();
+    let queue = there.store.find_queue("root").unwrap();
+    let (snapshot, mut found) = (there.store.snapshot().unwrap(), Vec::new());
+    while found.len() < sent.len() {
+        let more = snapshot.browse(queue, found.len() as u64 + 1, 100).unwrap();
+        assert!(!more.is_empty(), "{found:?}");
+        found.extend(more.iter().map(|one| one.payload().len()));
+    }
+    assert_eq!(found, sent);
+    assert_eq!(of(&replication, "there").refused, None);
+    there.stop();
 }
