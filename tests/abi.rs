@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "net/authority.rs"]
+#[allow(dead_code)] // tests/net.rs uses the rest.
+mod authority;
 #[path = "abi/header.rs"]
 mod header;
 #[path = "abi/install.rs"]
@@ -13,6 +16,8 @@ mod interpreter;
 mod language;
 #[path = "abi/misuse.rs"]
 mod misuse;
+#[path = "abi/refusals.rs"]
+mod refusals;
 #[path = "abi/tools.rs"]
 mod tools;
 #[path = "conformance/words.rs"]

@@ -106,6 +106,7 @@ impl Replication {
         self.check()?;
         let endpoint = Endpoint::parse(url)?;
         options.select.check()?;
+        crate::store::check_name("target", name)?;
         if url.len() > limits::URL_BYTES_MAX {
             let text = format!("the URL of target {name:?} has {} bytes", url.len());
             return Err(Error::new(Code::TooLarge, text));

@@ -45,6 +45,8 @@ struct World {
     read: Vec<Received>,
     servers: HashMap<String, Server>,
     replications: HashMap<String, Replication>,
+    /// What a target said in its status, as a refusal.
+    told: Option<String>,
 }
 
 /// What came of a script that holds.
@@ -64,7 +66,10 @@ pub fn run_in(script: &str, folder: &std::path::Path) -> Result<Held, (usize, St
         let Some(step) = step(line).map_err(at)? else { continue };
         held.steps += 1;
         let error = match (world.step(&step, folder), &step.code) {
-            (Ok(()), None) => continue,
+            (Ok(()), None) => {
+                held.refused.extend(world.told.take().map(|told| (index + 1, told)));
+                continue;
+            }
             (Ok(()), Some(code)) => return Err(at(format!("succeeded, not {code}"))),
             (Err(Failure::Script(text)), _) => return Err(at(text)),
             (Err(Failure::Library(error)), _) => error,

@@ -48,6 +48,7 @@ impl World {
                 Ok(get(&mut self.replications, first)?.stop(wait)?)
             }
             "talk" => self.talk(step),
+            "told" => self.told(step),
             other => script(format!("no verb {other}")),
         }
     }
@@ -87,13 +88,32 @@ impl World {
         let connect = ConnectOptions {
             user: step.text("user").map(str::to_owned),
             password: step.text("password").map(Into::into),
-            plain: true,
+            plain: step.text("ca").is_none(),
+            ca_file: step.text("ca").map(Into::into),
             reconnect_ms_max: 200,
             ..ConnectOptions::default()
         };
         let queue = step.text("queue").map(str::to_owned);
         let options = TargetOptions { connect, queue, ..TargetOptions::default() };
         Ok(get(&mut self.replications, step.word(1)?)?.add(step.word(2)?, url, &options)?)
+    }
+
+    /// Waits until a target of the replication stands for this code, and tells what it says.
+    fn told(&mut self, step: &Step) -> Outcome<()> {
+        let end = Instant::now() + Duration::from_secs(20);
+        let begin = format!("{}: ", step.word(2)?);
+        loop {
+            let targets = get(&mut self.replications, step.word(1)?)?.targets()?;
+            let errors = targets.into_iter().filter_map(|target| target.last_error);
+            if let Some(found) = errors.into_iter().find(|error| error.starts_with(&begin)) {
+                self.told = Some(found);
+                return Ok(());
+            }
+            if Instant::now() >= end {
+                return script(format!("no target says {begin}"));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn talk(&mut self, step: &Step) -> Outcome<()> {

@@ -773,7 +773,8 @@ static int add_target(const step *of, int by_url)
             return code;
         snprintf(url, sizeof url, "repliq://%s", where);
     }
-    options.plain = REPLIQ_YES;
+    options.ca_file = or_text(of, "ca", NULL);
+    options.plain = options.ca_file == NULL ? REPLIQ_YES : REPLIQ_NO;
     options.user = or_text(of, "user", NULL);
     options.queue = or_text(of, "queue", NULL);
     options.password = repliq_text(or_text(of, "password", ""));
@@ -842,6 +843,35 @@ static int talk(const step *of)
     }
     close(fd);
     return code;
+}
+
+/* Waits until a target of the replication stands for this code, and tells what it says. */
+static int told(const step *of)
+{
+    static char made[65536];
+    char begin[64];
+    uint64_t end = now_ms() + 20000;
+    snprintf(begin, sizeof begin, "\"last_error\":\"%s: ", arg(of, 2));
+    for (;;) {
+        size_t len;
+        char *from, *to = made;
+        repliq_code code = repliq_replication_status(handle(arg(of, 1), REPLICATION), made, sizeof made, &len);
+        if (code != REPLIQ_OK)
+            return code;
+        if ((from = strstr(made, begin)) == NULL && now_ms() >= end)
+            return wrong("no target says %s in %s", arg(of, 2), made);
+        if (from == NULL) {
+            sleep_ms(5);
+            continue;
+        }
+        for (from += strlen("\"last_error\":\""); *from != '"' && *from != '\0'; *to++ = *from++)
+            if (*from == '\\')
+                from++;
+        *to = '\0';
+        if (print_errors)
+            printf("refused %s:%zu %s\n", script_name, script_line, made);
+        return REPLIQ_OK;
+    }
 }
 
 static int copy_folder(const char *from, const char *to)
@@ -967,6 +997,8 @@ static int run(const step *of)
         return back_up(of);
     if (strcmp(verb, "restore") == 0)
         return restore_store(of);
+    if (strcmp(verb, "told") == 0)
+        return told(of);
     if (strcmp(verb, "copy") == 0)
         return copy_store(of);
     if (strcmp(verb, "file") == 0)

@@ -237,6 +237,7 @@ public:
             {"talk", &world::talk},
             {"backup", &world::backup},
             {"restore", &world::restore},
+            {"told", &world::told},
             {"copy", &world::copy},
             {"file", &world::file},
             {"sleep", &world::sleep},
@@ -246,6 +247,9 @@ public:
             throw wrong{"no verb " + of.word(0)};
         (this->*found->second)(of);
     }
+
+    /** What a target said in its status, as a refusal. */
+    string said() { return std::exchange(said_, {}); }
 
 private:
     repliq::store &store(const step &of, std::size_t at) { return get(stores_, of.word(at)); }
@@ -505,7 +509,8 @@ private:
         repliq::target_options options;
         string password = of.field("password").value_or("");
         options.password = password;
-        options.plain = true;
+        options.ca_file = of.field("ca").value_or("");
+        options.plain = options.ca_file.empty();
         options.user = of.field("user").value_or("");
         options.queue = of.field("queue").value_or("");
         options.reconnect_max = milliseconds(200);
@@ -563,6 +568,24 @@ private:
         options.password = password;
         repliq::store::restore((folder_ / of.word(1)).string(), (folder_ / of.word(2)).string(), options);
     }
+    /** Waits until a target of the replication stands for this code, and tells what it says. */
+    void told(const step &of)
+    {
+        string begin = "\"last_error\":\"";
+        auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+        for (;;) {
+            string text = replication_of(of).status();
+            std::size_t at = text.find(begin + of.word(2) + ": ");
+            if (at != string::npos) {
+                for (at += begin.size(); at < text.size() && text[at] != '"'; ++at)
+                    said_ += text[at] == '\\' ? text[++at] : text[at];
+                return;
+            }
+            if (std::chrono::steady_clock::now() >= end)
+                throw wrong{"no target says " + of.word(2) + " in " + text};
+            std::this_thread::sleep_for(milliseconds(5));
+        }
+    }
     void copy(const step &of) { std::filesystem::copy(folder_ / of.word(1), folder_ / of.word(2)); }
     void file(const step &of)
     {
@@ -573,6 +596,7 @@ private:
     void sleep(const step &of) { std::this_thread::sleep_for(of.wait(1)); }
 
     std::filesystem::path folder_;
+    string said_;
     std::map<string, repliq::store> stores_;
     std::map<string, repliq::queue> queues_;
     std::map<string, repliq::session> sessions_;
@@ -593,6 +617,9 @@ std::optional<string> holds(world &in, const step &of, const string &place)
 {
     try {
         in.run(of);
+        string said = in.said();
+        if (print_errors && !said.empty())
+            std::cout << "refused " << place << " " << said << "\n";
         if (of.code.empty())
             return std::nullopt;
         return "succeeded, not " + of.code;
