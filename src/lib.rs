@@ -61,6 +61,7 @@ mod sync;
 mod wire;
 
 pub use error::{Code, Error, FATAL, REQUIRES_ROLLBACK, RETRIABLE, Result};
+pub use journal::SyncTimes;
 pub use link::{ConnectOptions, Endpoint};
 pub use position::{Cause, GroupId, HistoryRow, Position, TOKEN_SIZE, TOKEN_TEXT_SIZE, Token};
 pub use queue::{From, Header, Headers, Message, Queue, Received};
@@ -69,9 +70,10 @@ pub use secret::{Cost, Password};
 pub use server::{Client, Right, Server, ServerLimits, ServerOptions, UserSource, Users, Verb};
 pub use session::{
     Consumer, ConsumerInfo, ConsumerOptions, Event, Handled, Listener, ListenerOptions,
-    ListenerStatus, Policy, Port, QueueInfo, Session, Snapshot, Store, StoreOptions, Unit,
+    ListenerStatus, Metrics, Policy, Port, QueueInfo, QueueMetrics, SegmentMetrics, Session,
+    Snapshot, Store, StoreOptions, TargetMetrics, Unit,
 };
-pub use store::{BackupInfo, Commit, Level};
+pub use store::{BackupInfo, Commit, Level, Pin, PinKind};
 #[doc(hidden)]
 pub use wire::Machine;
 

@@ -17,6 +17,7 @@ use super::key::veiled;
 use super::seal::Sealer;
 use super::slot::{FRAMES_AT, Role};
 use super::tail::{Appended, Part, Tail};
+use super::times::{SyncTimes, Times};
 use super::{Journal, Segment};
 use crate::error::{Code, Error, Result};
 use crate::sync::{AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering};
@@ -89,6 +90,7 @@ pub struct Gate {
     arrived: AtomicUsize,
     waiting: AtomicUsize,
     syncs: AtomicU64,
+    times: Times,
     nudges: AtomicU64,
     watched: AtomicUsize,
     watchers: Mutex<BTreeMap<u64, Watcher>>,
@@ -134,6 +136,7 @@ impl Gate {
             arrived: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             syncs: AtomicU64::new(0),
+            times: Times::default(),
             nudges: AtomicU64::new(0),
             watched: AtomicUsize::new(0),
             watchers: Mutex::new(BTreeMap::new()),
@@ -256,6 +259,11 @@ impl Journal {
     /// Syncs of records since the open.
     pub fn syncs(&self) -> u64 {
         self.gate.syncs.load(Ordering::Relaxed)
+    }
+
+    /// How long the syncs of records took since the open, each with all files it was over.
+    pub fn sync_times(&self) -> SyncTimes {
+        self.gate.times.read()
     }
 
     /// Fails when a write or a sync failed earlier.
@@ -475,8 +483,10 @@ impl Journal {
             })?;
         }
         self.lock.set_done(taken.end);
+        let took = begun.elapsed();
+        self.gate.times.count(took);
         let mut state = self.gate.state.lock();
-        state.sync_time = (state.sync_time * 7 + begun.elapsed()) / 8;
+        state.sync_time = (state.sync_time * 7 + took) / 8;
         state.last_group = released;
         state.durable = taken.end;
         state.sequence = taken.sequence;

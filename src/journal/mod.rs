@@ -28,6 +28,7 @@
 //! | `helper` | the thread that works ahead |
 //! | `key` | the file `key`: the data key of an encrypted store |
 //! | `seal` | sealed blocks |
+//! | `times` | how long syncs took |
 //! | `unseal` | reading one queue through sealed blocks |
 //!
 //! Lock order: write, tail, spares, run, gate.
@@ -53,6 +54,7 @@ mod slot;
 mod spare;
 mod survey;
 mod tail;
+mod times;
 mod unseal;
 mod walk;
 
@@ -74,6 +76,7 @@ pub use replay::{Replayed, Visitor};
 pub use run::Rows;
 pub use spare::Space;
 pub use tail::{Appended, Record};
+pub use times::SyncTimes;
 pub use walk::{Walked, Walker};
 
 use crate::secret::Password;
@@ -128,6 +131,19 @@ impl Segment {
     fn limit(&self) -> u64 {
         self.first + self.length - slot::FRAMES_AT
     }
+}
+
+/// A segment that is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SealedSegment {
+    /// Its number.
+    pub number: u64,
+    /// Bytes of its file.
+    pub length: u64,
+    /// Sequence of the last transaction in it.
+    pub last: u64,
+    /// When it was begun, milliseconds since 1970 UTC.
+    pub began_ms: u64,
 }
 
 /// The journal of one open store.
@@ -205,6 +221,27 @@ impl Journal {
     /// The sequence the next transaction gets.
     pub fn next_sequence(&self) -> u64 {
         self.tail.lock().next
+    }
+
+    /// The sealed segments, the oldest first.
+    pub fn sealed_segments(&self) -> Vec<SealedSegment> {
+        let tail = self.tail.lock();
+        let slot = tail.segment.slot.as_ref();
+        let mut after = slot.map_or(tail.next, |slot| slot.next);
+        let mut found: Vec<SealedSegment> = Vec::with_capacity(tail.table.len());
+        for (number, row) in tail.table.iter().rev() {
+            let next = std::mem::replace(&mut after, row.next);
+            let last = next.saturating_sub(1);
+            let (length, began_ms) = (row.length, row.began_ms);
+            found.push(SealedSegment { number: *number, length, last, began_ms });
+        }
+        found.reverse();
+        found
+    }
+
+    /// Segment files that wait for their use: those prepared, and those kept back for a full disk.
+    pub fn waiting_segments(&self) -> (usize, usize) {
+        self.spares.lock().counts()
     }
 
     /// Segments in use: number and length in bytes.

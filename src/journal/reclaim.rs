@@ -85,6 +85,12 @@ impl Journal {
         Ok(dead)
     }
 
+    /// What each queue has in a sealed segment; `None` where it is gone.
+    pub fn stretches(&self, number: u64) -> Result<Option<Vec<Stretch>>> {
+        let sealed = self.sealed_index(number)?;
+        Ok(sealed.map(|sealed| sealed.spans.iter().map(Stretch::from).collect()))
+    }
+
     /// Keeps every segment from `number` on until the pin is taken back.
     pub fn pin(&self, number: u64) -> u64 {
         let mut tail = self.tail.lock();

@@ -63,6 +63,11 @@ impl Spares {
         spares
     }
 
+    /// How many are prepared, and how many are kept back.
+    pub fn counts(&self) -> (usize, usize) {
+        (usize::from(self.ready.is_some()) + self.pool.len(), self.reserve.len())
+    }
+
     /// Gives files that hold segments nobody counts on any more names that say so, and removes what is too
     /// many. The segments that took their place must be durable.
     pub fn disown(&mut self, disk: &dyn Disk) {

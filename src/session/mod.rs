@@ -11,9 +11,11 @@
 //! | `port` | completions of what was started without waiting |
 //! | `place` | where a token can be waited for |
 //! | `status` | the store as JSON |
+//! | `metrics` | what a store counts |
 
 mod consumer;
 mod listener;
+mod metrics;
 mod options;
 mod place;
 mod port;
@@ -25,6 +27,7 @@ mod store;
 
 pub use consumer::{Consumer, ConsumerOptions};
 pub use listener::{Handled, Listener, ListenerOptions, ListenerStatus, Policy, Unit};
+pub use metrics::{Metrics, QueueMetrics, SegmentMetrics, TargetMetrics};
 pub use options::StoreOptions;
 pub use port::{Event, Port};
 pub use session::Session;

@@ -3,7 +3,7 @@
 use super::store::QueueInfo;
 use crate::error::{Code, Error, Result};
 use crate::journal::Recovered;
-use crate::store::{Core, Level};
+use crate::store::{Core, Level, Pin};
 use serde_json::{Value, json};
 
 /// The text of `Store::status`.
@@ -28,6 +28,7 @@ pub fn text(core: &Core, queues: &[QueueInfo], recovered: Option<&Recovered>) ->
         .map(|(number, length)| json!({ "number": number, "bytes": length }))
         .collect();
     let bytes: u64 = journal.segments().iter().map(|(_, length)| length).sum();
+    let pins = core.pins()?;
     let status = json!({
         "store": core.describe(),
         "group": core.look(|state| state.group_id().to_string()),
@@ -48,9 +49,21 @@ pub fn text(core: &Core, queues: &[QueueInfo], recovered: Option<&Recovered>) ->
         })),
         "queues": queues.iter().map(QueueInfo::to_json).collect::<Vec<Value>>(),
         "targets": core.targets(),
+        "pins": pins.iter().map(pin).collect::<Vec<Value>>(),
     });
     serde_json::to_string_pretty(&status)
         .map_err(|error| Error::new(Code::Panic, format!("cannot write a status as JSON: {error}")))
+}
+
+fn pin(pin: &Pin) -> Value {
+    json!({
+        "kind": pin.kind.name(),
+        "queue": pin.queue,
+        "name": pin.name,
+        "segments": pin.segments,
+        "bytes": pin.bytes,
+        "since_ms": pin.since_ms,
+    })
 }
 
 fn level(level: Level) -> &'static str {

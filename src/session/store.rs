@@ -14,7 +14,7 @@ use crate::journal::{Recovered, Type};
 use crate::position::Token;
 use crate::queue::{Message, Packed, Queue};
 use crate::secret::Password;
-use crate::store::{BackupInfo, Change, Commit, Core, Entry, Level, Staged};
+use crate::store::{BackupInfo, Change, Commit, Core, Entry, Level, Pin, Staged};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -63,6 +63,23 @@ pub struct ConsumerInfo {
 }
 
 impl QueueInfo {
+    /// The same as JSON, with what it keeps on the disk.
+    pub(crate) fn to_json_with(&self, pins: &[Pin]) -> Value {
+        let mut row = self.to_json();
+        let (bytes, since_ms) = self.pinned(pins);
+        row["pinned_bytes"] = json!(bytes);
+        row["pinned_since_ms"] = json!(since_ms);
+        row
+    }
+
+    /// Of these pins, those that are for this queue: the bytes of the one that keeps most, and since when the
+    /// oldest is there.
+    pub fn pinned(&self, pins: &[Pin]) -> (u64, Option<u64>) {
+        let ours = || pins.iter().filter(|pin| pin.queue == self.name);
+        let bytes = ours().map(|pin| pin.bytes).max().unwrap_or(0);
+        (bytes, ours().map(|pin| pin.since_ms).min())
+    }
+
     /// The same as JSON.
     pub(crate) fn to_json(&self) -> Value {
         let consumers = self.consumers.iter().map(|consumer| {

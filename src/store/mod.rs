@@ -9,6 +9,7 @@ mod backup;
 mod committer;
 mod identity;
 mod open;
+mod pins;
 mod ranges;
 mod received;
 mod record;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 pub use backup::{BackupInfo, restore};
 pub use committer::{Committer, Watch};
 pub use open::Options;
+pub use pins::{Pin, PinKind};
 pub use ranges::{Ranges, ranges_of};
 pub use received::{Arrival, LinkClaim, Received, StreamId};
 pub use record::Change;
@@ -81,6 +83,7 @@ pub struct Core {
     live: stream::Live,
     /// How it was opened, where it only looks.
     looks: Option<Options>,
+    stretches: pins::Known,
 }
 
 /// A transaction that was appended, or needed no appending.
@@ -137,6 +140,12 @@ impl Core {
                 Err(Error::because(Code::ReadOnly, what, damage))
             }
         }
+    }
+
+    /// Fails when the store cannot be written to, or a sync failed.
+    pub fn check_sound(&self) -> Result<()> {
+        self.check_writable()?;
+        self.journal.poisoned()
     }
 
     /// What error texts call the store.

@@ -153,6 +153,7 @@ impl Core {
             keep: options.keep(),
             live: Live::default(),
             looks: None,
+            stretches: super::pins::Known::default(),
         });
         if core.helped {
             let weak = Arc::downgrade(&core);
@@ -189,6 +190,7 @@ impl Core {
             keep: options.keep(),
             live: Live::default(),
             looks: Some(options),
+            stretches: super::pins::Known::default(),
         };
         Ok(Opened { core: Arc::new(core), recovered: Some(recovered) })
     }

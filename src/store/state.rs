@@ -387,6 +387,13 @@ impl QueueState {
         let floor = floors.min().or(streams.min()).unwrap_or(0).max(self.purged);
         (self.next - 1).saturating_sub(floor)
     }
+
+    /// Nobody waits for a message up to this sequence.
+    pub fn floor(&self) -> u64 {
+        let floors = self.consumers.values().map(Ranges::floor);
+        let streams = self.streams.values().map(|stream| stream.message);
+        floors.min().or(streams.min()).unwrap_or(0).max(self.purged)
+    }
 }
 
 fn text(name: &[u8]) -> Result<String> {

@@ -385,6 +385,16 @@ impl Live {
         self.confirmed.lock().clone()
     }
 
+    /// By id: message and bytes of the moves that wait.
+    pub(super) fn moves(&self) -> HashMap<u64, (u64, u64)> {
+        let riders = self.riders.lock();
+        let moved = riders.values().filter_map(|body| match parse(body)? {
+            (id, StreamChange::Move(_, message, bytes)) => Some((id, (message, bytes))),
+            _ => None,
+        });
+        moved.collect()
+    }
+
     /// Takes the moves that wait, for the transaction that is appended now.
     pub(super) fn take_riders(&self) -> Vec<(Type, u32, Vec<u8>)> {
         let mut riders = self.riders.lock();

@@ -5,7 +5,40 @@ use crate::error::Result;
 use crate::journal::Cursor;
 use serde_json::{Value, json};
 
+/// How far behind a target is.
+pub struct Lag {
+    /// Number of the root.
+    pub queue: u32,
+    /// Its name.
+    pub root: String,
+    /// Name of the target.
+    pub name: String,
+    /// Sequence of the last message it has confirmed, as far as that was counted.
+    pub confirmed: u64,
+    /// Messages it has not confirmed.
+    pub messages: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+}
+
 impl Core {
+    /// How far behind each target is.
+    pub fn target_lags(&self) -> Vec<Lag> {
+        let moves = self.live.moves();
+        self.look(|state| {
+            let rows = state.streams().filter_map(|(number, name, stream)| {
+                let queue = state.queue(number).ok()?;
+                let written = (stream.message, stream.bytes);
+                let (confirmed, bytes) = moves.get(&stream.id).copied().unwrap_or(written);
+                let messages = (queue.next - 1).saturating_sub(confirmed);
+                let bytes = if messages == 0 { 0 } else { queue.bytes.saturating_sub(bytes) };
+                let (root, name) = (queue.name.clone(), name.to_string());
+                Some(Lag { queue: number, root, name, confirmed, messages, bytes })
+            });
+            rows.collect()
+        })
+    }
+
     /// Fails when no queue is replicated to a target of this name; `*` is any.
     pub fn check_target(&self, name: &str) -> Result<()> {
         self.confirmed_by(name).map(|_| ())
