@@ -3,11 +3,14 @@
 //! Calls block and may come from several threads at once. A connection that was lost comes back by itself; what
 //! was under way then fails with UNREACHABLE, a put with OUTCOME_UNKNOWN.
 
+use super::orders::Order;
+use super::users::{Right, verifier_text};
 use crate::error::{Code, Error, Result};
 use crate::journal::{Found, Head, LAST, Type, body_sum};
 use crate::link::{ConnectOptions, Endpoint, Link, LinkState};
 use crate::position::Token;
-use crate::queue::{Message, Received};
+use crate::queue::{From, Message, Received};
+use crate::secret::Password;
 use crate::store::{Commit, Level};
 use crate::sync::{Condvar, Mutex};
 use crate::wire::{Answer, Machine, REQUESTS_MAX, Request, Row, TOKENS_MAX, Waker};
@@ -134,6 +137,81 @@ impl Client {
             Reply::Reached => Ok(()),
             _ => Err(odd()),
         }
+    }
+
+    /// Pauses a queue, as [`Store::queue_pause`](crate::Store::queue_pause); needs the right admin on it.
+    pub fn queue_pause(&self, queue: &str) -> Result<()> {
+        self.order(&Order::QueuePause { queue: queue.into() }).map(|_| ())
+    }
+
+    /// Ends a pause.
+    pub fn queue_resume(&self, queue: &str) -> Result<()> {
+        self.order(&Order::QueueResume { queue: queue.into() }).map(|_| ())
+    }
+
+    /// Drops every message that is in the queue now.
+    pub fn queue_purge(&self, queue: &str) -> Result<()> {
+        self.order(&Order::QueuePurge { queue: queue.into() }).map(|_| ())
+    }
+
+    /// Deletes the queue, its messages and its consumers.
+    pub fn queue_delete(&self, queue: &str) -> Result<()> {
+        self.order(&Order::QueueRm { queue: queue.into() }).map(|_| ())
+    }
+
+    /// Moves a consumer to another place in its queue. Fails with BUSY while it is open.
+    pub fn consumer_reset(&self, consumer: &str, queue: &str, to: From) -> Result<()> {
+        let (queue, consumer) = (queue.into(), consumer.into());
+        self.order(&Order::ConsumerReset { queue, consumer, to: to.into() }).map(|_| ())
+    }
+
+    /// Deletes a consumer; what only it kept may go.
+    pub fn consumer_delete(&self, consumer: &str, queue: &str) -> Result<()> {
+        let (queue, consumer) = (queue.into(), consumer.into());
+        self.order(&Order::ConsumerRm { queue, consumer }).map(|_| ())
+    }
+
+    /// Ends a target of a root queue for good; what only it kept may go.
+    pub fn target_remove(&self, root: &str, name: &str) -> Result<()> {
+        self.order(&Order::TargetRm { root: root.into(), name: name.into() }).map(|_| ())
+    }
+
+    /// Ends the connection with this number in the status of the server. A client that is set to comes back.
+    pub fn disconnect(&self, connection: u64) -> Result<()> {
+        self.order(&Order::ConnKill { connection }).map(|_| ())
+    }
+
+    /// The users with their rights, as JSON.
+    pub fn users(&self) -> Result<String> {
+        self.order(&Order::UserLs {})
+    }
+
+    /// Adds a user to the server's file. The password stays here; what is made of it goes.
+    pub fn user_add(&self, name: &str, password: &Password, rights: &[Right]) -> Result<()> {
+        let verifier = verifier_text(password)?;
+        let (name, rights) = (name.into(), rights.to_vec());
+        self.order(&Order::UserAdd { name, verifier, rights }).map(|_| ())
+    }
+
+    /// Removes a user; its connections end.
+    pub fn user_remove(&self, name: &str) -> Result<()> {
+        self.order(&Order::UserRm { name: name.into() }).map(|_| ())
+    }
+
+    /// Replaces all rights of a user; its connections end.
+    pub fn user_rights(&self, name: &str, rights: &[Right]) -> Result<()> {
+        let order = Order::UserRights { name: name.into(), rights: rights.to_vec() };
+        self.order(&order).map(|_| ())
+    }
+
+    /// Gives a user another password; its connections end.
+    pub fn user_password(&self, name: &str, password: &Password) -> Result<()> {
+        let verifier = verifier_text(password)?;
+        self.order(&Order::UserPasswd { name: name.into(), verifier }).map(|_| ())
+    }
+
+    fn order(&self, order: &Order) -> Result<String> {
+        self.text(&Request::Order { text: &order.to_text()? })
     }
 
     /// Leaves the server. Calls under way and later ones fail.

@@ -1,11 +1,12 @@
 //! One connection of a server, from its first byte to its last.
 
+use super::AUDIT;
 use super::options::ServerLimits;
 use super::requests::{Requests, ServerStatus};
 use super::streams::Stream as Incoming;
-use super::table::{Seat, Stage};
+use super::table::{Seat, Stage, Table};
 use super::throttle::Throttle;
-use super::users::{User, Users};
+use super::users::{User, UserSource, Users};
 use crate::error::{Code, Error, Result};
 use crate::link::{Acceptor, Rhythm, Stream, Wakeup, drive, leave, random};
 use crate::session::Store;
@@ -27,7 +28,11 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// What all connections of a server share.
 pub struct Shared {
     pub store: Store,
+    pub table: Arc<Table>,
+    pub source: UserSource,
     pub users: Mutex<Arc<Users>>,
+    /// Held while the users file changes.
+    pub changing: Mutex<()>,
     pub acceptor: Mutex<Option<Acceptor>>,
     pub plain: bool,
     pub heartbeat_ms: u32,
@@ -60,6 +65,8 @@ pub async fn serve(shared: Arc<Shared>, seat: Seat, socket: Socket, address: Str
     // Who is still a stranger when all have to go gets no last word.
     let Ok(Ok(mut client)) = wakeup.unless_stopped(logging_in).await else { return };
     seat.logged_in(&client.user);
+    let (number, user) = (seat.number(), &client.user);
+    log::info!(target: AUDIT, "login of {user:?} from {address}, connection {number}");
     let Some(user) = shared.users.lock().get(&client.user).cloned() else {
         // Removed by a reload while the proof was looked at.
         let gone = Error::new(Code::Denied, "login refused");
@@ -190,7 +197,7 @@ impl Stranger<'_> {
         match &outcome {
             Ok(_) => throttle.succeeded(&user, self.address),
             Err(error) => {
-                log::warn!("login of {user:?} from {} failed: {error}", self.address);
+                log::warn!(target: AUDIT, "login of {user:?} from {} refused: {error}", self.address);
                 throttle.failed(&user, self.address, Instant::now());
                 self.seat.login_failed();
             }
@@ -212,7 +219,7 @@ fn lost(error: &io::Error) -> Error {
 
 /// The machine of a connection: the first frame says which.
 struct Chosen<'a> {
-    shared: &'a Shared,
+    shared: &'a Arc<Shared>,
     seat: Arc<Seat>,
     name: String,
     user: Arc<User>,
@@ -222,15 +229,21 @@ struct Chosen<'a> {
 
 impl Chosen<'_> {
     fn choose(&self, is_stream: bool) -> Box<dyn Machine> {
-        let (store, waker) = (self.shared.store.clone(), self.waker.clone());
+        let waker = self.waker.clone();
         if is_stream {
             self.seat.does("stream");
             let seat = self.seat.clone();
-            return Box::new(Incoming::new(&store, &self.name, &self.user, seat, waker));
+            return Box::new(Incoming::new(
+                &self.shared.store,
+                &self.name,
+                &self.user,
+                seat,
+                waker,
+            ));
         }
         self.seat.does("requests");
-        let status = self.shared.status.clone();
-        Box::new(Requests::new(store, self.user.clone(), status, waker))
+        let (shared, seat) = (self.shared.clone(), self.seat.clone());
+        Box::new(Requests::new(shared, seat, &self.name, self.user.clone(), waker))
     }
 }
 

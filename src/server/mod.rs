@@ -9,6 +9,7 @@
 //! | `listen` | the sockets |
 //! | `connection` | one connection from its first byte to its last |
 //! | `requests` | answering requests |
+//! | `orders` | what an administrator orders over a connection |
 //! | `streams` | taking a stream from another store |
 //! | `client` | the other end of a requests connection |
 //!
@@ -19,6 +20,7 @@ mod client;
 mod connection;
 mod listen;
 mod options;
+mod orders;
 mod requests;
 mod streams;
 mod table;
@@ -47,6 +49,10 @@ use requests::ServerStatus;
 use table::Table;
 use throttle::Throttle;
 
+/// Where lines about who did what go; nothing of what was put or proven is in them.
+const AUDIT: &str = "repliq::audit";
+/// How long what was asked before the close may take to be answered.
+const DRAINING: Duration = Duration::from_secs(5);
 /// How long connections get to hear that the server closes.
 const CLOSING: Duration = Duration::from_secs(2);
 /// How often a closing server looks whether all have gone.
@@ -55,7 +61,6 @@ const CLOSING_STEP: Duration = Duration::from_millis(5);
 /// A running server. Dropping it closes it; the store stays open.
 pub struct Server {
     shared: Arc<Shared>,
-    table: Arc<Table>,
     options: ServerOptions,
     addresses: Vec<SocketAddr>,
     wakeup: Arc<Wakeup>,
@@ -67,7 +72,7 @@ impl Server {
     /// Listens for clients of this store. Fails with LOCKED when an address is in use, CERTIFICATE when a
     /// certificate or key cannot be used, INVALID for options that contradict each other.
     pub fn open(store: &Store, options: &ServerOptions) -> Result<Server> {
-        options.check()?;
+        options.check_values()?;
         let tls = load_acceptor(options)?;
         let users = options.users.load()?;
         let secured = tls.is_some() || options.plain;
@@ -92,7 +97,10 @@ impl Server {
         let names: Vec<String> = doors.iter().map(Door::to_string).collect();
         let shared = Arc::new(Shared {
             store: store.clone(),
+            table: table.clone(),
+            source: options.users.clone(),
             users: Mutex::new(Arc::new(users)),
+            changing: Mutex::new(()),
             acceptor: Mutex::new(tls),
             plain: options.plain,
             // The options were checked, and a heartbeat is far below the bound of the type.
@@ -107,7 +115,6 @@ impl Server {
         let thread = thread.map_err(|error| Error::io("cannot start a server", &error))?;
         Ok(Server {
             shared,
-            table,
             options: options.clone(),
             addresses,
             wakeup,
@@ -131,16 +138,17 @@ impl Server {
     /// cannot be read leaves everything as it was.
     pub fn reload(&self) -> Result<()> {
         self.check()?;
-        let users = Arc::new(self.options.users.load()?);
+        let _one_at_a_time = self.shared.changing.lock();
+        let users = self.options.users.load()?;
         let tls = load_acceptor(&self.options)?;
         *self.shared.acceptor.lock() = tls;
-        let before = std::mem::replace(&mut *self.shared.users.lock(), users.clone());
-        let why = Error::new(Code::Denied, "the rights of this user changed");
-        self.table.dismiss(&why, |name| before.get(name) == users.get(name));
+        self.shared.install(users);
+        log::info!(target: AUDIT, "users and certificate were read again");
         Ok(())
     }
 
-    /// Tells every client goodbye, ends the thread, gives the addresses free. Later calls answer CLOSED.
+    /// Takes no more connections and puts, answers what was asked before (at most 5 seconds), tells every client
+    /// goodbye (at most 2), ends the thread, gives the addresses free. Later calls answer CLOSED.
     pub fn close(&self) {
         if !self.birth.here() {
             return;
@@ -152,7 +160,8 @@ impl Server {
         }
     }
 
-    fn check(&self) -> Result<()> {
+    /// Fails with CLOSED when it was closed or has ended, FORKED in a forked child.
+    pub fn check(&self) -> Result<()> {
         if !self.birth.here() {
             let text = "the server was opened before this process was forked; open it anew";
             return Err(Error::new(Code::Forked, text));
@@ -221,6 +230,11 @@ impl Run {
             task.abort();
             // An aborted task gives its socket free before it answers.
             let _ = task.await;
+        }
+        self.table.drain();
+        let since = Instant::now();
+        while self.table.is_busy() && since.elapsed() < DRAINING {
+            tokio::time::sleep(CLOSING_STEP).await;
         }
         self.table.dismiss_all(&why);
         let since = Instant::now();

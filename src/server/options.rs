@@ -67,7 +67,15 @@ impl Default for ServerLimits {
 }
 
 impl ServerOptions {
-    pub(super) fn check(&self) -> Result<()> {
+    /// Fails as an open would where a value is out of its bounds, or users, certificate or key cannot be used;
+    /// addresses are not tried.
+    pub fn check(&self) -> Result<()> {
+        self.check_values()?;
+        super::load_acceptor(self)?;
+        self.users.load().map(|_| ())
+    }
+
+    pub(super) fn check_values(&self) -> Result<()> {
         let refused = |text: String| Err(Error::new(Code::Invalid, text));
         let limits = &self.limits;
         let beats = u64::from(HEARTBEAT_MS_MIN)..=u64::from(HEARTBEAT_MS_MAX);

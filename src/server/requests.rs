@@ -4,6 +4,10 @@
 //! a client that asks and does not read costs bounded memory. A put is appended in that order and answered
 //! when it is durable; nobody here waits for the disk.
 
+use super::AUDIT;
+use super::connection::Shared;
+use super::orders::Order;
+use super::table::Seat;
 use super::users::{User, Verb};
 use crate::error::{Code, Error, Result};
 use crate::journal::{Body, headers};
@@ -12,7 +16,7 @@ use crate::position::Token;
 use crate::queue::{Message, Packed, Received};
 use crate::session::{QueueInfo, Store};
 use crate::store::{Entry, Watch};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, Ordering};
 use crate::wire::{Answer, Machine, REQUESTS_MAX, Request, Row, Waker};
 use serde_json::Value;
 use std::collections::VecDeque;
@@ -24,19 +28,26 @@ const WAITING_BYTES_MAX: usize = 64 << 20;
 
 type Stored = Arc<Mutex<VecDeque<(u32, Result<(Token, crate::store::Level)>)>>>;
 
+/// The answer to an order, once its thread has it.
+type Ordered = Arc<Mutex<Option<(u32, Result<String>)>>>;
+
 /// Tells the status of the server.
 pub type ServerStatus = Arc<dyn Fn() -> Result<String> + Send + Sync>;
 
 /// The requests of one connection.
 pub struct Requests {
+    shared: Arc<Shared>,
+    seat: Arc<Seat>,
     store: Store,
+    name: String,
     user: Arc<User>,
-    server: ServerStatus,
     waker: Waker,
     waiting: VecDeque<(u8, Vec<u8>)>,
     waiting_bytes: usize,
     under_way: usize,
     stored: Stored,
+    ordered: Ordered,
+    ordering: bool,
     waits: Vec<Wait>,
     watch: Option<Watch>,
 }
@@ -50,16 +61,26 @@ struct Wait {
 
 impl Requests {
     /// Answers what this user may ask.
-    pub fn new(store: Store, user: Arc<User>, server: ServerStatus, waker: Waker) -> Requests {
+    pub fn new(
+        shared: Arc<Shared>,
+        seat: Arc<Seat>,
+        name: &str,
+        user: Arc<User>,
+        waker: Waker,
+    ) -> Requests {
         Requests {
-            store,
+            store: shared.store.clone(),
+            shared,
+            seat,
+            name: name.into(),
             user,
-            server,
             waker,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             under_way: 0,
             stored: Stored::default(),
+            ordered: Ordered::default(),
+            ordering: false,
             waits: Vec::new(),
             watch: None,
         }
@@ -78,6 +99,10 @@ impl Requests {
             Request::Status => self.status(number, body),
             Request::Server => self.server(number, body),
             Request::Queues => self.queues(number, body),
+            Request::Order { text } => match self.order(number, text) {
+                Ok(()) => return Ok(None),
+                Err(error) => Err(error),
+            },
             Request::Browse { queue, from, max } => self.browse(number, queue, from, max, body),
             Request::Put { queue, messages } => match self.put(number, queue, &messages) {
                 Ok(()) => return Ok(None),
@@ -93,7 +118,40 @@ impl Requests {
                 }
             }
         };
+        if let Err(error) = &outcome
+            && error.code() == Code::Denied
+        {
+            log::warn!(target: AUDIT, "{:?} was denied {}", self.name, Request::name(kind));
+        }
         outcome.or_else(|error| refuse(number, error, body)).map(Some)
+    }
+
+    /// Begins an order on a thread of its own.
+    fn order(&mut self, number: u32, text: &str) -> Result<()> {
+        let order = Order::parse(text)?;
+        if !order.is_allowed(&self.user) {
+            return Err(denied());
+        }
+        if self.ordering {
+            return Err(Error::new(Code::Busy, "an order of this connection is under way already"));
+        }
+        let (shared, by) = (self.shared.clone(), self.name.clone());
+        let (ordered, waker) = (self.ordered.clone(), self.waker.clone());
+        let work = move || {
+            let outcome = order.run(&shared, &by);
+            *ordered.lock() = Some((number, outcome));
+            waker();
+        };
+        let failed = |error| Error::io("cannot start a thread for an order", &error);
+        crate::link::spawn("repliq-order", work).map_err(failed)?;
+        self.ordering = true;
+        Ok(())
+    }
+
+    /// How many requests are not answered, for who wants to close.
+    fn tell_open(&self) {
+        let open = self.waiting.len() + self.under_way + usize::from(self.ordering);
+        self.seat.open.store(open, Ordering::SeqCst);
     }
 
     fn allow(&self, verb: Verb, queue: &str) -> Result<()> {
@@ -107,13 +165,14 @@ impl Requests {
 
     fn server(&self, number: u32, body: &mut Vec<u8>) -> Result<u8> {
         self.allow(Verb::Admin, "*")?;
-        Answer::Text(&(self.server)()?).encode(number, body)
+        Answer::Text(&(self.shared.status)()?).encode(number, body)
     }
 
     fn queues(&self, number: u32, body: &mut Vec<u8>) -> Result<u8> {
-        let queues = self.store.queues()?;
+        let (queues, pins) = (self.store.queues()?, self.store.pins()?);
         let seen = queues.iter().filter(|info| self.user.may_see(&info.name));
-        let text = Value::Array(seen.map(QueueInfo::to_json).collect()).to_string();
+        let row = |info: &QueueInfo| info.to_json_with(&pins);
+        let text = Value::Array(seen.map(row).collect()).to_string();
         Answer::Text(&text).encode(number, body)
     }
 
@@ -141,6 +200,9 @@ impl Requests {
 
     fn put(&mut self, number: u32, queue: &str, bodies: &[&[u8]]) -> Result<()> {
         self.allow(Verb::Publish, queue)?;
+        if self.seat.draining.load(Ordering::SeqCst) {
+            return Err(Error::new(Code::Closed, "the server closes and takes nothing more"));
+        }
         if self.under_way >= REQUESTS_MAX {
             let text = format!("{REQUESTS_MAX} puts of this connection are under way already");
             return Err(Error::new(Code::Quota, text));
@@ -242,10 +304,32 @@ impl Machine for Requests {
             return Err(Error::new(Code::Quota, text));
         }
         self.waiting.push_back((kind, body.to_vec()));
+        self.tell_open();
         Ok(())
     }
 
     fn next_frame(&mut self, now: Instant, body: &mut Vec<u8>) -> Result<Option<u8>> {
+        let answered = self.next_answer(now, body);
+        self.tell_open();
+        answered
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.waits.iter().map(|wait| wait.until).min()
+    }
+}
+
+impl Requests {
+    fn next_answer(&mut self, now: Instant, body: &mut Vec<u8>) -> Result<Option<u8>> {
+        let ordered = self.ordered.lock().take();
+        if let Some((number, outcome)) = ordered {
+            self.ordering = false;
+            return match outcome {
+                Ok(text) => Answer::Text(&text).encode(number, body),
+                Err(error) => refuse(number, error, body),
+            }
+            .map(Some);
+        }
         let stored = self.stored.lock().pop_front();
         if let Some((number, outcome)) = stored {
             self.under_way -= 1;
@@ -263,12 +347,7 @@ impl Machine for Requests {
         }
         self.end_of_wait(now, body)
     }
-
-    fn deadline(&self) -> Option<Instant> {
-        self.waits.iter().map(|wait| wait.until).min()
-    }
 }
-
 fn denied() -> Error {
     Error::new(Code::Denied, "this user may not do that")
 }

@@ -1,5 +1,6 @@
 //! What a stream from another store meets here: the receiver of `replicate`, and the rights of its user.
 
+use super::AUDIT;
 use super::table::Seat;
 use super::users::{User, Verb};
 use crate::error::Result;
@@ -27,8 +28,14 @@ impl Stream {
         seat: Arc<Seat>,
         waker: Waker,
     ) -> Stream {
-        let user = user.clone();
-        let rights = Box::new(move |queue: &str| user.may(Verb::Replicate, queue));
+        let (user, who) = (user.clone(), name.to_string());
+        let rights = Box::new(move |queue: &str| {
+            let allowed = user.may(Verb::Replicate, queue);
+            if !allowed {
+                log::warn!(target: AUDIT, "{who:?} was denied to replicate into {queue:?}");
+            }
+            allowed
+        });
         let receiver = Receiver::new(store.core().clone(), name, rights, waker);
         Stream { receiver, seat, told: false }
     }

@@ -1,9 +1,9 @@
 //! The connections of a server: how many there may be, who they are, and how they are told to go.
 
 use super::options::ServerLimits;
-use crate::error::{Code, Error};
+use crate::error::{Code, Error, Result};
 use crate::link::{Traffic, Wakeup};
-use crate::sync::{AtomicU64, Mutex, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,6 +32,7 @@ struct Row {
     going: bool,
     wakeup: Arc<Wakeup>,
     traffic: Arc<Traffic>,
+    open: Arc<AtomicUsize>,
 }
 
 /// All connections of a server.
@@ -42,6 +43,7 @@ pub struct Table {
     refused: AtomicU64,
     evicted: AtomicU64,
     failures: AtomicU64,
+    draining: Arc<AtomicBool>,
 }
 
 /// The place of one connection; dropping it gives the place free.
@@ -52,6 +54,10 @@ pub struct Seat {
     pub wakeup: Arc<Wakeup>,
     /// What went over it.
     pub traffic: Arc<Traffic>,
+    /// Requests that are not answered; those that wait for something else do not count.
+    pub open: Arc<AtomicUsize>,
+    /// Whether the server takes no more work.
+    pub draining: Arc<AtomicBool>,
 }
 
 impl Table {
@@ -65,6 +71,7 @@ impl Table {
             refused: zero(),
             evicted: zero(),
             failures: zero(),
+            draining: Arc::default(),
         }
     }
 
@@ -87,6 +94,7 @@ impl Table {
         }
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (wakeup, traffic) = (Arc::new(Wakeup::default()), Arc::new(Traffic::default()));
+        let open = Arc::new(AtomicUsize::new(0));
         let row = Row {
             stage: Stage::Silent,
             user: None,
@@ -97,9 +105,11 @@ impl Table {
             going: false,
             wakeup: wakeup.clone(),
             traffic: traffic.clone(),
+            open: open.clone(),
         };
         rows.insert(number, row);
-        Some(Seat { table: self.clone(), number, wakeup, traffic })
+        let draining = self.draining.clone();
+        Some(Seat { table: self.clone(), number, wakeup, traffic, open, draining })
     }
 
     /// Tells every connection of users for whom `stays` is false to go.
@@ -110,6 +120,31 @@ impl Table {
                 row.wakeup.stop(why.clone());
             }
         }
+    }
+
+    /// Tells one connection to go. Fails with NO_SUCH_NAME when there is none of this number.
+    pub fn dismiss_one(&self, number: u64, why: &Error) -> Result<()> {
+        match self.rows.lock().get_mut(&number) {
+            Some(row) => {
+                row.going = true;
+                row.wakeup.stop(why.clone());
+                Ok(())
+            }
+            None => {
+                let text = format!("there is no connection {number}");
+                Err(Error::new(Code::NoSuchName, text))
+            }
+        }
+    }
+
+    /// Takes no more work.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether somebody waits for an answer.
+    pub fn is_busy(&self) -> bool {
+        self.rows.lock().values().any(|row| row.open.load(Ordering::SeqCst) > 0)
     }
 
     /// Tells every connection to go.

@@ -220,6 +220,24 @@ impl Users {
         Ok(())
     }
 
+    /// Adds a user by what the file has of a password. Fails with EXISTS, INVALID.
+    pub(super) fn add_verifier(&mut self, name: &str, verifier: &str) -> Result<()> {
+        check_name(name)?;
+        if self.users.contains_key(name) {
+            return Err(Error::new(Code::Exists, format!("there is a user {name:?} already")));
+        }
+        let user = User { verifier: verifier.parse()?, rights: Vec::new() };
+        self.users.insert(name.into(), Arc::new(user));
+        Ok(())
+    }
+
+    /// Replaces what the file has of a user's password.
+    pub(super) fn set_verifier(&mut self, name: &str, verifier: &str) -> Result<()> {
+        let user = self.users.get_mut(name).ok_or_else(|| no_such(name))?;
+        Arc::make_mut(user).verifier = verifier.parse()?;
+        Ok(())
+    }
+
     /// Removes a user. Fails with NO_SUCH_NAME.
     pub fn remove(&mut self, name: &str) -> Result<()> {
         self.users.remove(name).map(|_| ()).ok_or_else(|| no_such(name))
@@ -337,6 +355,11 @@ impl UserSource {
             UserSource::Inline(users) => Ok(users.clone()),
         }
     }
+}
+
+/// What the users file has of a new password, as text.
+pub(super) fn verifier_text(password: &Password) -> Result<String> {
+    verifier(password, ITERATIONS).map(|verifier| verifier.to_string())
 }
 
 fn verifier(password: &Password, iterations: u32) -> Result<Verifier> {

@@ -11,6 +11,7 @@
 //!   67  PUT       queue (name), count (4), then each message: length (4), body; answered by STORED
 //!   68  BROWSE    queue (name), from sequence (8), at most so many messages (4); answered by MESSAGES
 //!   69  WAIT      place (name), timeout in ms (4), count (1), tokens (40 each); answered by REACHED
+//!   70  ORDER     JSON, UTF-8: what an administrator orders; answered by TEXT
 //!
 //! kind  answer    behind the number
 //!   80  REFUSED   the body of an ERROR frame
@@ -39,6 +40,7 @@ const QUEUES: u8 = 66;
 const PUT: u8 = 67;
 const BROWSE: u8 = 68;
 const WAIT: u8 = 69;
+const ORDER: u8 = 70;
 const REFUSED: u8 = 80;
 const TEXT: u8 = 81;
 const STORED: u8 = 82;
@@ -79,6 +81,11 @@ pub enum Request<'a> {
         /// The transactions.
         tokens: Vec<Token>,
     },
+    /// Change something; `server/orders.rs` says what.
+    Order {
+        /// The order, as JSON.
+        text: &'a str,
+    },
 }
 
 /// A message in an answer.
@@ -110,6 +117,20 @@ pub enum Answer<'a> {
 }
 
 impl Request<'_> {
+    /// What the log calls a request of this kind.
+    pub fn name(kind: u8) -> &'static str {
+        match kind {
+            STATUS => "STATUS",
+            SERVER => "SERVER",
+            QUEUES => "QUEUES",
+            PUT => "PUT",
+            BROWSE => "BROWSE",
+            WAIT => "WAIT",
+            ORDER => "ORDER",
+            _ => "a request",
+        }
+    }
+
     /// Appends the body and returns the kind.
     pub fn encode(&self, number: u32, out: &mut Vec<u8>) -> Result<u8> {
         out.extend_from_slice(&number.to_le_bytes());
@@ -142,6 +163,10 @@ impl Request<'_> {
                 tokens.iter().for_each(|token| out.extend_from_slice(&token.to_bytes()));
                 WAIT
             }
+            Request::Order { text } => {
+                out.extend_from_slice(text.as_bytes());
+                ORDER
+            }
         })
     }
 
@@ -152,6 +177,7 @@ impl Request<'_> {
         let request = match kind {
             STATUS => Request::Status,
             SERVER => Request::Server,
+            ORDER => return Ok((number, Request::Order { text: text(rest.0)? })),
             QUEUES => Request::Queues,
             PUT => {
                 let queue = rest.name()?;
@@ -350,6 +376,8 @@ mod tests {
         let (kind, wait) = request(&requests()[5]);
         assert_eq!((kind, &wait[..18]), (69, &b"\x02\x01\0\0\x08target:*\xe8\x03\0\0\x01"[..]));
         assert_eq!(wait[18..], token().to_bytes());
+        let order = Request::Order { text: "{}" };
+        assert_eq!(request(&order), (70, b"\x02\x01\0\0{}".to_vec()));
         let answer = |answer: &Answer<'_>| {
             let mut out = Vec::new();
             (answer.encode(1, &mut out).unwrap(), out)

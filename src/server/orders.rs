@@ -1,0 +1,243 @@
+//! What an administrator orders over a connection: queues, consumers, targets, connections, users.
+//!
+//! An order is a JSON object; `order` says which, and each has these fields and no others.
+//!
+//! | order | fields | needs admin on |
+//! |---|---|---|
+//! | `queue_pause`, `queue_resume`, `queue_purge`, `queue_rm` | `queue` | the queue |
+//! | `consumer_reset` | `queue`, `consumer`, `to`: `"oldest"`, `"now"` or a sequence | the queue |
+//! | `consumer_rm` | `queue`, `consumer` | the queue |
+//! | `target_rm` | `root`, `name` | `*` |
+//! | `conn_kill` | `connection` | `*` |
+//! | `user_ls` | | `*` |
+//! | `user_add` | `name`, `verifier`, `rights` | `*` |
+//! | `user_rm` | `name` | `*` |
+//! | `user_rights` | `name`, `rights` | `*` |
+//! | `user_passwd` | `name`, `verifier` | `*` |
+//!
+//! A verifier is the text the users file has; the password it was made of is nowhere on the way. The answer is
+//! `{}`, and for `user_ls` a list of `{name, rights}`. An order may wait for the disk, so each runs on a thread of
+//! its own, one a connection. Nobody changes or removes the user who asks: that is done where the server runs.
+
+use super::AUDIT;
+use super::connection::Shared;
+use super::users::{Right, User, UserSource, Users, Verb};
+use crate::error::{Code, Error, Result};
+use crate::queue::{From, Queue};
+use crate::session::ConsumerOptions;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::sync::Arc;
+
+/// An order; see the head of this file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "snake_case", deny_unknown_fields)]
+#[allow(missing_docs)] // The table above says it.
+pub enum Order {
+    QueuePause { queue: String },
+    QueueResume { queue: String },
+    QueuePurge { queue: String },
+    QueueRm { queue: String },
+    ConsumerReset { queue: String, consumer: String, to: To },
+    ConsumerRm { queue: String, consumer: String },
+    TargetRm { root: String, name: String },
+    ConnKill { connection: u64 },
+    UserLs {},
+    UserAdd { name: String, verifier: String, rights: Vec<Right> },
+    UserRm { name: String },
+    UserRights { name: String, rights: Vec<Right> },
+    UserPasswd { name: String, verifier: String },
+}
+
+/// Where a consumer goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum To {
+    /// `oldest` or `now`.
+    Word(String),
+    /// A sequence.
+    Sequence(u64),
+}
+
+impl std::convert::From<From> for To {
+    fn from(from: From) -> To {
+        match from {
+            From::Oldest => To::Word("oldest".into()),
+            From::Now => To::Word("now".into()),
+            From::Sequence(sequence) => To::Sequence(sequence),
+        }
+    }
+}
+
+impl Order {
+    /// The order in a request. Fails with INVALID; the text is not repeated, for it may hold a verifier.
+    pub fn parse(text: &str) -> Result<Order> {
+        serde_json::from_str(text).map_err(|error| {
+            let text = format!("an order arrived that is malformed, at column {}", error.column());
+            Error::new(Code::Invalid, text)
+        })
+    }
+
+    /// The text of a request.
+    pub fn to_text(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(|error| {
+            Error::new(Code::Panic, format!("cannot write an order as JSON: {error}"))
+        })
+    }
+
+    /// Whether this user may give it.
+    pub fn is_allowed(&self, user: &User) -> bool {
+        let queue = match self {
+            Order::QueuePause { queue }
+            | Order::QueueResume { queue }
+            | Order::QueuePurge { queue }
+            | Order::QueueRm { queue }
+            | Order::ConsumerReset { queue, .. }
+            | Order::ConsumerRm { queue, .. } => queue,
+            _ => "*",
+        };
+        user.may(Verb::Admin, queue)
+    }
+
+    /// What it does, for the log: no verifier, no right.
+    pub fn describe(&self) -> String {
+        match self {
+            Order::QueuePause { queue } => format!("queue pause {queue:?}"),
+            Order::QueueResume { queue } => format!("queue resume {queue:?}"),
+            Order::QueuePurge { queue } => format!("queue purge {queue:?}"),
+            Order::QueueRm { queue } => format!("queue rm {queue:?}"),
+            Order::ConsumerReset { queue, consumer, .. } => {
+                format!("consumer reset {consumer:?} of {queue:?}")
+            }
+            Order::ConsumerRm { queue, consumer } => {
+                format!("consumer rm {consumer:?} of {queue:?}")
+            }
+            Order::TargetRm { root, name } => format!("target rm {name:?} of {root:?}"),
+            Order::ConnKill { connection } => format!("conn kill {connection}"),
+            Order::UserLs {} => "user ls".into(),
+            Order::UserAdd { name, .. } => format!("user add {name:?}"),
+            Order::UserRm { name } => format!("user rm {name:?}"),
+            Order::UserRights { name, .. } => format!("user rights {name:?}"),
+            Order::UserPasswd { name, .. } => format!("user passwd {name:?}"),
+        }
+    }
+
+    /// Does it for the user of this name, and returns the answer.
+    pub fn run(&self, shared: &Shared, by: &str) -> Result<String> {
+        let outcome = self.act(shared, by);
+        let what = self.describe();
+        match &outcome {
+            Ok(_) if *self == (Order::UserLs {}) => {}
+            Ok(_) => log::info!(target: AUDIT, "{by:?} did {what}"),
+            Err(error) => log::warn!(target: AUDIT, "{by:?} tried {what}: {error}"),
+        }
+        outcome
+    }
+
+    fn act(&self, shared: &Shared, by: &str) -> Result<String> {
+        let store = &shared.store;
+        let find = |queue: &str| store.find_queue(queue);
+        match self {
+            Order::QueuePause { queue } => store.queue_pause(find(queue)?).map(|_| ())?,
+            Order::QueueResume { queue } => store.queue_resume(find(queue)?).map(|_| ())?,
+            Order::QueuePurge { queue } => store.queue_purge(find(queue)?).map(|_| ())?,
+            Order::QueueRm { queue } => store.queue_delete(find(queue)?).map(|_| ())?,
+            Order::ConsumerReset { queue, consumer, to } => {
+                reset(shared, find(queue)?, consumer, to)?;
+            }
+            Order::ConsumerRm { queue, consumer } => {
+                store.consumer_delete(consumer, find(queue)?).map(|_| ())?;
+            }
+            Order::TargetRm { root, name } => {
+                store.core().stream_remove(find(root)?.number(), name)?;
+            }
+            Order::ConnKill { connection } => {
+                let why = Error::new(Code::Cancelled, "an administrator ended this connection");
+                shared.table.dismiss_one(*connection, &why)?;
+            }
+            Order::UserLs {} => return Ok(list(&shared.users.lock().clone())),
+            Order::UserAdd { name, verifier, rights } => {
+                shared.change_users(by, name, |users| {
+                    users.add_verifier(name, verifier)?;
+                    users.set_rights(name, rights)
+                })?
+            }
+            Order::UserRm { name } => {
+                shared.change_users(by, name, |users| users.remove(name))?;
+            }
+            Order::UserRights { name, rights } => {
+                shared.change_users(by, name, |users| users.set_rights(name, rights))?;
+            }
+            Order::UserPasswd { name, verifier } => {
+                shared.change_users(by, name, |users| users.set_verifier(name, verifier))?;
+            }
+        }
+        Ok("{}".into())
+    }
+}
+
+fn list(users: &Users) -> String {
+    let row = |name: &&str| json!({ "name": name, "rights": users.rights(name).unwrap_or(&[]) });
+    json!(users.names().iter().map(row).collect::<Vec<_>>()).to_string()
+}
+
+fn reset(shared: &Shared, queue: Queue, consumer: &str, to: &To) -> Result<()> {
+    let store = &shared.store;
+    let infos = store.queues()?;
+    let info = infos.iter().find(|info| info.queue == queue);
+    let info = info.filter(|info| info.consumers.iter().any(|row| row.name == consumer));
+    let Some(info) = info else {
+        let text =
+            format!("cannot reset the consumer {consumer:?}: the queue has none of that name");
+        return Err(Error::new(Code::NoSuchName, text));
+    };
+    let to = match to {
+        To::Word(word) if word == "oldest" => 1,
+        To::Word(word) if word == "now" => info.next_sequence,
+        To::Sequence(sequence) => *sequence,
+        To::Word(word) => {
+            let text = format!("{word:?} is no place to reset to: oldest, now or a sequence");
+            return Err(Error::new(Code::Invalid, text));
+        }
+    };
+    let consumer = store.consumer(consumer, queue, &ConsumerOptions::default())?;
+    let sought = consumer.seek(to);
+    consumer.close();
+    sought.map(|_| ())
+}
+
+impl Shared {
+    /// Changes the users file for somebody else than who is changed, and lets the change take hold.
+    fn change_users(
+        &self,
+        by: &str,
+        name: &str,
+        change: impl FnOnce(&mut Users) -> Result<()>,
+    ) -> Result<()> {
+        if by == name {
+            let text = format!(
+                "user {name:?} cannot change itself over a connection; do it where the server runs"
+            );
+            return Err(Error::new(Code::Invalid, text));
+        }
+        let _one_at_a_time = self.changing.lock();
+        let UserSource::File(path) = &self.source else {
+            let text =
+                "this server has no users file: its users were given by the program that runs it";
+            return Err(Error::new(Code::Unsupported, text));
+        };
+        let mut users = Users::load(path)?;
+        change(&mut users)?;
+        users.save(path)?;
+        self.install(users);
+        Ok(())
+    }
+
+    /// Lets these users be those of the server; whose row changed has to log in again.
+    pub fn install(&self, users: Users) {
+        let users = Arc::new(users);
+        let before = std::mem::replace(&mut *self.users.lock(), users.clone());
+        let why = Error::new(Code::Denied, "the rights of this user changed");
+        self.table.dismiss(&why, |name| before.get(name) == users.get(name));
+    }
+}
