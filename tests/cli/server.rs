@@ -26,7 +26,7 @@ impl Served {
             .arg("serve")
             .arg(place.path(store))
             .args(words)
-            .args(["--listen", &listen, "--users"])
+            .args(["--listen", &listen, "--users-file"])
             .arg(place.path("users"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

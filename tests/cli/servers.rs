@@ -168,14 +168,14 @@ fn mistakes_with_servers_have_their_codes() {
         ("status repliq://ann:pw@127.0.0.1".into(), Code::Invalid, "password"),
         ("status repliq://ann@127.0.0.1:99999".into(), Code::Invalid, "port"),
         ("status repliq://".into(), Code::Invalid, "host"),
-        (format!("serve @t --users @users --plain {listen}"), Code::Locked, port),
-        (format!("serve @s --users @users --plain {listen}"), Code::Locked, "process"),
-        ("serve @t --users @users --listen nonsense".into(), Code::Invalid, "nonsense"),
-        ("serve @t --users @users --listen 127.0.0.1:0".into(), Code::Invalid, "plain"),
-        ("serve @t --users @none --plain --listen 127.0.0.1:0".into(), Code::NoSuchName, "none"),
-        ("serve @t --users @wrong --plain --listen 127.0.0.1:0".into(), Code::Permission, "wrong"),
+        (format!("serve @t --users-file @users --plain {listen}"), Code::Locked, port),
+        (format!("serve @s --users-file @users --plain {listen}"), Code::Locked, "process"),
+        ("serve @t --users-file @users --listen nonsense".into(), Code::Invalid, "nonsense"),
+        ("serve @t --users-file @users --listen 127.0.0.1:0".into(), Code::Invalid, "plain"),
+        ("serve @t --users-file @none --plain --listen 127.0.0.1:0".into(), Code::NoSuchName, "none"),
+        ("serve @t --users-file @wrong --plain --listen 127.0.0.1:0".into(), Code::Permission, "wrong"),
         (
-            "serve @t --users @users --listen 127.0.0.1:0 --certificate @junk.pem --key @junk.pem"
+            "serve @t --users-file @users --listen 127.0.0.1:0 --certificate-file @junk.pem --key-file @junk.pem"
                 .into(),
             Code::Certificate,
             "junk.pem",

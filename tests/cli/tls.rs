@@ -10,7 +10,12 @@ use super::server::{Served, place_with_users};
 fn serve(place: &Place, authority: &Authority, leaf: Leaf) -> Served {
     let (certificate, key) = authority.leaf(&place.path(""), leaf);
     let [certificate, key] = [certificate, key].map(|path| path.display().to_string());
-    Served::start_with(place, "far", None, &["--certificate", &certificate, "--key", &key])
+    Served::start_with(
+        place,
+        "far",
+        None,
+        &["--certificate-file", &certificate, "--key-file", &key],
+    )
 }
 
 fn replicate(place: &Place, url: &str, more: &str) -> Ran {

@@ -43,6 +43,12 @@ impl Fail {
     }
 }
 
+impl Display for Fail {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&self.text)
+    }
+}
+
 impl From<Error> for Fail {
     fn from(error: Error) -> Self {
         Fail::new(error.code(), error.to_string())

@@ -5,6 +5,8 @@
 //! code (`docs/CLI.md`), so that a script branches on what a program branches on.
 
 mod bench;
+mod config;
+mod conn;
 mod consumer;
 mod copied;
 mod exec;
@@ -12,7 +14,13 @@ mod fail;
 mod feed;
 mod format;
 mod get;
+mod http;
 mod input;
+mod logging;
+mod manual;
+mod metrics;
+mod notify;
+mod option;
 mod output;
 mod passwd;
 mod place;
@@ -66,7 +74,13 @@ enum Verb {
     Target(target::Target),
     #[command(subcommand)]
     User(user::User),
+    #[command(subcommand)]
+    Conn(conn::Conn),
+    #[command(subcommand)]
+    Config(config::Config),
     Bench(bench::Bench),
+    Completions(manual::Completions),
+    Manual(manual::Manual),
 }
 
 fn run(verb: Verb) -> fail::Done {
@@ -85,7 +99,11 @@ fn run(verb: Verb) -> fail::Done {
         Verb::Replicate(verb) => verb.run(),
         Verb::Target(verb) => verb.run(),
         Verb::User(verb) => verb.run(),
+        Verb::Conn(verb) => verb.run(),
+        Verb::Config(verb) => verb.run(),
         Verb::Bench(verb) => verb.run(),
+        Verb::Completions(verb) => verb.run(),
+        Verb::Manual(verb) => verb.run(),
     }
 }
 

@@ -83,6 +83,11 @@ pub struct ConsumerRow {
 }
 
 impl Folder {
+    /// A directory and where its password comes from.
+    pub fn new(store: &str, secret: Secret) -> Folder {
+        Folder { store: store.to_string(), secret }
+    }
+
     /// Whether it is a URL.
     pub fn is_url(&self) -> bool {
         self.store.contains("://")

@@ -11,7 +11,7 @@ use super::secret::{self, Secret};
 
 /// Add, list and remove the users of a server, and say what each may do
 ///
-/// USERS is the file that `repliq serve --users` reads; a running server reads it again at SIGHUP.
+/// USERS is the file that `repliq serve --users-file` reads; a running server reads it again at SIGHUP.
 #[derive(clap::Subcommand, Debug)]
 pub enum User {
     /// Add a user; the password is asked for, unless an option says where it is
