@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
-# Installs the library for C and C++: header, shared and static library, pkg-config file, CMake package.
+# Installs the library for C and C++ (header, shared and static library, pkg-config file, CMake package), and the
+# command with its manual pages, shell completions, systemd unit and configuration.
 #
-# Usage: [PREFIX=/usr/local] [DESTDIR=] [PROFILE=release] scripts/install.sh
+# Usage: [PREFIX=/usr/local] [DESTDIR=] [SYSCONFDIR=] [PROFILE=release] scripts/install.sh
 #
-# Builds what is missing. FROM=DIR takes the libraries from there instead, as they are.
+# The configuration goes to /etc where PREFIX is /usr or /usr/local, to PREFIX/etc otherwise, unless SYSCONFDIR says
+# where; one that is there stays. Builds what is missing. FROM=DIR takes the libraries, and the command where it is
+# there, too, from DIR instead, as they are.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,7 +18,7 @@ case $prefix in
 esac
 from=${FROM:-}
 if [ -z "$from" ]; then
-    cargo build --locked --lib --profile "$profile"
+    cargo build --locked --lib --bins --profile "$profile"
     from=${CARGO_TARGET_DIR:-target}/${profile/%dev/debug}
 fi
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
@@ -78,4 +81,27 @@ else()
     endif()
 endif()
 CMAKE
+
+if [ -x "$from/repliq" ]; then
+    case $prefix in
+        /usr | /usr/local) sysconfdir=${SYSCONFDIR:-/etc} ;;
+        *) sysconfdir=${SYSCONFDIR:-$prefix/etc} ;;
+    esac
+    root=${DESTDIR:-}
+    share=$root$prefix/share
+    install -d "$root$prefix/bin" "$share/man/man1" "$share/doc/repliq" "$lib/systemd/system" "$lib/sysusers.d"
+    install -d "$share/bash-completion/completions" "$share/zsh/site-functions" "$share/fish/vendor_completions.d"
+    install -m 755 "$from/repliq" "$root$prefix/bin/repliq"
+    "$from/repliq" manual "$share/man/man1"
+    "$from/repliq" completions bash > "$share/bash-completion/completions/repliq"
+    "$from/repliq" completions zsh > "$share/zsh/site-functions/_repliq"
+    "$from/repliq" completions fish > "$share/fish/vendor_completions.d/repliq.fish"
+    sed -e "s|@bindir@|$prefix/bin|g" -e "s|@sysconfdir@|$sysconfdir|g" packaging/repliq.service.in \
+        > "$lib/systemd/system/repliq.service"
+    install -m 644 packaging/repliq.sysusers "$lib/sysusers.d/repliq.conf"
+    install -m 644 packaging/repliq.toml "$share/doc/repliq/repliq.toml"
+    install -d "$root$sysconfdir/repliq"
+    install -d -m 700 "$root$sysconfdir/repliq/credentials"
+    [ -e "$root$sysconfdir/repliq.toml" ] || install -m 644 packaging/repliq.toml "$root$sysconfdir/repliq.toml"
+fi
 echo "install: repliq $version is in ${DESTDIR:-}$prefix"

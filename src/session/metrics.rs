@@ -80,15 +80,16 @@ pub struct SegmentMetrics {
 }
 
 impl Store {
-    /// Counts everything. Reads a message of each queue and each target that has some left, for its age.
+    /// Counts everything. Reads a message of each queue and each target that has some left, for its age, which
+    /// is 0 where that message is damaged.
     pub fn metrics(&self) -> Result<Metrics> {
         let core = self.core();
         core.check_open()?;
         let (spare, reserve) = core.journal().waiting_segments();
         let used = core.journal().segments();
         Ok(Metrics {
-            queues: queues(core)?,
-            targets: targets(core)?,
+            queues: queues(core),
+            targets: targets(core),
             pins: core.pins()?,
             segments: SegmentMetrics {
                 spare: spare as u64,
@@ -115,7 +116,7 @@ impl Store {
     }
 }
 
-fn queues(core: &Core) -> Result<Vec<QueueMetrics>> {
+fn queues(core: &Core) -> Vec<QueueMetrics> {
     let rows: Vec<(u32, u64, QueueMetrics)> = core.look(|state| {
         let row = |(number, queue): (u32, &crate::store::QueueState)| {
             let (messages, put_messages) = (queue.waiting(), queue.next - 1);
@@ -136,38 +137,41 @@ fn queues(core: &Core) -> Result<Vec<QueueMetrics>> {
     });
     let aged = rows.into_iter().map(|(number, oldest, mut metrics)| {
         if metrics.messages > 0 {
-            metrics.oldest_seconds = age(core, number, oldest)?;
+            metrics.oldest_seconds = age(core, number, oldest);
         }
-        Ok(metrics)
+        metrics
     });
     aged.collect()
 }
 
-fn targets(core: &Core) -> Result<Vec<TargetMetrics>> {
+fn targets(core: &Core) -> Vec<TargetMetrics> {
     let rows = core.target_lags();
     let aged = rows.into_iter().map(|lag| {
         let lag_seconds = match lag.messages {
             0 => 0.0,
-            _ => age(core, lag.queue, lag.confirmed + 1)?,
+            _ => age(core, lag.queue, lag.confirmed + 1),
         };
-        Ok(TargetMetrics {
+        TargetMetrics {
             root: lag.root,
             name: lag.name,
             lag_messages: lag.messages,
             lag_bytes: lag.bytes,
             lag_seconds,
-        })
+        }
     });
     aged.collect()
 }
 
 /// How long ago the message with this sequence, or the first one after it, was committed, in seconds.
-fn age(core: &Core, queue: u32, sequence: u64) -> Result<f64> {
+fn age(core: &Core, queue: u32, sequence: u64) -> f64 {
     let mut found = Vec::new();
     let mut cursor = Cursor::new(queue, sequence);
     let journal = core.journal();
-    journal.read(&mut cursor, journal.durable_offset(), 1, 1, &mut found)?;
+    let horizon = journal.durable_offset();
+    if journal.read(&mut cursor, horizon, 1, 1, &mut found).is_err() {
+        return 0.0;
+    }
     let now = journal.disk().now_ms();
     let ms = found.first().map_or(0, |found| now.saturating_sub(found.head.time_ms));
-    Ok(ms as f64 / 1e3)
+    ms as f64 / 1e3
 }

@@ -62,13 +62,15 @@ pub struct Known(Mutex<BTreeMap<u64, Arc<Vec<Stretch>>>>);
 type Found = BTreeMap<(PinKind, String, String), Pin>;
 
 impl Core {
-    /// Who keeps segments, by kind, queue and name. Reads the index of segments it has not seen before.
+    /// Who keeps segments, by kind, queue and name. Reads the index of segments it has not seen before; one that
+    /// cannot be read counts for nobody.
     pub fn pins(&self) -> Result<Vec<Pin>> {
         self.check_open()?;
         let sealed = self.journal.sealed_segments();
         let mut found = Found::new();
         for segment in &sealed {
-            let Some(stretches) = self.stretches_of(segment.number)? else { continue };
+            // A damaged store is looked at all the same; it gives nothing back anyway.
+            let Ok(Some(stretches)) = self.stretches_of(segment.number) else { continue };
             self.look(|state| pinned(state, segment, &stretches, &mut found));
         }
         let oldest = sealed.first().map_or(u64::MAX, |segment| segment.number);

@@ -55,7 +55,7 @@ fn a_live_server_is_asked_by_its_url() {
     let rows = place.run(&format!("queue ls {with} --json")).json();
     let expected = json!({
         "name": "q", "messages": 3, "bytes": rows[0]["bytes"], "next_sequence": 4,
-        "paused": false, "consumers": [],
+        "paused": false, "consumers": [], "pinned_bytes": 0, "pinned_since_ms": null,
     });
     assert_eq!(rows, [expected]);
     assert_eq!(place.run(&format!("get {with} q --browse --from 2")).text(), "2\n3\n");
@@ -70,12 +70,12 @@ fn a_live_server_is_asked_by_its_url() {
     // The same through the directory, while the server writes.
     assert_eq!(place.run("get @s q --browse").text(), "1\n2\n3\n");
     place.run("queue purge @s q").fails(Code::Locked, &[&served.child.id().to_string()]);
-    for verb in ["queue purge", "get --consumer c", "consumer rm"] {
-        let url = served.url("ann");
-        let words = match verb {
-            "consumer rm" => format!("consumer rm {url} q c"),
-            "queue purge" => format!("queue purge {url} q"),
-            _ => format!("get {url} q --consumer c"),
+    let url = served.url("ann");
+    for words in ["get", "passwd", "claim", "fork", "target add"] {
+        let words = match words {
+            "get" => format!("get {url} q --consumer c"),
+            "target add" => format!("target add {url} q name repliq://127.0.0.1"),
+            verb => format!("{verb} {url}"),
         };
         place.run(&words).fails(Code::Unsupported, &[&url]);
     }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::fail::{Done, Fail};
 use super::output::Output;
-use super::place::{Folder, Place};
+use super::place::Place;
 
 /// List, reset and remove consumers
 #[derive(clap::Subcommand, Debug)]
@@ -32,7 +32,7 @@ pub struct List {
 #[derive(clap::Args, Debug)]
 pub struct One {
     #[command(flatten)]
-    folder: Folder,
+    place: Place,
     /// Name of the queue
     queue: String,
     /// Name of the consumer
@@ -67,8 +67,11 @@ impl Consumer {
         match self {
             Consumer::Ls(list) => ls(&list),
             Consumer::Reset(reset) => reset.run(),
+            Consumer::Rm(one) if one.place.folder.is_url() => {
+                Ok(one.place.connect()?.consumer_delete(&one.consumer, &one.queue)?)
+            }
             Consumer::Rm(one) => {
-                let store = one.folder.change()?;
+                let store = one.place.folder.change()?;
                 store.consumer_delete(&one.consumer, store.find_queue(&one.queue)?)?;
                 Ok(store.close()?)
             }
@@ -79,7 +82,11 @@ impl Consumer {
 impl Reset {
     fn run(&self) -> Done {
         let one = &self.one;
-        let store = one.folder.change()?;
+        if one.place.folder.is_url() {
+            let client = one.place.connect()?;
+            return Ok(client.consumer_reset(&one.consumer, &one.queue, self.to)?);
+        }
+        let store = one.place.folder.change()?;
         let queue = store.find_queue(&one.queue)?;
         let info = store.queues()?.into_iter().find(|info| info.queue == queue);
         let Some(info) = info.filter(|info| info.consumers.iter().any(|c| c.name == one.consumer))

@@ -185,10 +185,6 @@ fn syncs(encoder: &mut Encoder<'_>, times: &SyncTimes) -> fmt::Result {
         Some(&Unit::Seconds),
         MetricType::Histogram,
     )?;
-    // A bound of infinity is written by its largest number there is.
-    let bound = |bound: f64| if bound.is_infinite() { f64::MAX } else { bound };
-    let buckets: Vec<(f64, u64)> =
-        times.buckets.iter().map(|(limit, count)| (bound(*limit), *count)).collect();
-    let count = buckets.iter().map(|(_, count)| count).sum();
-    family.encode_histogram::<[(&str, &str); 0]>(times.seconds, count, &buckets, None)
+    let count = times.buckets.iter().map(|(_, count)| count).sum();
+    family.encode_histogram::<[(&str, &str); 0]>(times.seconds, count, &times.buckets, None)
 }

@@ -72,6 +72,10 @@ pub struct QueueRow {
     pub next_sequence: u64,
     pub paused: bool,
     pub consumers: Vec<ConsumerRow>,
+    /// Bytes of full segments that stay for this queue.
+    pub pinned_bytes: u64,
+    /// Since when the oldest of them is there, milliseconds since 1970 UTC.
+    pub pinned_since_ms: Option<u64>,
 }
 
 /// A consumer of a queue.
@@ -129,6 +133,11 @@ impl Folder {
 }
 
 impl Place {
+    /// A directory or a URL, and how to get in.
+    pub fn new(store: &str, secret: Secret, reach: Reach) -> Place {
+        Place { folder: Folder::new(store, secret), reach }
+    }
+
     /// Opens an existing store to look at it, also while another process is writing, or asks a server.
     pub fn look(&self) -> Done<At> {
         if self.folder.is_url() {
@@ -155,7 +164,10 @@ impl At {
     /// The queues, by name.
     pub fn queues(&self) -> Done<Vec<QueueRow>> {
         let mut rows = match self {
-            At::Here(store) => store.queues()?.into_iter().map(row).collect(),
+            At::Here(store) => {
+                let pins = store.pins()?;
+                store.queues()?.into_iter().map(|info| row(info, &pins)).collect()
+            }
             At::There(client) => queues_of(client)?,
         };
         rows.sort_by(|a, b| a.name.cmp(&b.name));
@@ -167,6 +179,14 @@ impl At {
         match self {
             At::Here(store) => Ok(store.status()?),
             At::There(client) => Ok(client.status()?),
+        }
+    }
+
+    /// The status of the server, as JSON, where there is one.
+    pub fn server(&self) -> Done<Option<String>> {
+        match self {
+            At::Here(_) => Ok(None),
+            At::There(client) => Ok(Some(client.server()?)),
         }
     }
 
@@ -210,7 +230,8 @@ impl View<'_> {
     }
 }
 
-fn row(info: repliq::QueueInfo) -> QueueRow {
+fn row(info: repliq::QueueInfo, pins: &[repliq::Pin]) -> QueueRow {
+    let (pinned_bytes, pinned_since_ms) = info.pinned(pins);
     let consumers = info.consumers.into_iter().map(|consumer| ConsumerRow {
         name: consumer.name,
         acknowledged: consumer.acknowledged,
@@ -223,5 +244,7 @@ fn row(info: repliq::QueueInfo) -> QueueRow {
         next_sequence: info.next_sequence,
         paused: info.paused,
         consumers: consumers.collect(),
+        pinned_bytes,
+        pinned_since_ms,
     }
 }

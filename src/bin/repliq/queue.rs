@@ -1,13 +1,14 @@
 //! `repliq queue …`: what queues a store has, and what can be done to one.
 
-use repliq::Store;
+use repliq::{Client, Store};
 use serde_json::json;
 
 use super::fail::Done;
 use super::format::Format;
 use super::get;
+use super::logging::time_text;
 use super::output::Output;
-use super::place::{Folder, Place, QueueRow};
+use super::place::{Place, QueueRow};
 
 /// List, look into, pause, resume, purge and remove queues
 #[derive(clap::Subcommand, Debug)]
@@ -40,7 +41,7 @@ pub struct List {
 #[derive(clap::Args, Debug)]
 pub struct One {
     #[command(flatten)]
-    folder: Folder,
+    place: Place,
     /// Name of the queue
     queue: String,
 }
@@ -72,10 +73,10 @@ impl Queue {
                 let format = Format::new(peek.json, peek.format.as_deref())?;
                 get::browse(&peek.place.look()?, &peek.queue, 1, Some(peek.max), &format)
             }
-            Queue::Pause(one) => one.act(Store::queue_pause),
-            Queue::Resume(one) => one.act(Store::queue_resume),
-            Queue::Purge(one) => one.act(Store::queue_purge),
-            Queue::Rm(one) => one.act(Store::queue_delete),
+            Queue::Pause(one) => one.act(Store::queue_pause, Client::queue_pause),
+            Queue::Resume(one) => one.act(Store::queue_resume, Client::queue_resume),
+            Queue::Purge(one) => one.act(Store::queue_purge, Client::queue_purge),
+            Queue::Rm(one) => one.act(Store::queue_delete, Client::queue_delete),
         }
     }
 }
@@ -84,8 +85,12 @@ impl One {
     fn act(
         &self,
         act: impl FnOnce(&Store, repliq::Queue) -> repliq::Result<repliq::Commit>,
+        order: impl FnOnce(&Client, &str) -> repliq::Result<()>,
     ) -> Done {
-        let store = self.folder.change()?;
+        if self.place.folder.is_url() {
+            return Ok(order(&self.place.connect()?, &self.queue)?);
+        }
+        let store = self.place.folder.change()?;
         act(&store, store.find_queue(&self.queue)?)?;
         Ok(store.close()?)
     }
@@ -99,7 +104,8 @@ fn ls(list: &List) -> Done {
             output.json(&json!(queue))?;
         }
     } else {
-        let titles = ["queue", "messages", "bytes", "next", "consumers", "state"];
+        let titles =
+            ["queue", "messages", "bytes", "next", "consumers", "state", "pinned", "since"];
         let rows: Vec<Vec<String>> = queues.iter().map(row).collect();
         output.table(&titles, &rows)?;
     }
@@ -114,5 +120,7 @@ fn row(queue: &QueueRow) -> Vec<String> {
         queue.next_sequence.to_string(),
         queue.consumers.len().to_string(),
         if queue.paused { "paused" } else { "open" }.to_string(),
+        queue.pinned_bytes.to_string(),
+        queue.pinned_since_ms.map_or("-".to_string(), time_text),
     ]
 }

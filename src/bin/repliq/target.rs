@@ -29,7 +29,7 @@ pub enum Target {
     /// Add a target: what is put from now on is kept for it
     Add(Add),
     /// Remove a target for good: it gets nothing more, and what only it kept may go
-    Rm(One),
+    Rm(Remove),
     /// Set the transaction aside that a target refuses, for this target only; it is counted on both sides
     Skip(Skip),
 }
@@ -49,6 +49,17 @@ pub struct List {
 pub struct One {
     #[command(flatten)]
     folder: Folder,
+    /// Name of the root queue
+    root: String,
+    /// Name of the target
+    name: String,
+}
+
+/// A target that goes, also at a server.
+#[derive(clap::Args, Debug)]
+pub struct Remove {
+    #[command(flatten)]
+    place: Place,
     /// Name of the root queue
     root: String,
     /// Name of the target
@@ -94,7 +105,7 @@ impl Target {
         match self {
             Target::Ls(list) => ls(&list),
             Target::Add(add) => add.run(),
-            Target::Rm(one) => one.with(|replication| replication.remove(&one.name)),
+            Target::Rm(remove) => remove.run(),
             Target::Skip(skip) => skip.run(),
         }
     }
@@ -108,6 +119,16 @@ impl One {
         act(&replication)?;
         replication.close()?;
         Ok(store.close()?)
+    }
+}
+
+impl Remove {
+    fn run(self) -> Done {
+        if self.place.folder.is_url() {
+            return Ok(self.place.connect()?.target_remove(&self.root, &self.name)?);
+        }
+        let one = One { folder: self.place.folder, root: self.root, name: self.name };
+        one.with(|replication| replication.remove(&one.name))
     }
 }
 

@@ -1,0 +1,25 @@
+//! Running a server: its options, its signals, what it says of itself, and what an administrator can do to it.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "serve/child.rs"]
+mod child;
+#[path = "serve/config.rs"]
+mod config;
+#[path = "serve/installed.rs"]
+mod installed;
+#[path = "serve/logs.rs"]
+mod logs;
+#[path = "serve/metrics.rs"]
+mod metrics;
+#[path = "serve/options.rs"]
+mod options;
+#[path = "serve/orders.rs"]
+mod orders;
+#[allow(dead_code)] // It has more than this tier needs.
+#[path = "cli/run.rs"]
+mod run;
+#[path = "serve/signals.rs"]
+mod signals;
+#[path = "serve/space.rs"]
+mod space;
