@@ -523,8 +523,8 @@ typedef struct repliq_target_options {
     const char *header_value;
     /** Where a target begins that is new: REPLIQ_FROM_OLDEST or REPLIQ_FROM_NOW. */
     int32_t from;
-    /** Must be 0. */
-    int32_t reserved;
+    /** Whether to try again after a failure or a lost connection; REPLIQ_YES by default. */
+    int32_t reconnect;
     /** Milliseconds after which a silent connection shows that it lives; 0 for the default, as from here on. */
     uint64_t heartbeat_ms;
     /** Milliseconds for everything from the name of the host to the end of the login. */
@@ -532,6 +532,24 @@ typedef struct repliq_target_options {
     /** The longest time between two tries, in milliseconds. */
     uint64_t reconnect_ms_max;
 } repliq_target_options;
+
+/** How a target is: `repliq_target_status s = REPLIQ_TARGET_STATUS; repliq_replication_target(r, name, &s);`. */
+typedef struct repliq_target_status {
+    /** sizeof(repliq_target_status), as the macro sets it. */
+    size_t size;
+    /** Whether its link is connected and logged in: REPLIQ_YES or REPLIQ_NO. */
+    int32_t connected;
+    /** Whether its link waits for an operator, who reads why in `last_error`: REPLIQ_YES or REPLIQ_NO. */
+    int32_t stopped;
+    /** Messages of the root it has not confirmed. */
+    uint64_t lag_messages;
+    /** Bytes of them. */
+    uint64_t lag_bytes;
+    /** Age of the oldest of them in milliseconds. */
+    uint64_t lag_ms;
+    /** For people: what went wrong last, or "". UTF-8 with a NUL at its end. */
+    char last_error[REPLIQ_ERROR_TEXT_SIZE];
+} repliq_target_status;
 
 /** A user of a server, and what it may do: `verbs` on the `queues`. */
 typedef struct repliq_user {
@@ -1220,6 +1238,15 @@ repliq_code repliq_replication_status(repliq_replication *replication,
                                       size_t *len);
 
 /**
+ * Stores in `*status` how the target of this name is. Thread-safe.
+ *
+ * Fails with REPLIQ_INVALID (NULL, unknown size), REPLIQ_NO_SUCH_NAME, REPLIQ_CLOSED.
+ */
+repliq_code repliq_replication_target(repliq_replication *replication,
+                                      const char *name,
+                                      repliq_target_status *status);
+
+/**
  * Waits until every target has everything that is committed now, at most `timeout_ms`, and ends the links. The
  * handle still wants to be closed.
  *
@@ -1304,6 +1331,9 @@ repliq_code repliq_server_close(repliq_server *server);
 
 /** Sets up a repliq_target_options: `repliq_target_options value = REPLIQ_TARGET_OPTIONS;`. */
 #define REPLIQ_TARGET_OPTIONS {sizeof(repliq_target_options), 0, 0, 0, 0, {0, 0}, 0, 0, 0, 0, {0, 0}, 0, 0, 0, 0, 0, 0, 0}
+
+/** Sets up a repliq_target_status: `repliq_target_status value = REPLIQ_TARGET_STATUS;`. */
+#define REPLIQ_TARGET_STATUS {sizeof(repliq_target_status), 0, 0, 0, 0, 0, {0}}
 
 /** Sets up a repliq_server_options: `repliq_server_options value = REPLIQ_SERVER_OPTIONS;`. */
 #define REPLIQ_SERVER_OPTIONS {sizeof(repliq_server_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}

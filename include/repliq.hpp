@@ -1167,6 +1167,20 @@ struct target_options {
     std::chrono::milliseconds heartbeat = std::chrono::milliseconds(0);
     std::chrono::milliseconds connect_timeout = std::chrono::milliseconds(0);
     std::chrono::milliseconds reconnect_max = std::chrono::milliseconds(0);
+    /** Whether to try again after a failure or a lost connection. */
+    bool reconnect = true;
+};
+
+/** How a target is. */
+struct target_status {
+    bool connected = false;
+    /** Its link waits for an operator. */
+    bool stopped = false;
+    std::uint64_t lag_messages = 0;
+    std::uint64_t lag_bytes = 0;
+    std::chrono::milliseconds lag = std::chrono::milliseconds(0);
+    /** What went wrong last; empty for nothing. */
+    std::string last_error = {};
 };
 
 class replication;
@@ -1236,6 +1250,7 @@ public:
         options.heartbeat_ms = detail::ms(chosen.heartbeat);
         options.connect_timeout_ms = detail::ms(chosen.connect_timeout);
         options.reconnect_ms_max = detail::ms(chosen.reconnect_max);
+        options.reconnect = chosen.reconnect ? REPLIQ_YES : REPLIQ_NO;
         detail::check(repliq_replication_add(c(), detail::text(name, "target").c_str(),
                                              detail::text(url, "URL").c_str(), &options));
     }
@@ -1263,6 +1278,15 @@ public:
     repliq::job job() { return repliq::job(c()); }
     void push() { detail::check(repliq_replication_push(c())); }
     std::string status() const { return detail::status(c(), repliq_replication_status); }
+    /** How the target of this name is. */
+    target_status target(std::string_view name) const
+    {
+        repliq_target_status found = REPLIQ_TARGET_STATUS;
+        detail::check(repliq_replication_target(c(), detail::text(name, "target").c_str(), &found));
+        return {found.connected == REPLIQ_YES,  found.stopped == REPLIQ_YES,
+                found.lag_messages,             found.lag_bytes,
+                std::chrono::milliseconds(found.lag_ms), found.last_error};
+    }
 
     /** Waits until every target has everything, and ends the links. */
     template <class Rep, class Period> void stop(std::chrono::duration<Rep, Period> timeout)

@@ -25,8 +25,9 @@ version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 abi=$(sed -n 's/^#define REPLIQ_ABI_VERSION //p' include/repliq.h)
 lib=${DESTDIR:-}$prefix/lib
 
-install -d "$lib/pkgconfig" "$lib/cmake/repliq" "${DESTDIR:-}$prefix/include"
+install -d "$lib/pkgconfig" "$lib/cmake/repliq" "${DESTDIR:-}$prefix/include/repliq"
 install -m 644 include/repliq.h include/repliq.hpp "${DESTDIR:-}$prefix/include"
+install -m 644 include/repliq/*.hpp "${DESTDIR:-}$prefix/include/repliq"
 install -m 755 "$from/librepliq.so" "$lib/librepliq.so.$version"
 ln -sf "librepliq.so.$version" "$lib/librepliq.so.$abi"
 ln -sf "librepliq.so.$abi" "$lib/librepliq.so"

@@ -132,6 +132,22 @@ impl<T> Out<T> {
         unsafe { Out::maybe(at, what) }
     }
 
+    /// A place that must be there, for a struct whose first field says how large it is.
+    ///
+    /// # Safety
+    ///
+    /// `at` is NULL or points to a struct as long as it says, writable during the call.
+    pub(super) unsafe fn sized(at: *mut T, what: &str, name: &str) -> Result<Out<T>> {
+        // SAFETY: the caller's contract; the size is there where `at` is neither NULL nor misaligned.
+        let (out, size) = unsafe { (Out::needed(at, what)?, at.cast::<usize>().read()) };
+        if size != size_of::<T>() {
+            let (known, macro_name) = (size_of::<T>(), name.to_uppercase());
+            let text = format!("a {name} of size {size}, not {known}; begin with {macro_name}");
+            return Err(invalid(text));
+        }
+        Ok(out)
+    }
+
     /// A place that may be NULL.
     ///
     /// # Safety
@@ -251,7 +267,7 @@ options! {
     repliq_listener_options: flags;
     repliq_server_options: flags, reserved;
     repliq_replication_options: flags;
-    repliq_target_options: flags, reserved;
+    repliq_target_options: flags;
 }
 
 /// # Safety

@@ -93,13 +93,17 @@ fn remember(error: Error) -> repliq_code {
         sequence_to,
         ..NONE
     };
-    let text = error.to_string();
-    let end = text.floor_char_boundary(REPLIQ_ERROR_TEXT_SIZE - 1);
-    for (to, from) in last.text.iter_mut().zip(&text.as_bytes()[..end]) {
-        *to = if *from == 0 { b'?' } else { *from } as std::ffi::c_char;
-    }
+    fill(&mut last.text, &error.to_string());
     LAST.with_borrow_mut(|kept| *kept = last);
     code as repliq_code
+}
+
+/// Writes as much of a text as has room to an array of zeros, and leaves one at its end.
+pub(super) fn fill(array: &mut [std::ffi::c_char; REPLIQ_ERROR_TEXT_SIZE], text: &str) {
+    let end = text.floor_char_boundary(REPLIQ_ERROR_TEXT_SIZE - 1);
+    for (to, from) in array.iter_mut().zip(&text.as_bytes()[..end]) {
+        *to = if *from == 0 { b'?' } else { *from } as std::ffi::c_char;
+    }
 }
 
 /// The error of the last call of this thread that failed.

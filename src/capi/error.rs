@@ -23,17 +23,8 @@ pub unsafe extern "C" fn repliq_error_last(error: *mut repliq_error) -> repliq_c
     let mut kept = last();
     boundary(|| {
         // SAFETY: the caller's contract: `error` is NULL or points to a struct as long as it says.
-        let (out, size) = unsafe {
-            let out = Out::needed(error, "error")?;
-            (out, error.cast::<usize>().read())
-        };
-        if size != size_of::<repliq_error>() {
-            let known = size_of::<repliq_error>();
-            let text =
-                format!("a repliq_error of size {size}, not {known}; begin with REPLIQ_ERROR");
-            return Err(invalid(text));
-        }
-        kept.size = size;
+        let out = unsafe { Out::sized(error, "error", "repliq_error")? };
+        kept.size = size_of::<repliq_error>();
         out.put(kept);
         Ok(())
     })

@@ -11,7 +11,7 @@ use crate::secret::Password;
 use super::argument::{
     self, Out, array, bytes, invalid, level, maybe_text, or, put_text, text, wait, yes,
 };
-use super::boundary::boundary;
+use super::boundary::{boundary, fill};
 use super::handle::{self, Face, pin};
 use super::message;
 use super::types::*;
@@ -91,6 +91,7 @@ unsafe fn target_options(options: *const repliq_target_options) -> Result<Target
         chosen.select = select(options)?;
     }
     connect.plain = yes(options.plain, connect.plain, "plain")?;
+    connect.reconnect = yes(options.reconnect, connect.reconnect, "reconnect")?;
     connect.heartbeat_ms = or(options.heartbeat_ms, connect.heartbeat_ms);
     connect.connect_timeout_ms = or(options.connect_timeout_ms, connect.connect_timeout_ms);
     connect.reconnect_ms_max = or(options.reconnect_ms_max, connect.reconnect_ms_max);
@@ -285,6 +286,37 @@ pub unsafe extern "C" fn repliq_replication_status(
         let replication = pin(replication)?;
         // SAFETY: the caller's contract: room for `size` bytes, NULL or a place for the length.
         unsafe { put_text(text, size, len, || replication.status()) }
+    })
+}
+
+/// Stores in `*status` how the target of this name is. Thread-safe.
+///
+/// Fails with REPLIQ_INVALID (NULL, unknown size), REPLIQ_NO_SUCH_NAME, REPLIQ_CLOSED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn repliq_replication_target(
+    replication: *mut repliq_replication,
+    name: *const c_char,
+    status: *mut repliq_target_status,
+) -> repliq_code {
+    boundary(|| {
+        let replication = pin(replication)?;
+        // SAFETY: the caller's contract: a text, and a struct as long as it says.
+        let (name, out) =
+            unsafe { (text(name, "name")?, Out::sized(status, "status", "repliq_target_status")?) };
+        let target = replication.target(name)?;
+        let answer = |yes: bool| if yes { REPLIQ_YES } else { REPLIQ_NO };
+        let mut found = repliq_target_status {
+            size: size_of::<repliq_target_status>(),
+            connected: answer(target.is_connected()),
+            stopped: answer(target.state == "stopped"),
+            lag_messages: target.lag_messages,
+            lag_bytes: target.lag_bytes,
+            lag_ms: target.lag_ms,
+            last_error: [0; REPLIQ_ERROR_TEXT_SIZE],
+        };
+        fill(&mut found.last_error, target.last_error.as_deref().unwrap_or_default());
+        out.put(found);
+        Ok(())
     })
 }
 

@@ -330,14 +330,34 @@ pub struct repliq_target_options {
     pub header_value: *const c_char,
     /// Where a target begins that is new: REPLIQ_FROM_OLDEST or REPLIQ_FROM_NOW.
     pub from: i32,
-    /// Must be 0.
-    pub reserved: i32,
+    /// Whether to try again after a failure or a lost connection; REPLIQ_YES by default.
+    pub reconnect: i32,
     /// Milliseconds after which a silent connection shows that it lives; 0 for the default, as from here on.
     pub heartbeat_ms: u64,
     /// Milliseconds for everything from the name of the host to the end of the login.
     pub connect_timeout_ms: u64,
     /// The longest time between two tries, in milliseconds.
     pub reconnect_ms_max: u64,
+}
+
+/// How a target is: `repliq_target_status s = REPLIQ_TARGET_STATUS; repliq_replication_target(r, name, &s);`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct repliq_target_status {
+    /// sizeof(repliq_target_status), as the macro sets it.
+    pub size: usize,
+    /// Whether its link is connected and logged in: REPLIQ_YES or REPLIQ_NO.
+    pub connected: i32,
+    /// Whether its link waits for an operator, who reads why in `last_error`: REPLIQ_YES or REPLIQ_NO.
+    pub stopped: i32,
+    /// Messages of the root it has not confirmed.
+    pub lag_messages: u64,
+    /// Bytes of them.
+    pub lag_bytes: u64,
+    /// Age of the oldest of them in milliseconds.
+    pub lag_ms: u64,
+    /// For people: what went wrong last, or "". UTF-8 with a NUL at its end.
+    pub last_error: [c_char; REPLIQ_ERROR_TEXT_SIZE],
 }
 
 /// A user of a server, and what it may do: `verbs` on the `queues`.

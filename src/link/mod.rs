@@ -57,9 +57,9 @@ pub enum LinkState {
     Connecting,
     /// It is connected and logged in.
     Connected,
-    /// The try or the connection failed; the next try follows.
+    /// The try or the connection failed; the next try follows, where one was asked for.
     Failed(Error),
-    /// It was closed here, or a bug ended it.
+    /// It was closed here, its only try is over, or a bug ended it.
     Closed,
 }
 
@@ -208,6 +208,9 @@ async fn keep_connected(
         log::debug!("{why}");
         let wait = pause.next(why.code());
         on_state(&LinkState::Failed(why));
+        if !connector.options().reconnect {
+            return;
+        }
         if wakeup.unless_stopped(tokio::time::sleep(wait)).await.is_err() {
             return;
         }

@@ -25,6 +25,8 @@ pub struct ConnectOptions {
     pub connect_timeout_ms: u64,
     /// The longest time between two tries, in milliseconds.
     pub reconnect_ms_max: u64,
+    /// Whether to try again after a failure or a lost connection; without it there is one try.
+    pub reconnect: bool,
 }
 
 impl Default for ConnectOptions {
@@ -38,6 +40,7 @@ impl Default for ConnectOptions {
             heartbeat_ms: 5_000,
             connect_timeout_ms: 10_000,
             reconnect_ms_max: 30_000,
+            reconnect: true,
         }
     }
 }

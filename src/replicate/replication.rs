@@ -192,6 +192,12 @@ impl Replication {
         status.collect()
     }
 
+    /// One of the targets of [`targets`](Replication::targets). Fails with NO_SUCH_NAME.
+    pub fn target(&self, name: &str) -> Result<TargetStatus> {
+        let found = self.targets()?.into_iter().find(|target| target.name == name);
+        found.ok_or_else(|| self.no_target(name))
+    }
+
     /// Root, targets and whether a job is open, as JSON.
     pub fn status(&self) -> Result<String> {
         let targets: Vec<Value> = self.targets()?.iter().map(TargetStatus::to_json).collect();
@@ -256,13 +262,12 @@ impl Replication {
     fn with_target<T>(&self, name: &str, call: impl FnOnce(&Target) -> Result<T>) -> Result<T> {
         self.check()?;
         let target = self.inner.running.lock().get(name).map(|running| running.target.clone());
-        match target {
-            Some(target) => call(&target),
-            None => {
-                let text = format!("queue {:?} has no target {name:?} here", self.inner.name);
-                Err(Error::new(Code::NoSuchName, text))
-            }
-        }
+        call(&*target.ok_or_else(|| self.no_target(name))?)
+    }
+
+    fn no_target(&self, name: &str) -> Error {
+        let text = format!("queue {:?} has no target {name:?} here", self.inner.name);
+        Error::new(Code::NoSuchName, text)
     }
 
     /// Tries again at once, whatever the pause between tries, and whatever stopped it before.

@@ -91,6 +91,11 @@ pub struct TargetStatus {
 }
 
 impl TargetStatus {
+    /// Whether its link is connected and logged in.
+    pub fn is_connected(&self) -> bool {
+        matches!(self.state.as_str(), "connected" | "streaming")
+    }
+
     /// The same as JSON.
     pub fn to_json(&self) -> Value {
         json!({

@@ -46,6 +46,7 @@ static struct {
     repliq_listener_options listener_options;
     repliq_server_options server_options;
     repliq_replication_options replication_options;
+    repliq_target_status target_status;
     repliq_target_options target_options;
     uint16_t kinds[1];
     const char *listen[1];
@@ -105,6 +106,7 @@ static void fixture_open(const char *name, int with_server, int with_replication
     static const repliq_listener_options listener_options = REPLIQ_LISTENER_OPTIONS;
     static const repliq_server_options server_options = REPLIQ_SERVER_OPTIONS;
     static const repliq_replication_options replication_options = REPLIQ_REPLICATION_OPTIONS;
+    static const repliq_target_status target_status = REPLIQ_TARGET_STATUS;
     static const repliq_target_options target_options = REPLIQ_TARGET_OPTIONS;
     static const repliq_message message = REPLIQ_MESSAGE;
     repliq_queue root;
@@ -163,6 +165,7 @@ static void fixture_open(const char *name, int with_server, int with_replication
     }
     /* Nobody is there: the link keeps trying. */
     F.replication_options = replication_options;
+    F.target_status = target_status;
     F.target_options = target_options;
     F.target_options.plain = REPLIQ_YES;
     F.target_options.kinds = F.kinds;

@@ -284,6 +284,11 @@ fn argument(function: &Function, kind: &str, name: &str) -> Argument {
             error.attacks.push(inside("E.size", "sizeof E + 8", "&E", INVALID));
             error
         }
+        ("repliq_target_status *", _) => {
+            let mut status = output("&F.target_status", true);
+            status.attacks.push(inside("F.target_status.size", "0", "&F.target_status", INVALID));
+            status
+        }
         ("repliq_handler", _) => Argument {
             valid: "handler".into(),
             attacks: vec![attack("handler NULL", "NULL", INVALID)],
