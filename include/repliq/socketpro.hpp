@@ -44,7 +44,7 @@ inline constexpr std::uint32_t DEFAULT_RECV_TIMEOUT = 30000;
 inline constexpr std::uint32_t DEFAULT_CONN_TIMEOUT = 30000;
 
 /** How a connection is protected. */
-enum tagEncryptionMethod {
+enum tagEncryptionMethod : int {
     /** Plain TCP; the server must allow it, too. */
     NoEncryption = 0,
     /** TLS 1.3, whatever the name says, with a certificate that is verified. */

@@ -4,38 +4,11 @@
  * Usage: faces CASE       CMakeLists.txt makes one test of each line that begins with TEST(
  */
 #include <atomic>
-#include <cstdlib>
-#include <filesystem>
-#include <iostream>
-#include <map>
-#include <repliq.hpp>
 #include <unordered_set>
 
-using namespace std::chrono_literals;
+#include "cases.hpp"
 
 namespace {
-
-std::map<std::string, void (*)(const std::string &)> cases;
-
-#define TEST(name)                                                                                           \
-    void name(const std::string &folder);                                                                    \
-    [[maybe_unused]] const bool name##_is_known = cases.emplace(#name, name).second;                          \
-    void name([[maybe_unused]] const std::string &folder)
-
-#define CHECK(condition)                                                                                     \
-    ((condition) ? void() : (std::cerr << __LINE__ << ": " #condition " does not hold\n", std::exit(1)))
-
-/** The error that a call must throw. */
-template <class Call> repliq::error thrown(Call call)
-{
-    try {
-        call();
-    } catch (const repliq::error &error) {
-        return error;
-    }
-    std::cerr << "nothing was thrown\n";
-    std::exit(1);
-}
 
 std::vector<std::string> payloads(repliq::store &store, const repliq::queue &queue)
 {
@@ -46,13 +19,6 @@ std::vector<std::string> payloads(repliq::store &store, const repliq::queue &que
 }
 
 using texts = std::vector<std::string>;
-
-template <class Condition> bool soon(Condition condition)
-{
-    for (int i = 0; i < 1000 && !condition(); ++i)
-        std::this_thread::sleep_for(10ms);
-    return condition();
-}
 
 TEST(an_error_is_a_system_error_with_the_sentence_of_the_library)
 {
@@ -378,24 +344,3 @@ TEST(log_lines_arrive_and_end)
 }
 
 } // namespace
-
-int main(int argc, char **argv)
-{
-    auto found = argc == 2 ? cases.find(argv[1]) : cases.end();
-    if (found == cases.end()) {
-        std::cerr << "usage: faces CASE, one of\n";
-        for (const auto &one : cases)
-            std::cerr << "    " << one.first << "\n";
-        return 2;
-    }
-    auto folder = std::filesystem::temp_directory_path() / ("repliq-" + found->first);
-    std::filesystem::remove_all(folder);
-    try {
-        found->second(folder.string());
-    } catch (const std::exception &error) {
-        std::cerr << "thrown: " << error.what() << "\n";
-        return 1;
-    }
-    std::filesystem::remove_all(folder);
-    return 0;
-}
