@@ -17,6 +17,7 @@ mod simulation;
 mod skip;
 #[path = "replication/streams.rs"]
 mod streams;
+#[allow(dead_code)] // tests/engine.rs uses the rest.
 #[path = "replication/world.rs"]
 mod world;
 

@@ -374,7 +374,8 @@ pub fn restore(backup: &dyn Disk, disk: Arc<dyn Disk>, options: &Options) -> Res
         disk.create(RESTORING).and_then(|file| file.sync()).map_err(failed)?;
     }
     disk.sync_dir().map_err(failed)?;
-    (lock.set_attempted(0), lock.set_done(0));
+    lock.set_attempted(0);
+    lock.set_done(0);
     for row in &manifest.files {
         put_back(backup, &*disk, row)?;
     }
