@@ -345,7 +345,10 @@ fn fallible() -> Vec<(Function, Vec<Argument>)> {
                 argument.attacks.push(attack(
                     format!("{name} NULL, which it may be"),
                     "NULL",
-                    "OK UNSUPPORTED ",
+                    match valid_codes(&function) {
+                        "NOT_A_STORE " => "NOT_A_STORE ",
+                        _ => "OK UNSUPPORTED ",
+                    },
                 ));
             }
             argument
