@@ -308,7 +308,7 @@ pub(super) fn close<F: Face>(
     wake: impl FnOnce(&F::Object) -> Result<()>,
 ) -> Result<Box<F::Object>> {
     const { assert!(!F::ALONE, "the one inside may be changing it") }
-    let closing = Closing::begin(handle, false)?;
+    let closing = Closing::begin(handle)?;
     // SAFETY: closing takes the object away below, and not before.
     wake(unsafe { &*closing.object() })?;
     Ok(closing.take())
@@ -320,7 +320,7 @@ pub(super) fn close_alone<F: Face>(
     ready: impl FnOnce(&mut F::Object) -> Result<()>,
 ) -> Result<Box<F::Object>> {
     const { assert!(F::ALONE, "others may be inside") }
-    let closing = Closing::begin(handle, true)?;
+    let closing = Closing::begin(handle)?;
     // SAFETY: it was entered alone, and closing takes the object away below, not before.
     ready(unsafe { &mut *closing.object() })?;
     Ok(closing.take())
@@ -330,7 +330,7 @@ pub(super) fn close_alone<F: Face>(
 pub(super) fn take_back<F: Face>(handle: *const F) -> Result<Box<F::Object>> {
     const { assert!(F::ALONE, "others may be inside for long") }
     loop {
-        match Closing::begin(handle, true) {
+        match Closing::begin(handle) {
             Ok(closing) => return Ok(closing.take()),
             Err(error) if error.code() == Code::Busy => std::thread::yield_now(),
             Err(error) => return Err(error),
@@ -347,10 +347,10 @@ struct Closing<F: Face> {
 }
 
 impl<F: Face> Closing<F> {
-    fn begin(handle: *const F, alone: bool) -> Result<Closing<F>> {
+    fn begin(handle: *const F) -> Result<Closing<F>> {
         let ticket = Ticket::of(handle)?;
         let slot = slot(ticket.slot).ok_or_else(|| bad::<F>("was never given out"))?;
-        let by = if alone { ALONE + 1 } else { 1 };
+        let by = if F::ALONE { ALONE + 1 } else { 1 };
         let mut word = slot.word.load(Ordering::Acquire);
         loop {
             if !ticket.is_open(word) {
@@ -364,7 +364,7 @@ impl<F: Face> Closing<F> {
                 let text = format!("the {} is in use by the call that calls back", F::NAME);
                 return Err(Error::new(Code::Busy, text));
             }
-            if alone && word & ALONE != 0 {
+            if F::ALONE && word & ALONE != 0 {
                 return Err(busy::<F>(slot));
             }
             let shut = (word | CLOSING) + by;
