@@ -12,6 +12,7 @@ pub mod model;
 mod real;
 mod signal;
 
+use crate::error::{Code, Error};
 use std::io;
 use std::sync::Arc;
 
@@ -116,6 +117,28 @@ pub enum LockError {
     },
     /// The file system refused.
     Io(io::Error),
+}
+
+impl LockError {
+    /// As an error: LOCKED with the owner where `what` is held, as `held` puts it.
+    pub fn told(self, what: &str, held: &str) -> Error {
+        match self {
+            LockError::Held { pid, host } => {
+                Error::new(Code::Locked, format!("{what} {held}, by process {pid} on {host}"))
+            }
+            LockError::Io(error) => Error::io(format!("cannot lock {what}"), &error),
+        }
+    }
+}
+
+/// Puts a file with these bytes in the place of whatever `name` was, durably: at any time there is the old one or
+/// the new one, whole. It is written as `draft` before.
+pub fn replace(disk: &dyn Disk, draft: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let file = disk.create(draft)?;
+    file.write_at(bytes, 0)?;
+    file.sync()?;
+    disk.rename(draft, name)?;
+    disk.sync_dir()
 }
 
 impl From<io::Error> for LockError {

@@ -21,7 +21,7 @@ use super::spare::{Spares, make, new_name};
 use super::survey::{Survey, survey};
 use super::tail::{Part, Row, Tail};
 use super::{Journal, Options, Segment, file_name};
-use crate::disk::{Birth, Disk, Lock, LockError};
+use crate::disk::{Birth, Disk, Lock};
 use crate::error::{Code, Error, Result};
 use crate::secret::Password;
 use crate::sync::{AtomicU64, Mutex, Ordering};
@@ -246,13 +246,7 @@ fn first_slot(
 }
 
 fn take_lock(disk: &dyn Disk) -> Result<Box<dyn Lock>> {
-    disk.lock().map_err(|error| match error {
-        LockError::Held { pid, host } => {
-            let text = format!("{} is open already, by process {pid} on {host}", disk.describe());
-            Error::new(Code::Locked, text)
-        }
-        LockError::Io(error) => Error::io(format!("cannot lock {}", disk.describe()), &error),
-    })
+    disk.lock().map_err(|error| error.told(&disk.describe(), "is open already"))
 }
 
 /// Gives the only segment of a store without transactions its name once more, durably.

@@ -239,11 +239,8 @@ impl Keys {
         let plan = Plan { store: self.store, data: &self.data, password, cost, salt };
         let slots = [plan.lock(disk, 1)?, plan.lock(disk, 2)?];
         let failed = |error| Error::io(doing("write", disk), &error);
-        let file = disk.create(KEY_UNFINISHED).map_err(failed)?;
-        file.write_at(&[slots[0].bytes, slots[1].bytes].concat(), 0).map_err(failed)?;
-        file.sync().map_err(failed)?;
-        disk.rename(KEY_UNFINISHED, KEY_NAME).map_err(failed)?;
-        disk.sync_dir().map_err(failed)
+        let bytes = [slots[0].bytes, slots[1].bytes].concat();
+        crate::disk::replace(disk, KEY_UNFINISHED, KEY_NAME, &bytes).map_err(failed)
     }
 
     /// Opens the data key of the store with this id.

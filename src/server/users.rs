@@ -12,7 +12,7 @@
 //! holds no password, but whoever reads it can try passwords against it; so it is refused unless it belongs to
 //! its owner alone (mode 0600), and it is replaced as a whole, never written over.
 
-use crate::disk::{Disk, RealDisk};
+use crate::disk::{self, Disk, RealDisk};
 use crate::error::{Code, Error, Result};
 use crate::limits::NAME_BYTES_MAX;
 use crate::link::random;
@@ -194,14 +194,7 @@ impl Users {
             _ => {}
         }
         let text = self.text()?;
-        let write = || {
-            let file = folder.create(&draft)?;
-            file.write_at(text.as_bytes(), 0)?;
-            file.sync()?;
-            folder.rename(&draft, &name)?;
-            folder.sync_dir()
-        };
-        write().map_err(failed)
+        disk::replace(&folder, &draft, &name, text.as_bytes()).map_err(failed)
     }
 
     /// Adds a user without rights. Fails with EXISTS.
@@ -211,30 +204,32 @@ impl Users {
 
     /// The same with another number of iterations than the default, at least 4,096.
     pub fn add_with(&mut self, name: &str, password: &Password, iterations: u32) -> Result<()> {
-        check_name(name)?;
-        if self.users.contains_key(name) {
-            return Err(Error::new(Code::Exists, format!("there is a user {name:?} already")));
-        }
-        let user = User { verifier: verifier(password, iterations)?, rights: Vec::new() };
-        self.users.insert(name.into(), Arc::new(user));
-        Ok(())
+        self.insert(name, || verifier(password, iterations))
     }
 
     /// Adds a user by what the file has of a password. Fails with EXISTS, INVALID.
     pub(super) fn add_verifier(&mut self, name: &str, verifier: &str) -> Result<()> {
+        self.insert(name, || verifier.parse())
+    }
+
+    fn insert(&mut self, name: &str, verifier: impl FnOnce() -> Result<Verifier>) -> Result<()> {
         check_name(name)?;
         if self.users.contains_key(name) {
             return Err(Error::new(Code::Exists, format!("there is a user {name:?} already")));
         }
-        let user = User { verifier: verifier.parse()?, rights: Vec::new() };
+        let user = User { verifier: verifier()?, rights: Vec::new() };
         self.users.insert(name.into(), Arc::new(user));
         Ok(())
     }
 
     /// Replaces what the file has of a user's password.
     pub(super) fn set_verifier(&mut self, name: &str, verifier: &str) -> Result<()> {
+        self.replace(name, || verifier.parse())
+    }
+
+    fn replace(&mut self, name: &str, verifier: impl FnOnce() -> Result<Verifier>) -> Result<()> {
         let user = self.users.get_mut(name).ok_or_else(|| no_such(name))?;
-        Arc::make_mut(user).verifier = verifier.parse()?;
+        Arc::make_mut(user).verifier = verifier()?;
         Ok(())
     }
 
@@ -245,9 +240,7 @@ impl Users {
 
     /// Gives a user another password.
     pub fn set_password(&mut self, name: &str, password: &Password) -> Result<()> {
-        let user = self.users.get_mut(name).ok_or_else(|| no_such(name))?;
-        Arc::make_mut(user).verifier = verifier(password, ITERATIONS)?;
-        Ok(())
+        self.replace(name, || verifier(password, ITERATIONS))
     }
 
     /// Replaces all rights of a user.

@@ -16,7 +16,7 @@
 
 use super::Core;
 use super::open::Options;
-use crate::disk::{Disk, File, Lock, LockError};
+use crate::disk::{self, Disk, File, Lock};
 use crate::error::{Code, Error, Result};
 use crate::journal::{KEY_NAME, Source};
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The name of the manifest.
-pub const MANIFEST: &str = "backup";
+const MANIFEST: &str = "backup";
 const UNFINISHED: &str = "backup.tmp";
 const COPY: &str = ".copy";
 const LOCK: &str = "lock";
@@ -111,14 +111,7 @@ impl Manifest {
             Error::new(Code::Panic, format!("cannot write a manifest: {error}"))
         })?;
         let text = format!("{TITLE}{:08x}\n{json}", crc32fast::hash(json.as_bytes()));
-        let put = || {
-            let file = disk.create(UNFINISHED)?;
-            file.write_at(text.as_bytes(), 0)?;
-            file.sync()?;
-            disk.rename(UNFINISHED, MANIFEST)?;
-            disk.sync_dir()
-        };
-        put().map_err(failed)
+        disk::replace(disk, UNFINISHED, MANIFEST, text.as_bytes()).map_err(failed)
     }
 
     fn info(&self, copied: &[Row]) -> BackupInfo {
@@ -158,7 +151,7 @@ impl<'a> Place<'a> {
             let text = format!("cannot back up to {dest}: it holds {other:?}, which is no backup");
             return Err(Error::new(Code::NotAStore, text));
         }
-        let lock = disk.lock().map_err(|error| locked(&dest, error))?;
+        let lock = disk.lock().map_err(|error| error.told(&dest, "is in use"))?;
         let old = Manifest::read(disk)?;
         if let Some(other) = old.as_ref().filter(|old| old.store != store) {
             let text =
@@ -210,16 +203,6 @@ impl<'a> Place<'a> {
         let row = Row { name: source.name.clone(), copy, length, bytes, sum, seal };
         self.copied.push(row.clone());
         Ok(row)
-    }
-}
-
-fn locked(what: &str, error: LockError) -> Error {
-    match error {
-        LockError::Held { pid, host } => {
-            let text = format!("{what} is in use, by process {pid} on {host}");
-            Error::new(Code::Locked, text)
-        }
-        LockError::Io(error) => Error::io(format!("cannot lock {what}"), &error),
     }
 }
 
@@ -280,10 +263,11 @@ impl Core {
                 files.push(row);
                 continue;
             }
-            match place.copy(self, source) {
-                Ok(_) | Err(_) if self.journal.was_recycled(source) => return Err(self.overtaken()),
-                copied => files.push(copied?),
+            let copied = place.copy(self, source);
+            if self.journal.was_recycled(source) {
+                return Err(self.overtaken());
             }
+            files.push(copied?);
         }
         drop(hold);
         let dest = place.disk;
@@ -337,17 +321,17 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Fails where a restore was interrupted: what is there is no store yet.
-pub fn check_whole(disk: &dyn Disk) -> Result<()> {
-    match disk.open(RESTORING, false) {
-        Ok(_) => {
-            let text =
-                format!("a restore into {} was interrupted: restore it again", disk.describe());
-            Err(Error::new(Code::NotAStore, text))
+/// Fails for a directory with these names that is a backup, or in which a restore was interrupted: it is no store.
+pub fn check_names(names: &[String], what: impl FnOnce() -> String) -> Result<()> {
+    let holds = |name: &str| names.iter().any(|held| held == name);
+    let text = match () {
+        () if holds(RESTORING) => {
+            format!("a restore into {} was interrupted: restore it again", what())
         }
-        // Whatever else is wrong with the directory is told by whoever needs it.
-        Err(_) => Ok(()),
-    }
+        () if holds(MANIFEST) => format!("{} is a backup, no store; restore it first", what()),
+        () => return Ok(()),
+    };
+    Err(Error::new(Code::NotAStore, text))
 }
 
 /// Makes a store of a backup, in a directory that is empty or not there yet. The store begins a new epoch: what
@@ -366,7 +350,7 @@ pub fn restore(backup: &dyn Disk, disk: Arc<dyn Disk>, options: &Options) -> Res
         let text = format!("cannot restore into {store}: it is not empty, it holds {other:?}");
         return Err(Error::new(Code::Exists, text));
     }
-    let lock = disk.lock().map_err(|error| locked(&store, error))?;
+    let lock = disk.lock().map_err(|error| error.told(&store, "is in use"))?;
     for name in names.iter().filter(|name| *name != LOCK && *name != RESTORING) {
         disk.remove(name).map_err(failed)?;
     }

@@ -106,7 +106,6 @@ impl Core {
     /// Opens the store on a disk.
     pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Opened> {
         options.check()?;
-        super::backup::check_whole(&*disk)?;
         let exists = exists(&*disk)?;
         if !exists && (options.read_only || !options.create) {
             let text = format!("there is no store at {}", disk.describe());
@@ -210,10 +209,7 @@ fn exists(disk: &dyn Disk) -> Result<bool> {
             return Err(Error::io(format!("cannot list {}", disk.describe()), &error));
         }
     };
-    if names.iter().any(|name| name == super::backup::MANIFEST) {
-        let text = format!("{} is a backup, no store; restore it first", disk.describe());
-        return Err(Error::new(Code::NotAStore, text));
-    }
+    super::backup::check_names(&names, || disk.describe())?;
     let begun = |name: &String| [".seg", ".run", ".cut"].iter().any(|end| name.ends_with(end));
     if names.iter().any(begun) {
         return Ok(true);
