@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::fail::{Done, Fail};
 use super::output::Output;
-use super::place::Place;
+use super::place::{List, Place};
 use super::status::cell;
 
 /// List and end the connections of a server; STORE is its URL
@@ -15,16 +15,6 @@ pub enum Conn {
     Ls(List),
     /// End a connection; a client that is set to comes back
     Kill(Kill),
-}
-
-/// A server, listed.
-#[derive(clap::Args, Debug)]
-pub struct List {
-    #[command(flatten)]
-    place: Place,
-    /// Print one JSON object a line
-    #[arg(long)]
-    json: bool,
 }
 
 /// A connection of a server.

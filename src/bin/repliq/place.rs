@@ -29,6 +29,16 @@ pub struct Place {
     reach: Reach,
 }
 
+/// A store, listed.
+#[derive(clap::Args, Debug)]
+pub struct List {
+    #[command(flatten)]
+    pub place: Place,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// How a server is reached.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct Reach {

@@ -8,7 +8,7 @@ use super::format::Format;
 use super::get;
 use super::logging::time_text;
 use super::output::Output;
-use super::place::{Place, QueueRow};
+use super::place::{List, Place, QueueRow};
 
 /// List, look into, pause, resume, purge and remove queues
 #[derive(clap::Subcommand, Debug)]
@@ -25,16 +25,6 @@ pub enum Queue {
     Purge(One),
     /// Remove the queue with its messages and consumers
     Rm(One),
-}
-
-/// A store, listed.
-#[derive(clap::Args, Debug)]
-pub struct List {
-    #[command(flatten)]
-    place: Place,
-    /// Print one JSON object a line
-    #[arg(long)]
-    json: bool,
 }
 
 /// A store and the queue in it.

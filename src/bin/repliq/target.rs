@@ -14,7 +14,7 @@ use super::consumer::from;
 use super::fail::{Done, Fail};
 use super::feed::pair;
 use super::output::Output;
-use super::place::{Folder, Place, Reach};
+use super::place::{Folder, List, Place, Reach};
 use super::secret;
 use super::status::cell;
 
@@ -32,16 +32,6 @@ pub enum Target {
     Rm(Remove),
     /// Set the transaction aside that a target refuses, for this target only; it is counted on both sides
     Skip(Skip),
-}
-
-/// A store, listed.
-#[derive(clap::Args, Debug)]
-pub struct List {
-    #[command(flatten)]
-    place: Place,
-    /// Print one JSON object a line
-    #[arg(long)]
-    json: bool,
 }
 
 /// A target of a root queue.
