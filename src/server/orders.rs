@@ -23,8 +23,7 @@ use super::AUDIT;
 use super::connection::Shared;
 use super::users::{Right, User, UserSource, Users, Verb};
 use crate::error::{Code, Error, Result};
-use crate::queue::{From, Queue};
-use crate::session::ConsumerOptions;
+use crate::queue::From;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::sync::Arc;
@@ -65,6 +64,20 @@ impl std::convert::From<From> for To {
             From::Oldest => To::Word("oldest".into()),
             From::Now => To::Word("now".into()),
             From::Sequence(sequence) => To::Sequence(sequence),
+        }
+    }
+}
+
+impl To {
+    fn place(&self) -> Result<From> {
+        match self {
+            To::Word(word) if word == "oldest" => Ok(From::Oldest),
+            To::Word(word) if word == "now" => Ok(From::Now),
+            To::Sequence(sequence) => Ok(From::Sequence(*sequence)),
+            To::Word(word) => {
+                let text = format!("{word:?} is no place to reset to: oldest, now or a sequence");
+                Err(Error::new(Code::Invalid, text))
+            }
         }
     }
 }
@@ -143,7 +156,7 @@ impl Order {
             Order::QueuePurge { queue } => store.queue_purge(find(queue)?).map(|_| ())?,
             Order::QueueRm { queue } => store.queue_delete(find(queue)?).map(|_| ())?,
             Order::ConsumerReset { queue, consumer, to } => {
-                reset(shared, find(queue)?, consumer, to)?;
+                store.consumer_reset(consumer, find(queue)?, to.place()?).map(|_| ())?;
             }
             Order::ConsumerRm { queue, consumer } => {
                 store.consumer_delete(consumer, find(queue)?).map(|_| ())?;
@@ -179,31 +192,6 @@ impl Order {
 fn list(users: &Users) -> String {
     let row = |name: &&str| json!({ "name": name, "rights": users.rights(name).unwrap_or(&[]) });
     json!(users.names().iter().map(row).collect::<Vec<_>>()).to_string()
-}
-
-fn reset(shared: &Shared, queue: Queue, consumer: &str, to: &To) -> Result<()> {
-    let store = &shared.store;
-    let infos = store.queues()?;
-    let info = infos.iter().find(|info| info.queue == queue);
-    let info = info.filter(|info| info.consumers.iter().any(|row| row.name == consumer));
-    let Some(info) = info else {
-        let text =
-            format!("cannot reset the consumer {consumer:?}: the queue has none of that name");
-        return Err(Error::new(Code::NoSuchName, text));
-    };
-    let to = match to {
-        To::Word(word) if word == "oldest" => 1,
-        To::Word(word) if word == "now" => info.next_sequence,
-        To::Sequence(sequence) => *sequence,
-        To::Word(word) => {
-            let text = format!("{word:?} is no place to reset to: oldest, now or a sequence");
-            return Err(Error::new(Code::Invalid, text));
-        }
-    };
-    let consumer = store.consumer(consumer, queue, &ConsumerOptions::default())?;
-    let sought = consumer.seek(to);
-    consumer.close();
-    sought.map(|_| ())
 }
 
 impl Shared {

@@ -14,7 +14,7 @@ use crate::journal::{Body, headers};
 use crate::limits::RECEIVE_MESSAGES_MAX;
 use crate::position::Token;
 use crate::queue::{Message, Packed, Received};
-use crate::session::{QueueInfo, Store};
+use crate::session::QueueInfo;
 use crate::store::{Entry, Watch};
 use crate::sync::{Mutex, Ordering};
 use crate::wire::{Answer, Machine, REQUESTS_MAX, Request, Row, Waker};
@@ -38,7 +38,6 @@ pub type ServerStatus = Arc<dyn Fn() -> Result<String> + Send + Sync>;
 pub struct Requests {
     shared: Arc<Shared>,
     seat: Arc<Seat>,
-    store: Store,
     name: String,
     user: Arc<User>,
     waker: Waker,
@@ -69,7 +68,6 @@ impl Requests {
         waker: Waker,
     ) -> Requests {
         Requests {
-            store: shared.store.clone(),
             shared,
             seat,
             name: name.into(),
@@ -160,7 +158,7 @@ impl Requests {
 
     fn status(&self, number: u32, body: &mut Vec<u8>) -> Result<u8> {
         self.allow(Verb::Admin, "*")?;
-        Answer::Text(&self.store.status()?).encode(number, body)
+        Answer::Text(&self.shared.store.status()?).encode(number, body)
     }
 
     fn server(&self, number: u32, body: &mut Vec<u8>) -> Result<u8> {
@@ -169,7 +167,7 @@ impl Requests {
     }
 
     fn queues(&self, number: u32, body: &mut Vec<u8>) -> Result<u8> {
-        let (queues, pins) = (self.store.queues()?, self.store.pins()?);
+        let (queues, pins) = (self.shared.store.queues()?, self.shared.store.pins()?);
         let seen = queues.iter().filter(|info| self.user.may_see(&info.name));
         let row = |info: &QueueInfo| info.to_json_with(&pins);
         let text = Value::Array(seen.map(row).collect()).to_string();
@@ -185,9 +183,9 @@ impl Requests {
         body: &mut Vec<u8>,
     ) -> Result<u8> {
         self.allow(Verb::Browse, queue)?;
-        let queue = self.store.find_queue(queue)?;
+        let queue = self.shared.store.find_queue(queue)?;
         let max = usize::try_from(max).unwrap_or(usize::MAX).min(RECEIVE_MESSAGES_MAX);
-        let found = self.store.snapshot()?.browse(queue, from, max)?;
+        let found = self.shared.store.snapshot()?.browse(queue, from, max)?;
         let row = |message: &'_ Received| {
             (message.sequence(), message.transaction(), message.committed_ms())
         };
@@ -207,7 +205,7 @@ impl Requests {
             let text = format!("{REQUESTS_MAX} puts of this connection are under way already");
             return Err(Error::new(Code::Quota, text));
         }
-        let queue = self.store.queue(queue)?;
+        let queue = self.shared.store.queue(queue)?;
         let taken: Vec<Taken<'_>> = taken_apart(bodies)?;
         let messages: Vec<Message<'_>> = taken.iter().map(Taken::message).collect();
         let mut packed: Vec<Packed<'_>> = Vec::with_capacity(messages.len());
@@ -215,7 +213,7 @@ impl Requests {
             packed.push(message.pack().map_err(|error| error.at_message(index))?);
         }
         let entries: Vec<Entry<'_>> = packed.iter().map(|one| one.entry(queue.number())).collect();
-        let core = self.store.core();
+        let core = self.shared.store.core();
         let staged = core.transact(&entries, &[], core.level())?;
         self.under_way += 1;
         let (stored, waker) = (self.stored.clone(), self.waker.clone());
@@ -256,13 +254,13 @@ impl Requests {
             return Err(Error::new(Code::Quota, text));
         }
         if self.watch.is_none() {
-            self.watch = Some(self.store.core().watch(self.waker.clone()));
+            self.watch = Some(self.shared.store.core().watch(self.waker.clone()));
         }
         match self.reached(&wait) {
             Err(error) if error.code() == Code::Timeout && wait.until > now => {
                 self.waits.push(wait);
                 // Nobody may be waiting for the commit it is about.
-                self.store.core().lead_soon();
+                self.shared.store.core().lead_soon();
                 Ok(false)
             }
             outcome => outcome.map(|()| true),
@@ -270,7 +268,7 @@ impl Requests {
     }
 
     fn reached(&self, wait: &Wait) -> Result<()> {
-        self.store.wait(&wait.at, &wait.tokens, Duration::ZERO)
+        self.shared.store.wait(&wait.at, &wait.tokens, Duration::ZERO)
     }
 
     /// The first wait that is over, answered.
@@ -348,6 +346,7 @@ impl Requests {
         self.end_of_wait(now, body)
     }
 }
+
 fn denied() -> Error {
     Error::new(Code::Denied, "this user may not do that")
 }

@@ -12,7 +12,7 @@ use crate::disk::{Disk, RealDisk};
 use crate::error::{Code, Error, Result};
 use crate::journal::{Recovered, Type};
 use crate::position::Token;
-use crate::queue::{Message, Packed, Queue};
+use crate::queue::{From, Message, Packed, Queue};
 use crate::secret::Password;
 use crate::store::{BackupInfo, Change, Commit, Core, Entry, Level, Pin, Staged};
 use serde_json::{Value, json};
@@ -304,6 +304,26 @@ impl Store {
         self.inner.core.look(|state| state.consumer(queue.number(), name).map(|_| ()))?;
         let change = Change::DeleteConsumer(name.as_bytes());
         self.inner.core.change(Type::Consumer, queue.number(), &change)
+    }
+
+    /// Moves a consumer that exists and is not open to another place in its queue.
+    ///
+    /// Fails with NO_SUCH_NAME, BUSY.
+    #[doc(hidden)]
+    pub fn consumer_reset(&self, name: &str, queue: Queue, to: From) -> Result<Commit> {
+        let next = self.inner.core.look(|state| {
+            state.consumer(queue.number(), name)?;
+            Ok::<_, Error>(state.queue(queue.number())?.next)
+        })?;
+        let to = match to {
+            From::Oldest => 1,
+            From::Now => next,
+            From::Sequence(sequence) => sequence,
+        };
+        let consumer = self.consumer(name, queue, &ConsumerOptions::default())?;
+        let sought = consumer.seek(to);
+        consumer.close();
+        sought
     }
 
     /// Opens a look at all queues as they are now.

@@ -382,17 +382,20 @@ impl QueueState {
 
     /// Messages that somebody still waits for, at most: from the lowest floor on.
     pub fn waiting(&self) -> u64 {
-        let floors = self.consumers.values().map(|acked| acked.floor() + acked.count_above());
-        let streams = self.streams.values().map(|stream| stream.message);
-        let floor = floors.min().or(streams.min()).unwrap_or(0).max(self.purged);
+        let floor = self.lowest(|acked| acked.floor() + acked.count_above());
         (self.next - 1).saturating_sub(floor)
     }
 
     /// Nobody waits for a message up to this sequence.
     pub fn floor(&self) -> u64 {
-        let floors = self.consumers.values().map(Ranges::floor);
+        self.lowest(Ranges::floor)
+    }
+
+    /// The lowest of the consumers as `of` counts them; without any, of the targets.
+    fn lowest(&self, of: impl Fn(&Ranges) -> u64) -> u64 {
+        let consumers = self.consumers.values().map(of);
         let streams = self.streams.values().map(|stream| stream.message);
-        floors.min().or(streams.min()).unwrap_or(0).max(self.purged)
+        consumers.min().or(streams.min()).unwrap_or(0).max(self.purged)
     }
 }
 

@@ -1,11 +1,11 @@
 //! `repliq consumer …`: the durable readers of a store.
 
-use repliq::{Code, ConsumerOptions, From};
+use repliq::From;
 use serde_json::json;
 
-use super::fail::{Done, Fail};
+use super::fail::Done;
 use super::output::Output;
-use super::place::Place;
+use super::place::{List, Place};
 
 /// List, reset and remove consumers
 #[derive(clap::Subcommand, Debug)]
@@ -16,16 +16,6 @@ pub enum Consumer {
     Reset(Reset),
     /// Remove a consumer
     Rm(One),
-}
-
-/// A store, listed.
-#[derive(clap::Args, Debug)]
-pub struct List {
-    #[command(flatten)]
-    place: Place,
-    /// Print one JSON object a line
-    #[arg(long)]
-    json: bool,
 }
 
 /// A consumer of a queue.
@@ -88,26 +78,7 @@ impl Reset {
         }
         let store = one.place.folder.change()?;
         let queue = store.find_queue(&one.queue)?;
-        let info = store.queues()?.into_iter().find(|info| info.queue == queue);
-        let Some(info) = info.filter(|info| info.consumers.iter().any(|c| c.name == one.consumer))
-        else {
-            return Err(Fail::new(
-                Code::NoSuchName,
-                format!(
-                    "cannot reset the consumer {}: queue {} has none of that name",
-                    one.consumer, one.queue
-                ),
-            ));
-        };
-        let to = match self.to {
-            From::Oldest => 1,
-            From::Now => info.next_sequence,
-            From::Sequence(sequence) => sequence,
-        };
-        let consumer = store.consumer(&one.consumer, queue, &ConsumerOptions::default())?;
-        let sought = consumer.seek(to);
-        consumer.close();
-        sought?;
+        store.consumer_reset(&one.consumer, queue, self.to)?;
         Ok(store.close()?)
     }
 }
