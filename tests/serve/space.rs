@@ -41,6 +41,17 @@ fn start(place: &Place) -> Running {
     )
 }
 
+/// Orders, and waits until the directory is smaller than that.
+fn shrinks(place: &Place, running: &Running, order: &str, below: u64) {
+    let order = order.replace("URL", &running.with("ann"));
+    place.run(&order).text();
+    // A segment goes when one more transaction says so; whoever works on brings it.
+    wait_until(&format!("the space after {order}"), || {
+        place.run_with(&format!("put {} tick", running.with("ann")), b"x\n").text();
+        size(&place.path("s")) < below
+    });
+}
+
 /// Fills the store for somebody, sees who it is, orders, and sees the space again.
 fn freed_by(who: (&str, &str, &str), prepare: impl Fn(&Place), order: &str) {
     let place = place_with_users();
@@ -64,13 +75,7 @@ fn freed_by(who: (&str, &str, &str), prepare: impl Fn(&Place), order: &str) {
     assert_eq!(listed["pinned_bytes"], row["bytes"]);
     assert_eq!(listed["pinned_since_ms"], row["since_ms"]);
 
-    let order = order.replace("URL", &running.with("ann"));
-    place.run(&order).text();
-    // A segment goes when one more transaction says so; whoever works on brings it.
-    wait_until(&format!("the space after {order}"), || {
-        place.run_with(&format!("put {} tick", running.with("ann")), b"x\n").text();
-        size(&place.path("s")) < empty + 2_500_000
-    });
+    shrinks(&place, &running, order, empty + 2_500_000);
     let rows = pins(&place, &running);
     assert!(!rows.iter().any(|row| ours(&row)), "{rows:?}");
 }
@@ -98,11 +103,7 @@ fn a_removed_consumer_gives_its_space_back() {
     let names: Vec<&Value> =
         rows.iter().filter(|row| row["kind"] == "consumer").map(|row| &row["name"]).collect();
     assert_eq!(names, ["slow"], "{rows:?}");
-    place.run(&format!("consumer rm {} q slow", running.with("ann"))).text();
-    wait_until("the space after consumer rm", || {
-        place.run_with(&format!("put {} tick", running.with("ann")), b"x\n").text();
-        size(&place.path("s")) + 3_500_000 < full
-    });
+    shrinks(&place, &running, "consumer rm URL q slow", full - 3_500_000);
 }
 
 #[test]
@@ -124,9 +125,5 @@ fn a_removed_target_gives_its_space_back() {
     let row = rows.iter().find(|row| row["kind"] == "target").unwrap();
     assert_eq!((&row["queue"], &row["name"]), (&Value::from("q"), &Value::from("far")));
     assert!(row["bytes"].as_u64().unwrap() > 4_000_000, "{row}");
-    place.run(&format!("target rm {} q far", running.with("ann"))).text();
-    wait_until("the space after target rm", || {
-        place.run_with(&format!("put {} tick", running.with("ann")), b"x\n").text();
-        size(&place.path("s")) + 3_500_000 < full
-    });
+    shrinks(&place, &running, "target rm URL q far", full - 3_500_000);
 }
