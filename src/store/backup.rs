@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! backup                   the manifest: one line "repliq backup 1 <CRC-32 of the rest, 8 hex digits>", then JSON
-//! <name>-<serial>.copy     a file of the store, as many bytes of it as count
+//! <name>-<serial>-<n>.copy a file of the store, as many bytes of it as count
 //! ```
 //!
 //! A backup is what its manifest names; everything else in the directory is of no meaning. A new backup writes
