@@ -81,7 +81,7 @@ url() { echo "repliq://demo@127.0.0.1:${port[$1]}"; }
 serve() {
     local line
     : > "$work/$1.log"
-    "$repliq" serve "$work/$1" --plain --users-file "$work/$1.users" --listen "127.0.0.1:${port[$1]}" \
+    "$repliq" serve "$work/$1" --plain --log-level warn --users-file "$work/$1.users" --listen "127.0.0.1:${port[$1]}" \
         > "$work/$1.log" &
     pid[$1]=$!
     until line=$(grep 'listening on' "$work/$1.log"); do
