@@ -171,7 +171,7 @@ impl Sender {
     /// Writes down where the stream goes on, when that is not its cursor.
     fn note(&mut self, has: Option<Stamp>, resume: &Resume, rewound: bool) -> Result<()> {
         let at = resume.stamp();
-        let Progress { message, bytes, .. } = Progress::from(&self.stream);
+        let Progress { message, bytes, .. } = self.progress_at(&at)?;
         let change = match resume {
             Resume::Gap(to) => Some(StreamChange::Gap(has.unwrap_or_default(), *to)),
             Resume::Orphan(_, epoch, first, last) => {
@@ -194,6 +194,36 @@ impl Sender {
         self.target.settle_refused(&at);
         self.core.stream_confirmed(self.target.queue, self.stream.id, at.sequence, None);
         Ok(())
+    }
+
+    /// How much of the root is up to `at`, where the stream goes on. A receiver may be ahead of the cursor, which is
+    /// written now and then, or behind it, when it went back; the journal tells what lies between.
+    fn progress_at(&self, at: &Stamp) -> Result<Progress> {
+        let mut progress = Progress { stamp: *at, ..Progress::from(&self.stream) };
+        let (at, cursor) = (at.sequence, self.stream.cursor.sequence);
+        if at == cursor {
+            return Ok(progress);
+        }
+        let journal = self.core.journal();
+        let mut walker = journal.walk_from(at.min(cursor), &self.core.queue_names())?;
+        let (mut count, mut bytes) = (0, 0);
+        while let Some(walked) = journal.walk(&mut walker, journal.durable_offset())? {
+            if walked.stamp.sequence > at.max(cursor) {
+                break;
+            }
+            for (head, body) in walked.records {
+                if head.kind == Type::Message && head.queue == self.target.queue {
+                    (count, bytes) = (count + 1, bytes + body.len() as u64);
+                }
+            }
+        }
+        if at > cursor {
+            (progress.message, progress.bytes) = (progress.message + count, progress.bytes + bytes);
+        } else {
+            progress.message = progress.message.saturating_sub(count);
+            progress.bytes = progress.bytes.saturating_sub(bytes);
+        }
+        Ok(progress)
     }
 
     /// Everything up to a stamp is safe at the receiver.

@@ -62,7 +62,7 @@ static int32_t handle(void *user, repliq_session *session, const repliq_message 
         char text[1024];
         repliq_message reply = REPLIQ_MESSAGE;
         if (!work(&requests[i], text, sizeof text))
-            return REPLIQ_PARK;
+            return REPLIQ_RETRY;
         printf("%s\n", text);
         fflush(stdout);
         reply.payload = repliq_text(text);
@@ -81,6 +81,7 @@ int main(int argc, char **argv)
         {"replication", {0, 0}, "replicate", "hw_root_queue_name,Tolocal"},
         {"remote_rep", {0, 0}, "replicate", "hw_root_queue_name,Tolocal"},
     };
+    repliq_listener_options errors = REPLIQ_LISTENER_OPTIONS;
     repliq_server_options options = REPLIQ_SERVER_OPTIONS;
     repliq_store *store;
     repliq_server *server;
@@ -90,12 +91,17 @@ int main(int argc, char **argv)
 
     if (repliq_store_open(directory, NULL, &store) || repliq_store_queue(store, "replies", &replies))
         return fail("cannot open the store");
+    /* What fails three times goes to the queue "errors", and those behind it go on. */
+    errors.policy = REPLIQ_POLICY_DEAD_LETTER;
+    errors.dead_letter_after = 3;
+    errors.dead_letter_queue = "errors";
+    errors.retry_ms = 10;
     for (i = 0; i < 2; i++) {
         repliq_queue requests;
         repliq_consumer *consumer;
         if (repliq_store_queue(store, queues[i], &requests)
             || repliq_consumer_open(store, "hello_world", requests, NULL, &consumer)
-            || repliq_listener_open(consumer, handle, &replies, NULL, &listeners[i]))
+            || repliq_listener_open(consumer, handle, &replies, &errors, &listeners[i]))
             return fail("cannot listen to a queue");
     }
     users[0].password = repliq_text("p4localhost");

@@ -1,4 +1,4 @@
-/* Packing of values, as examples/README.md describes it. */
+/* Packing of values, as docs/SOCKETPRO.md describes it for CScopeUQueue. */
 #ifndef PACK_H
 #define PACK_H
 
@@ -105,6 +105,14 @@ static inline uint64_t unpack_number(unpacker *u, size_t len)
     return value;
 }
 
+static inline int unpack_bool(unpacker *u)
+{
+    uint64_t value = unpack_number(u, 1);
+    if (value > 1)
+        u->failed = 1;
+    return value == 1;
+}
+
 static inline int32_t unpack_i32(unpacker *u) { return (int32_t)(uint32_t)unpack_number(u, 4); }
 static inline int64_t unpack_i64(unpacker *u) { return (int64_t)unpack_number(u, 8); }
 
@@ -138,7 +146,7 @@ static inline void unpack_object(unpacker *u, char *text, size_t size)
 {
     switch (unpack_number(u, 1)) {
     case PACK_OBJECT_NULL: snprintf(text, size, "null"); return;
-    case PACK_OBJECT_BOOL: snprintf(text, size, "%s", unpack_number(u, 1) ? "true" : "false"); return;
+    case PACK_OBJECT_BOOL: snprintf(text, size, "%s", unpack_bool(u) ? "true" : "false"); return;
     case PACK_OBJECT_I32: snprintf(text, size, "%ld", (long)unpack_i32(u)); return;
     case PACK_OBJECT_I64: snprintf(text, size, "%lld", (long long)unpack_i64(u)); return;
     case PACK_OBJECT_F64: snprintf(text, size, "%.3f", unpack_f64(u)); return;
@@ -159,7 +167,7 @@ static inline void unpack_eleven(unpacker *u, char *text, size_t size)
     unpack_object(u, b, sizeof b);
     time_us = (long long)unpack_i64(u);
     number = unpack_f64(u);
-    flag = unpack_number(u, 1) != 0;
+    flag = unpack_bool(u);
     unpack_string(u, c, sizeof c);
     unpack_string(u, d, sizeof d);
     unpack_object(u, e, sizeof e);

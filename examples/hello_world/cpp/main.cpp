@@ -6,6 +6,7 @@
 // on once it is durable here. The answer goes into the queue "replies" in the same transaction that acknowledges the
 // request, so it is there exactly once; what is printed may be printed twice when the server is killed in between.
 #include <repliq.hpp>
+#include <repliq/scope_queue.hpp>
 
 #include <chrono>
 #include <iostream>
@@ -13,32 +14,35 @@
 #include <thread>
 #include <vector>
 
-#include "pack.hpp"
+#include "my_struct.hpp"
 
-enum : std::uint16_t { say_hello = 0x2002, sleep_ms = 0x2003, echo = 0x2004 };
+enum : std::uint16_t { idSayHello = 0x2002, idSleep = 0x2003, idEcho = 0x2004 };
 
-// Does what a request asks; throws std::invalid_argument where it makes no sense.
+// Does what a request asks; throws std::invalid_argument, or what loading throws, where it makes no sense.
 static std::string work(const repliq::received &request)
 {
-    pack::unpacker arguments(request.payload());
+    repliq::socketpro::CScopeUQueue arguments(request.payload());
     std::string reply;
-    if (request.kind() == say_hello) {
-        std::string first = arguments.string().value_or("");
+    if (request.kind() == idSayHello) {
+        std::string first = arguments.LoadString().value_or(""), last = arguments.LoadString().value_or("");
         if (first.empty())
             throw std::invalid_argument("a greeting without a first name");
-        reply = "Hello " + first + " " + arguments.string().value_or("");
-    } else if (request.kind() == sleep_ms) {
-        std::int32_t ms = arguments.i32();
+        reply = "Hello " + first + " " + last;
+    } else if (request.kind() == idSleep) {
+        std::int32_t ms = arguments.LoadInt();
         if (ms < 0)
             throw std::invalid_argument("a negative sleep");
         std::this_thread::sleep_for(std::chrono::milliseconds(ms));
         reply = "Sleep " + std::to_string(ms);
-    } else if (request.kind() == echo) {
-        reply = arguments.eleven();
+    } else if (request.kind() == idEcho) {
+        CMyStruct all;
+        all.LoadFrom(arguments);
+        reply = all.Text();
     } else {
         throw std::invalid_argument("an unknown request");
     }
-    arguments.end();
+    if (arguments.GetSize() > 0)
+        throw std::invalid_argument("the payload is too long");
     return reply;
 }
 
@@ -46,19 +50,20 @@ static std::string work(const repliq::received &request)
 static repliq::listener listen(repliq::store &store, const std::string &queue)
 {
     repliq::queue replies = store.queue("replies");
+    // What throws three times goes to the queue "errors", and those behind it go on.
+    repliq::listener_options errors;
+    errors.policy = REPLIQ_POLICY_DEAD_LETTER;
+    errors.dead_letter_after = 3;
+    errors.dead_letter_queue = "errors";
+    errors.retry = std::chrono::milliseconds(10);
     return store.consumer("hello_world", store.queue(queue))
         .listen([replies](repliq::session &in, const std::vector<repliq::received> &requests) {
-            try {
-                for (const repliq::received &request : requests) {
-                    std::string reply = work(request);
-                    std::cout << reply << std::endl;
-                    in.put(replies, reply);
-                }
-            } catch (const std::invalid_argument &) {
-                return repliq::handled::park;
+            for (const repliq::received &request : requests) {
+                std::string reply = work(request);
+                std::cout << reply << std::endl;
+                in.put(replies, reply);
             }
-            return repliq::handled::done;
-        });
+        }, errors);
 }
 
 int main(int argc, char **argv)

@@ -2,9 +2,10 @@
 //!
 //! Usage: hello_world [DIRECTORY [ADDRESS]]
 //!
-//! Requests arrive from any sender of the tutorial in the queue `hw_root_queue_name`, or `Tolocal`, and each is worked on once it is
-//! durable here. The answer goes into the queue `replies` in the same transaction that acknowledges the request,
-//! so it is there exactly once; what is printed may be printed twice when the server is killed in between.
+//! Requests arrive from any sender of the tutorial in the queue `hw_root_queue_name`, or `Tolocal`, and each is
+//! worked on once it is durable here. The answer goes into the queue `replies` in the same transaction that
+//! acknowledges the request, so it is there exactly once; what is printed may be printed twice when the server is
+//! killed in between.
 
 #[allow(dead_code)] // A server only unpacks.
 mod pack;
@@ -14,7 +15,7 @@ use std::{env, io, thread};
 
 use pack::Unpacker;
 use repliq::{
-    ConsumerOptions, Handled, Listener, ListenerOptions, Message, Received, Right, Server,
+    ConsumerOptions, Handled, Listener, ListenerOptions, Message, Policy, Received, Right, Server,
     ServerOptions, Store, StoreOptions, UserSource, Users, Verb,
 };
 
@@ -48,11 +49,14 @@ fn listen(store: &Store, queue: &str) -> repliq::Result<Listener> {
     let replies = store.queue("replies")?;
     let requests = store.queue(queue)?;
     let consumer = store.consumer("hello_world", requests, &ConsumerOptions::default())?;
-    Listener::open(store, consumer, &ListenerOptions::default(), move |session, requests| {
+    // What fails three times goes to the queue `errors`, and those behind it go on.
+    let policy = Policy::DeadLetter { after: 3, queue: "errors".into() };
+    let options = ListenerOptions { policy, retry_ms: 10, ..ListenerOptions::default() };
+    Listener::open(store, consumer, &options, move |session, requests| {
         for request in requests {
             let reply = match work(request) {
                 Ok(reply) => reply,
-                Err(reason) => return Handled::Park(reason),
+                Err(reason) => return Handled::Retry(reason),
             };
             println!("{reply}");
             if let Err(error) = session.put(replies, &Message::new(reply.as_bytes())) {

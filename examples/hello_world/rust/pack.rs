@@ -1,4 +1,4 @@
-//! Packing of values, as `examples/README.md` describes it.
+//! Packing of values, as `docs/SOCKETPRO.md` describes it for `CScopeUQueue`.
 
 /// The length that stands for null.
 const NULL: u32 = 0xFFFF_FFFF;
@@ -135,7 +135,11 @@ impl Unpacker<'_> {
     }
 
     pub fn bool(&mut self) -> Unpacked<bool> {
-        Ok(self.array::<1>()? != [0])
+        match self.array()? {
+            [0] => Ok(false),
+            [1] => Ok(true),
+            [other] => Err(format!("{other} is no bool")),
+        }
     }
 
     fn length(&mut self) -> Unpacked<Option<usize>> {
@@ -156,7 +160,7 @@ impl Unpacker<'_> {
             [2] => Object::I32(self.i32()?),
             [3] => Object::I64(self.i64()?),
             [4] => Object::F64(self.f64()?),
-            [5] => Object::Text(self.string()?.unwrap_or_default()),
+            [5] => Object::Text(self.string()?.ok_or("a string in an object is null")?),
             [other] => return Err(format!("an object of the unknown type {other}")),
         })
     }

@@ -1,12 +1,15 @@
 /*
  * The replication tutorial: one root queue, two servers, jobs that arrive whole or not at all.
  *
- * Usage: replication [DIRECTORY [URL URL]]
+ * Usage: replication [DIRECTORY [ADDRESS ADDRESS]]
  *
  * The servers are hello_world of any language. Neither has to run when this starts: what is sent is on this
  * disk, and goes out as soon as a server is there.
  */
 #include <repliq.h>
+
+#include <errno.h>
+#include <sys/stat.h>
 
 #include "../../hello_world/c/pack.h"
 
@@ -32,8 +35,9 @@ static repliq_code say_hello(repliq_replication *replication, const char *first,
 int main(int argc, char **argv)
 {
     const char *directory = argc > 1 ? argv[1] : "sp_test";
-    const char *local = argc > 2 ? argv[2] : "repliq://replication@127.0.0.1:20901";
-    const char *linux_url = argc > 3 ? argv[3] : "repliq://remote_rep@127.0.0.1:20902";
+    const char *local = argc > 2 ? argv[2] : "127.0.0.1:20901";
+    const char *linux_address = argc > 3 ? argv[3] : "127.0.0.1:20902";
+    char place[4096], local_url[512], linux_url[512];
     packer echo = {{0}, 0, 0}, nap = {{0}, 0, 0};
     repliq_message sleep = REPLIQ_MESSAGE;
     repliq_store_options options = REPLIQ_STORE_OPTIONS;
@@ -49,15 +53,22 @@ int main(int argc, char **argv)
     sleep.payload.data = nap.bytes;
     sleep.payload.len = nap.len;
 
-    options.password = repliq_text("MyPassword");
-    if (repliq_store_open(directory, &options, &store)
+    if (mkdir(directory, 0777) && errno != EEXIST) {
+        perror("replication: cannot make the directory");
+        return 1;
+    }
+    snprintf(place, sizeof place, "%s/hw_root_queue_name.repliq", directory);
+    snprintf(local_url, sizeof local_url, "repliq://replication@%s", local);
+    snprintf(linux_url, sizeof linux_url, "repliq://remote_rep@%s", linux_address);
+    options.password = repliq_text("MyQPassword");
+    if (repliq_store_open(place, &options, &store)
         || repliq_store_queue(store, "hw_root_queue_name", &root)
         || repliq_replication_open(store, root, NULL, &replication))
         return fail("cannot open the root queue");
     target.plain = REPLIQ_YES;
-    target.reconnect_ms_max = 1000;
+    target.reconnect_ms_max = 5000;
     target.password = repliq_text("p4localhost");
-    if (repliq_replication_add(replication, "Tolocal", local, &target))
+    if (repliq_replication_add(replication, "Tolocal", local_url, &target))
         return fail("cannot add Tolocal");
     target.password = repliq_text("PassOne");
     if (repliq_replication_add(replication, "ToLinux", linux_url, &target))

@@ -1,6 +1,6 @@
 //! The replication tutorial: one root queue, two servers, jobs that arrive whole or not at all.
 //!
-//! Usage: replication [DIRECTORY [URL URL]]
+//! Usage: replication [DIRECTORY [ADDRESS ADDRESS]]
 //!
 //! The servers are `hello_world` of any language. Neither has to run when this starts: what is sent is on this
 //! disk, and goes out as soon as a server is there.
@@ -9,12 +9,15 @@
 #[path = "../../hello_world/rust/pack.rs"]
 mod pack;
 
-use std::env;
+use std::error::Error;
+use std::path::Path;
 use std::time::Duration;
+use std::{env, fs};
 
 use pack::{Eleven, Object, Packer};
 use repliq::{ConnectOptions, Replication, ReplicationOptions, Store, StoreOptions, TargetOptions};
 
+const ROOT: &str = "hw_root_queue_name";
 const SAY_HELLO: u16 = 0x2002;
 const SLEEP: u16 = 0x2003;
 const ECHO: u16 = 0x2004;
@@ -44,22 +47,24 @@ fn target(password: &str) -> TargetOptions {
     let connect = ConnectOptions {
         password: Some(password.into()),
         plain: true,
-        reconnect_ms_max: 1_000,
+        reconnect_ms_max: 5_000,
         ..ConnectOptions::default()
     };
     TargetOptions { connect, ..TargetOptions::default() }
 }
 
-fn main() -> repliq::Result<()> {
+fn main() -> Result<(), Box<dyn Error>> {
     let mut words = env::args().skip(1);
     let mut word = |default: &str| words.next().unwrap_or(default.into());
     let directory = word("sp_test");
-    let local = word("repliq://replication@127.0.0.1:20901");
-    let linux = word("repliq://remote_rep@127.0.0.1:20902");
+    let local = format!("repliq://replication@{}", word("127.0.0.1:20901"));
+    let linux = format!("repliq://remote_rep@{}", word("127.0.0.1:20902"));
 
-    let options = StoreOptions { password: Some("MyPassword".into()), ..StoreOptions::default() };
-    let store = Store::open(directory, &options)?;
-    let root = store.queue("hw_root_queue_name")?;
+    fs::create_dir_all(&directory)?;
+    let options = StoreOptions { password: Some("MyQPassword".into()), ..StoreOptions::default() };
+    let place = Path::new(&directory).join(format!("{ROOT}.repliq"));
+    let store = Store::open(place, &options)?;
+    let root = store.queue(ROOT)?;
     let replication = Replication::open(&store, root, &ReplicationOptions::default())?;
     replication.add("Tolocal", &local, &target("p4localhost"))?;
     replication.add("ToLinux", &linux, &target("PassOne"))?;
@@ -83,5 +88,6 @@ fn main() -> repliq::Result<()> {
     store.wait("target:*", &[last.token], Duration::from_secs(60))?;
     println!("everybody has it");
     replication.close()?;
-    store.close()
+    store.close()?;
+    Ok(())
 }
