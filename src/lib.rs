@@ -71,7 +71,7 @@ pub use server::{Client, Right, Server, ServerLimits, ServerOptions, UserSource,
 pub use session::{
     Consumer, ConsumerInfo, ConsumerOptions, Event, Handled, Listener, ListenerOptions,
     ListenerStatus, Metrics, Policy, Port, QueueInfo, QueueMetrics, SegmentMetrics, Session,
-    Snapshot, Store, StoreOptions, TargetMetrics, Unit,
+    Snapshot, Store, StoreOptions, TargetMetrics, Unit, Work,
 };
 pub use store::{BackupInfo, Commit, Level, Pin, PinKind};
 #[doc(hidden)]

@@ -287,7 +287,16 @@ impl Reader {
             place.back.insert(*sequence, count);
         }
         drop(place);
-        self.core.journal().nudge();
+        self.core.journal().announce();
+    }
+
+    /// Whether a receive may give something now. Fails as a receive would.
+    pub fn is_ready(&self) -> Result<bool> {
+        self.core.journal().check_fork()?;
+        self.check_open()?;
+        self.check_flowing()?;
+        let mut place = self.place.lock();
+        Ok(!place.back.is_empty() || !place.ahead.is_empty() || self.read_ahead(&mut place)?)
     }
 
     /// The change that acknowledges these messages, and what was passed over since the last one.
@@ -353,7 +362,7 @@ impl Reader {
     pub fn close(&self) {
         if !self.closed.swap(true, Ordering::SeqCst) {
             self.core.free_reader(self.queue, &self.name);
-            self.core.journal().nudge();
+            self.core.journal().announce();
         }
     }
 }

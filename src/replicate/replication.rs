@@ -210,14 +210,22 @@ impl Replication {
     ///
     /// Fails with TIMEOUT when the time was over before; the rest goes out when the root is replicated again.
     pub fn stop(&self, timeout: Duration) -> Result<()> {
+        let outcome = self.settle(timeout);
+        self.close()?;
+        outcome
+    }
+
+    /// Waits as [`Replication::stop`] does, and lets the links go on.
+    pub fn settle(&self, timeout: Duration) -> Result<()> {
         self.check()?;
         let core = self.inner.store.core();
         core.journal().commit_all()?;
         let (deadline, last) = (Instant::now().checked_add(timeout), core.journal().durable().1);
-        let outcome = loop {
+        loop {
+            self.check()?;
             let seen = core.journal().seen();
             if self.reached(last)? {
-                break Ok(());
+                return Ok(());
             }
             let left = deadline.map_or(Duration::MAX, |at| at.duration_since(Instant::now()));
             if left.is_zero() || !core.journal().wait_beyond(seen, left)? {
@@ -225,11 +233,9 @@ impl Replication {
                     "not every target of {:?} had everything in the time given",
                     self.inner.name
                 );
-                break Err(Error::new(Code::Timeout, text));
+                return Err(Error::new(Code::Timeout, text));
             }
-        };
-        self.close()?;
-        outcome
+        }
     }
 
     /// Ends the links; an open job is rolled back. Later calls answer CLOSED.

@@ -1,5 +1,6 @@
 //! The public face of a durable reader of a queue.
 
+use super::port::Port;
 use super::store::Inner;
 use crate::error::{Code, Error, Result};
 use crate::queue::{From, Queue, Reader, Received};
@@ -57,6 +58,12 @@ impl Consumer {
     /// CORRUPT with the range when stored bytes are damaged.
     pub fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Received>> {
         self.reader.receive(max, wait)
+    }
+
+    /// Ends on the port under this tag once a receive may give something, or would fail, and with that error;
+    /// its token is empty. Nothing is received by it.
+    pub fn watch(&self, port: &Port, tag: u64) -> Result<()> {
+        super::place::watch_reader(&self.inner.core, &self.reader, port, tag)
     }
 
     /// Acknowledges messages, in any order, as a transaction of its own.

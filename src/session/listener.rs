@@ -122,6 +122,23 @@ impl Listener {
         options: &ListenerOptions,
         handler: impl FnMut(&mut Session, &[Received]) -> Handled + Send + 'static,
     ) -> Result<Listener> {
+        let (listener, mut work) = Listener::here(store, consumer, options, handler)?;
+        let thread = std::thread::Builder::new()
+            .name("repliq-listener".into())
+            .spawn(move || work.run())
+            .map_err(|error| Error::io("cannot start the thread of a listener", &error))?;
+        *listener.thread.lock() = Some(thread);
+        Ok(listener)
+    }
+
+    /// The same without a thread: the handler runs on the one that calls [`Work::run`]. This is for languages
+    /// whose handlers run on threads of their own. A close then does not wait for the handler.
+    pub fn here(
+        store: &Store,
+        consumer: Consumer,
+        options: &ListenerOptions,
+        handler: impl FnMut(&mut Session, &[Received]) -> Handled + Send + 'static,
+    ) -> Result<(Listener, Work)> {
         let dead = match &options.policy {
             Policy::DeadLetter { after: 0, .. } => {
                 let text = "a dead letter after 0 failures: at least 1";
@@ -137,7 +154,7 @@ impl Listener {
             status: Mutex::default(),
             wake: Condvar::new(),
         });
-        let mut work = Work {
+        let work = Work {
             shared: shared.clone(),
             session,
             dead,
@@ -145,11 +162,7 @@ impl Listener {
             handler: Box::new(handler),
             tries: 0,
         };
-        let thread = std::thread::Builder::new()
-            .name("repliq-listener".into())
-            .spawn(move || work.run())
-            .map_err(|error| Error::io("cannot start the thread of a listener", &error))?;
-        Ok(Listener { shared, thread: Mutex::new(Some(thread)) })
+        Ok((Listener { shared, thread: Mutex::new(None) }, work))
     }
 
     /// What it has done so far.
@@ -182,8 +195,8 @@ impl Drop for Listener {
     }
 }
 
-/// The thread of a listener.
-struct Work {
+/// The work of a listener.
+pub struct Work {
     shared: Arc<Shared>,
     session: Session,
     dead: Option<Queue>,
@@ -193,7 +206,8 @@ struct Work {
 }
 
 impl Work {
-    fn run(&mut self) {
+    /// Works until the listener is closed, or ends by itself.
+    pub fn run(&mut self) {
         while !self.shared.closing.load(Ordering::SeqCst) {
             if let Err(error) = self.one() {
                 // Nobody is left to hear that the store was closed meanwhile.

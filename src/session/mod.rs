@@ -26,7 +26,7 @@ mod status;
 mod store;
 
 pub use consumer::{Consumer, ConsumerOptions};
-pub use listener::{Handled, Listener, ListenerOptions, ListenerStatus, Policy, Unit};
+pub use listener::{Handled, Listener, ListenerOptions, ListenerStatus, Policy, Unit, Work};
 pub use metrics::{Metrics, QueueMetrics, SegmentMetrics, TargetMetrics};
 pub use options::StoreOptions;
 pub use port::{Event, Port};

@@ -4,6 +4,7 @@ use super::port::{Port, Started};
 use crate::error::{Code, Error, Result};
 use crate::journal::Cursor;
 use crate::position::{Answer, Token};
+use crate::queue::Reader;
 use crate::store::{Commit, Core, Level, Watch};
 use crate::sync::Mutex;
 use std::sync::Arc;
@@ -136,11 +137,12 @@ fn late(token: &Token, at: &str) -> Error {
     Error::new(Code::Timeout, text)
 }
 
+/// What a wait on a port looks at: `None` while it goes on.
+type Look = Box<dyn Fn() -> Option<Result<Commit>> + Send + Sync>;
+
 /// A wait that ends on a port.
 struct Waiting {
-    core: std::sync::Weak<Core>,
-    place: Place,
-    tokens: Vec<Token>,
+    look: Look,
     started: Mutex<Option<Started>>,
     watch: Mutex<Option<Watch>>,
 }
@@ -148,23 +150,7 @@ struct Waiting {
 impl Waiting {
     /// Looks whether it is over.
     fn look(&self) {
-        let Some(core) = self.core.upgrade() else { return };
-        let reached = |token: &Token| self.place.reached(&core, token);
-        let outcome = core.check_open().and_then(|()| {
-            for token in &self.tokens {
-                if !reached(token)? {
-                    return Ok(false);
-                }
-            }
-            Ok(true)
-        });
-        let outcome = match outcome {
-            Ok(false) => return,
-            Ok(true) => {
-                Ok(Commit { token: self.tokens[self.tokens.len() - 1], level: Level::Power })
-            }
-            Err(error) => Err(error),
-        };
+        let Some(outcome) = (self.look)() else { return };
         let started = self.started.lock().take();
         if let Some(started) = started {
             started.end(outcome);
@@ -172,6 +158,37 @@ impl Waiting {
         let watch = self.watch.lock().take();
         drop(watch);
     }
+}
+
+/// Looks now, and whenever something moved.
+fn begin(core: &Arc<Core>, look: Look, started: Started) {
+    let started = Mutex::new(Some(started));
+    let waiting = Arc::new(Waiting { look, started, watch: Mutex::new(None) });
+    let theirs = waiting.clone();
+    let watch = core.watch(Arc::new(move || theirs.look()));
+    *waiting.watch.lock() = Some(watch);
+    waiting.look();
+}
+
+/// Ends on a port once a reader has something to give out, or fails.
+pub fn watch_reader(core: &Arc<Core>, reader: &Arc<Reader>, port: &Port, tag: u64) -> Result<()> {
+    core.check_open()?;
+    let started = port.start(core, tag)?;
+    let (of, reader) = (Arc::downgrade(core), Arc::downgrade(reader));
+    let empty = Commit { token: Token::empty(core.look(|s| s.group_id())), level: Level::Process };
+    let ready = move || {
+        let Some((_core, reader)) = of.upgrade().zip(reader.upgrade()) else {
+            let text = "the consumer was dropped while it was watched";
+            return Some(Err(Error::new(Code::Closed, text)));
+        };
+        match reader.is_ready() {
+            Ok(false) => None,
+            Ok(true) => Some(Ok(empty)),
+            Err(error) => Some(Err(error)),
+        }
+    };
+    begin(core, Box::new(ready), started);
+    Ok(())
 }
 
 /// Ends on a port once all tokens are there.
@@ -182,16 +199,20 @@ pub fn watch(core: &Arc<Core>, at: &str, tokens: &[Token], port: &Port, tag: u64
     }
     let place = Place::parse(core, at)?;
     let started = port.start(core, tag)?;
-    let waiting = Arc::new(Waiting {
-        core: Arc::downgrade(core),
-        place,
-        tokens: tokens.to_vec(),
-        started: Mutex::new(Some(started)),
-        watch: Mutex::new(None),
-    });
-    let theirs = waiting.clone();
-    let watch = core.watch(Arc::new(move || theirs.look()));
-    *waiting.watch.lock() = Some(watch);
-    waiting.look();
+    let (of, tokens) = (Arc::downgrade(core), tokens.to_vec());
+    let there = move || {
+        let core = of.upgrade()?;
+        let last = *tokens.last()?;
+        let outcome = core.check_open().and_then(|()| {
+            for token in &tokens {
+                if !place.reached(&core, token)? {
+                    return Ok(None);
+                }
+            }
+            Ok(Some(Commit { token: last, level: Level::Power }))
+        });
+        outcome.transpose()
+    };
+    begin(core, Box::new(there), started);
     Ok(())
 }

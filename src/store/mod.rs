@@ -344,7 +344,7 @@ impl Core {
         if self.closed.swap(true, Ordering::SeqCst) {
             return Ok(());
         }
-        self.journal.nudge();
+        self.journal.announce();
         if self.damage.is_some() {
             return Ok(());
         }

@@ -1,0 +1,60 @@
+"""Listeners: a consumer with a handler, on a thread of Python."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+
+from ._errors import BusyError, Park, TimeoutError
+from ._repliq import Work
+
+_log = logging.getLogger("repliq.listener")
+
+
+class Listener:
+    """A consumer with a handler, made by ``consumer.listen(handler)``; closing waits for the call under way.
+
+    The handler runs on a thread of its own, which does not keep the interpreter alive. A listener that is
+    collected ends after the call under way.
+    """
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._thread = threading.Thread(target=work.run, name="repliq-listener", daemon=True)
+        self._thread.start()
+        self._finalizer = weakref.finalize(self, work.stop)
+        self._finalizer.atexit = False
+
+    def close(self, *, timeout: float | None = None) -> None:
+        """Ends the work after the call under way, for which it waits, and closes the consumer.
+
+        Raises:
+            BusyError: called by the handler itself.
+            TimeoutError: the handler did not return in the time given; the work ends when it does.
+        """
+        if threading.current_thread() is self._thread:
+            raise BusyError("a listener cannot be closed by its own handler")
+        self._finalizer()
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            raise TimeoutError("the handler of a listener has not returned in the time given")
+
+    def status(self) -> dict[str, object]:
+        """What it has done: ``done``, ``failed``, ``dead``, ``parked`` (keys and reasons), ``ended`` (an error)."""
+        return self._work.status()
+
+    def __enter__(self) -> Listener:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.close()
+
+
+def failed(error: BaseException) -> str | None:
+    """Logs what a handler raised; the reason where it wants its message put aside."""
+    if isinstance(error, Park):
+        _log.warning("a handler put its message aside: %s", error)
+        return str(error)
+    _log.error("a handler failed: %s", error, exc_info=error)
+    return None

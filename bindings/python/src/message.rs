@@ -1,0 +1,487 @@
+//! Bytes in and out.
+//!
+//! In: `bytes`, and views of them, are read where they are; nobody can change them. Any other buffer is copied
+//! once, because another thread could change it between the sum of the message and its copy. Out: a message
+//! shares the buffer it was read into, and a memoryview of it keeps that buffer, so nothing ever dangles.
+
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::{PyBufferError, PyTypeError, PyValueError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyMemoryView, PyString};
+use repliq::{Code, Received};
+use std::ffi::{c_int, c_void};
+
+use crate::error::{Answer, own};
+use crate::wait::milliseconds;
+
+/// Bytes to be put, where they are.
+pub enum Bytes<'py> {
+    /// Of a `bytes` object: this part of it.
+    Held(Bound<'py, PyBytes>, usize, usize),
+    /// A copy of something that could change.
+    Copied(Vec<u8>),
+}
+
+impl<'py> Bytes<'py> {
+    /// The bytes of anything with the buffer protocol.
+    #[inline]
+    pub fn of(from: &Bound<'py, PyAny>) -> Answer<Bytes<'py>> {
+        if let Ok(bytes) = from.cast_exact::<PyBytes>() {
+            let length = bytes.as_bytes().len();
+            return Ok(Bytes::Held(bytes.clone(), 0, length));
+        }
+        Bytes::of_other(from)
+    }
+
+    fn of_other(from: &Bound<'py, PyAny>) -> Answer<Bytes<'py>> {
+        if from.is_instance_of::<PyString>() {
+            let text = "a bytes-like object is required, not str: encode it";
+            return Err(PyTypeError::new_err(text).into());
+        }
+        let buffer = PyBuffer::<u8>::get(from).or_else(|_| {
+            // Of items larger than a byte, or signed ones: the same memory, seen as bytes.
+            let view = PyMemoryView::from(from)?;
+            PyBuffer::<u8>::get(&view.call_method1("cast", ("B",))?)
+        })?;
+        if buffer.is_c_contiguous()
+            && let Ok(view) = from.cast::<PyMemoryView>()
+            && let Ok(bytes) = view.getattr("obj")?.cast_into_exact::<PyBytes>()
+        {
+            let start = buffer.buf_ptr() as usize - bytes.as_bytes().as_ptr() as usize;
+            return Ok(Bytes::Held(bytes, start, buffer.len_bytes()));
+        }
+        Ok(Bytes::Copied(buffer.to_vec(from.py())?))
+    }
+
+    /// The bytes.
+    #[inline]
+    pub fn get(&self) -> &[u8] {
+        match self {
+            Bytes::Held(bytes, start, length) => {
+                bytes.as_bytes().get(*start..*start + *length).unwrap_or_default()
+            }
+            Bytes::Copied(bytes) => bytes,
+        }
+    }
+}
+
+/// Text as UTF-8, or bytes.
+pub fn text_or_bytes(from: &Bound<'_, PyAny>) -> Answer<Vec<u8>> {
+    if let Ok(text) = from.cast::<PyString>() {
+        return Ok(text.to_cow()?.as_bytes().to_vec());
+    }
+    Ok(Bytes::of(from)?.get().to_vec())
+}
+
+/// What a message has beside its payload.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Fields {
+    kind: u16,
+    key: Vec<u8>,
+    headers: Vec<(String, Vec<u8>)>,
+    expires_ms: u64,
+    deliver_at_ms: u64,
+    priority: u8,
+    producer: String,
+    producer_sequence: u64,
+}
+
+/// The keyword arguments of a message as they come.
+pub struct Given<'a, 'py> {
+    pub kind: u16,
+    pub key: Option<&'a Bound<'py, PyAny>>,
+    pub headers: Option<&'a Bound<'py, PyAny>>,
+    pub expires: Option<f64>,
+    pub deliver_at: Option<f64>,
+    pub priority: u8,
+    pub producer: Option<&'a str>,
+    pub producer_sequence: u64,
+}
+
+impl Given<'_, '_> {
+    /// The fields; `None` where all have their defaults.
+    #[inline]
+    pub fn fields(&self) -> Answer<Option<Fields>> {
+        let plain = self.kind == 0
+            && self.key.is_none()
+            && self.headers.is_none()
+            && self.expires.is_none()
+            && self.deliver_at.is_none()
+            && self.priority == 0
+            && self.producer.is_none()
+            && self.producer_sequence == 0;
+        if plain { Ok(None) } else { self.all().map(Some) }
+    }
+
+    fn all(&self) -> Answer<Fields> {
+        let time = |time: Option<f64>, name| time.map_or(Ok(0), |time| milliseconds(time, name));
+        Ok(Fields {
+            kind: self.kind,
+            key: self.key.map_or(Ok(Vec::new()), text_or_bytes)?,
+            headers: self.headers.map_or(Ok(Vec::new()), headers)?,
+            expires_ms: time(self.expires, "expires")?,
+            deliver_at_ms: time(self.deliver_at, "deliver_at")?,
+            priority: self.priority,
+            producer: self.producer.unwrap_or_default().to_string(),
+            producer_sequence: self.producer_sequence,
+        })
+    }
+}
+
+/// Headers from a mapping, or from pairs.
+fn headers(from: &Bound<'_, PyAny>) -> Answer<Vec<(String, Vec<u8>)>> {
+    let pairs = match from.cast::<PyDict>() {
+        Ok(dict) => dict.items().into_any(),
+        Err(_) => from.clone(),
+    };
+    let mut made = Vec::new();
+    for pair in pairs.try_iter()? {
+        let (name, value): (String, Bound<'_, PyAny>) = pair?.extract()?;
+        made.push((name, text_or_bytes(&value)?));
+    }
+    Ok(made)
+}
+
+/// A message to be put, with what it needs to stay alive.
+pub struct Item<'py> {
+    payload: Bytes<'py>,
+    fields: Option<Fields>,
+}
+
+impl<'py> Item<'py> {
+    /// A message of an argument and its keywords.
+    #[inline]
+    pub fn new(from: &Bound<'py, PyAny>, given: &Given<'_, 'py>) -> Answer<Item<'py>> {
+        let fields = given.fields()?;
+        if fields.is_none()
+            && let Some(item) = Item::of_message(from)
+        {
+            return Ok(item);
+        }
+        Ok(Item { payload: Bytes::of(from)?, fields })
+    }
+
+    fn of_message(from: &Bound<'py, PyAny>) -> Option<Item<'py>> {
+        let message = from.cast::<Message>().ok()?;
+        Some(message.get().item(from.py()))
+    }
+
+    /// All of an iterable: buffers and messages.
+    pub fn all(from: &Bound<'py, PyAny>) -> Answer<Vec<Item<'py>>> {
+        let mut items = Vec::with_capacity(from.len().unwrap_or(0));
+        for one in from.try_iter()? {
+            let one = one?;
+            items.push(match Item::of_message(&one) {
+                Some(item) => item,
+                None => Item { payload: Bytes::of(&one)?, fields: None },
+            });
+        }
+        Ok(items)
+    }
+}
+
+/// Calls with the messages of these items.
+pub fn with<T>(items: &[Item<'_>], call: impl FnOnce(&[repliq::Message<'_>]) -> T) -> T {
+    let headers: Vec<Vec<repliq::Header<'_>>> = match items.iter().any(|one| one.fields.is_some()) {
+        false => Vec::new(),
+        true => items.iter().map(|one| one.fields.as_ref().map_or(Vec::new(), pairs)).collect(),
+    };
+    let messages: Vec<repliq::Message<'_>> = items
+        .iter()
+        .enumerate()
+        .map(|(at, one)| message(one, headers.get(at).map_or(&[], Vec::as_slice)))
+        .collect();
+    call(&messages)
+}
+
+/// The same for one.
+#[inline]
+pub fn with_one<T>(item: &Item<'_>, call: impl FnOnce(&repliq::Message<'_>) -> T) -> T {
+    let headers = item.fields.as_ref().map_or(Vec::new(), pairs);
+    call(&message(item, &headers))
+}
+
+fn pairs(of: &Fields) -> Vec<repliq::Header<'_>> {
+    of.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect()
+}
+
+fn message<'a>(item: &'a Item<'_>, headers: &'a [repliq::Header<'a>]) -> repliq::Message<'a> {
+    let payload = item.payload.get();
+    let Some(fields) = &item.fields else { return repliq::Message::new(payload) };
+    repliq::Message {
+        kind: fields.kind,
+        key: &fields.key,
+        headers,
+        payload,
+        expires_ms: fields.expires_ms,
+        deliver_at_ms: fields.deliver_at_ms,
+        priority: fields.priority,
+        producer: &fields.producer,
+        producer_sequence: fields.producer_sequence,
+    }
+}
+
+/// A message: one to be put, or one that was read.
+#[pyclass(frozen, module = "repliq")]
+pub struct Message(Kind);
+
+enum Kind {
+    New(Py<PyBytes>, Box<Fields>),
+    Read(Received),
+}
+
+impl Message {
+    /// A message that was read.
+    pub fn read(received: Received) -> Message {
+        Message(Kind::Read(received))
+    }
+
+    fn item<'py>(&self, py: Python<'py>) -> Item<'py> {
+        match &self.0 {
+            Kind::New(payload, fields) => {
+                let payload = payload.bind(py).clone();
+                let length = payload.as_bytes().len();
+                let payload = Bytes::Held(payload, 0, length);
+                Item { payload, fields: Some((**fields).clone()) }
+            }
+            Kind::Read(of) => {
+                let headers = of.headers().map(|(name, value)| (name.into(), value.to_vec()));
+                let fields = Fields {
+                    kind: of.kind(),
+                    key: of.key().to_vec(),
+                    headers: headers.collect(),
+                    expires_ms: of.expires_ms(),
+                    ..Fields::default()
+                };
+                Item { payload: Bytes::Copied(of.payload().to_vec()), fields: Some(fields) }
+            }
+        }
+    }
+
+    fn received(&self) -> Option<&Received> {
+        match &self.0 {
+            Kind::Read(received) => Some(received),
+            Kind::New(..) => None,
+        }
+    }
+}
+
+fn time(ms: u64) -> Option<f64> {
+    (ms > 0).then(|| ms as f64 / 1000.0)
+}
+
+#[pymethods]
+impl Message {
+    #[new]
+    #[pyo3(signature = (payload=None, *, kind=0, key=None, headers=None, expires=None, deliver_at=None,
+        priority=0, producer=None, producer_sequence=0))]
+    #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
+    fn new(
+        py: Python<'_>,
+        payload: Option<&Bound<'_, PyAny>>,
+        kind: u16,
+        key: Option<&Bound<'_, PyAny>>,
+        headers: Option<&Bound<'_, PyAny>>,
+        expires: Option<f64>,
+        deliver_at: Option<f64>,
+        priority: u8,
+        producer: Option<&str>,
+        producer_sequence: u64,
+    ) -> Answer<Message> {
+        let given = Given {
+            kind,
+            key,
+            headers,
+            expires,
+            deliver_at,
+            priority,
+            producer,
+            producer_sequence,
+        };
+        let payload = match payload {
+            None => PyBytes::new(py, b""),
+            Some(payload) => match payload.cast_exact::<PyBytes>() {
+                Ok(bytes) => bytes.clone(),
+                Err(_) => PyBytes::new(py, Bytes::of(payload)?.get()),
+            },
+        };
+        Ok(Message(Kind::New(payload.unbind(), Box::new(given.all()?))))
+    }
+
+    #[getter]
+    fn payload<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        match &self.0 {
+            Kind::New(payload, _) => payload.bind(py).clone(),
+            Kind::Read(received) => PyBytes::new(py, received.payload()),
+        }
+    }
+
+    #[getter]
+    fn view<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMemoryView>> {
+        match &self.0 {
+            Kind::New(payload, _) => PyMemoryView::from(payload.bind(py)),
+            Kind::Read(received) => {
+                PyMemoryView::from(Bound::new(py, Payload(received.clone()))?.as_any())
+            }
+        }
+    }
+
+    #[getter]
+    fn key<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        match &self.0 {
+            Kind::New(_, fields) => PyBytes::new(py, &fields.key),
+            Kind::Read(received) => PyBytes::new(py, received.key()),
+        }
+    }
+
+    #[getter]
+    fn headers<'py>(&self, py: Python<'py>) -> Vec<(String, Bound<'py, PyBytes>)> {
+        let own = |(name, value): (&str, &[u8])| (name.to_string(), PyBytes::new(py, value));
+        match &self.0 {
+            Kind::New(_, fields) => pairs(fields).into_iter().map(own).collect(),
+            Kind::Read(received) => received.headers().map(own).collect(),
+        }
+    }
+
+    #[pyo3(signature = (name, default=None))]
+    fn header<'py>(
+        &self,
+        py: Python<'py>,
+        name: &str,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> Option<Bound<'py, PyAny>> {
+        let found = self.headers(py).into_iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.into_any()).or(default)
+    }
+
+    #[getter]
+    fn kind(&self) -> u16 {
+        match &self.0 {
+            Kind::New(_, fields) => fields.kind,
+            Kind::Read(received) => received.kind(),
+        }
+    }
+
+    #[getter]
+    fn expires(&self) -> Option<f64> {
+        match &self.0 {
+            Kind::New(_, fields) => time(fields.expires_ms),
+            Kind::Read(received) => time(received.expires_ms()),
+        }
+    }
+
+    #[getter]
+    fn producer(&self) -> &str {
+        match &self.0 {
+            Kind::New(_, fields) => &fields.producer,
+            Kind::Read(received) => received.producer(),
+        }
+    }
+
+    #[getter]
+    fn producer_sequence(&self) -> u64 {
+        match &self.0 {
+            Kind::New(_, fields) => fields.producer_sequence,
+            Kind::Read(received) => received.producer_sequence(),
+        }
+    }
+
+    #[getter]
+    fn sequence(&self) -> u64 {
+        self.received().map_or(0, Received::sequence)
+    }
+
+    #[getter]
+    fn queue(&self) -> u32 {
+        self.received().map_or(0, |received| received.queue().number())
+    }
+
+    #[getter]
+    fn deliveries(&self) -> u32 {
+        self.received().map_or(0, Received::deliveries)
+    }
+
+    #[getter]
+    fn committed(&self) -> Option<f64> {
+        self.received().and_then(|received| time(received.committed_ms()))
+    }
+
+    fn __repr__(&self) -> String {
+        match &self.0 {
+            Kind::New(_, fields) => format!("<repliq.Message to be put, kind {}>", fields.kind),
+            Kind::Read(received) => format!("<repliq.Message: {received:?}>"),
+        }
+    }
+}
+
+/// The payload of a message that was read, for memoryviews.
+#[pyclass(frozen, module = "repliq._repliq")]
+pub struct Payload(Received);
+
+#[pymethods]
+impl Payload {
+    #[expect(unsafe_code, reason = "the buffer protocol hands out a pointer")]
+    unsafe fn __getbuffer__(
+        slf: Bound<'_, Self>,
+        view: *mut ffi::Py_buffer,
+        flags: c_int,
+    ) -> PyResult<()> {
+        if view.is_null() {
+            return Err(PyBufferError::new_err("there is no room for the view"));
+        }
+        let payload = slf.get().0.payload();
+        let length = isize::try_from(payload.len())
+            .map_err(|error| PyValueError::new_err(error.to_string()))?;
+        // SAFETY: `view` is not NULL and Python's to be filled; the payload lives in a counted buffer that never
+        // moves or changes and that `slf`, which the view keeps, holds; it is handed out for reading only.
+        let filled = unsafe {
+            ffi::PyBuffer_FillInfo(
+                view,
+                slf.as_ptr(),
+                payload.as_ptr() as *mut c_void,
+                length,
+                1,
+                flags,
+            )
+        };
+        if filled < 0 { Err(PyErr::fetch(slf.py())) } else { Ok(()) }
+    }
+}
+
+/// Messages that were read, as a list.
+pub fn list(received: Vec<Received>) -> Vec<Message> {
+    received.into_iter().map(Message::read).collect()
+}
+
+/// Sequences: of a message, a number, or any number of both.
+pub fn sequences(from: &Bound<'_, PyAny>) -> Answer<Vec<u64>> {
+    if let Some(one) = sequence(from) {
+        return Ok(vec![one?]);
+    }
+    let mut all = Vec::new();
+    for item in from.try_iter()? {
+        let item = item?;
+        match sequence(&item) {
+            Some(one) => all.push(one?),
+            None => {
+                let text = format!("{} is no message and no sequence", item.get_type().name()?);
+                return Err(PyTypeError::new_err(text).into());
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn sequence(from: &Bound<'_, PyAny>) -> Option<Answer<u64>> {
+    if let Ok(message) = from.cast::<Message>() {
+        return Some(match message.get().sequence() {
+            0 => own(Code::Invalid, "the message was not read from a queue"),
+            sequence => Ok(sequence),
+        });
+    }
+    let number = from.cast::<pyo3::types::PyInt>().ok()?;
+    Some(number.extract::<u64>().or_else(|_| {
+        own(Code::Invalid, format!("there is no message {number}: sequences begin with 1"))
+    }))
+}

@@ -1,0 +1,267 @@
+//! Stores.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyTuple};
+use repliq::{Code, ConsumerOptions, From, Password, StoreOptions};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::consumer::Consumer;
+use crate::error::{Answer, own};
+use crate::message::text_or_bytes;
+use crate::port::Port;
+use crate::queue::Queue;
+use crate::session::Session;
+use crate::snapshot::Snapshot;
+use crate::token::{Result, level, tokens_of};
+use crate::wait::{milliseconds, wait_or_fail, without_gil};
+
+/// An open store, as everything opened on it holds it.
+pub struct Opened {
+    pub store: repliq::Store,
+    futures: PyOnceLock<Py<PyAny>>,
+}
+
+impl Opened {
+    /// Refuses a queue of another store.
+    #[inline]
+    pub fn owns(self: &Arc<Self>, queue: &Queue) -> Answer<()> {
+        if Arc::ptr_eq(self, &queue.of) {
+            return Ok(());
+        }
+        own(Code::Invalid, "the queue belongs to another store")
+    }
+
+    /// Starts an operation that ends in a future of `concurrent.futures`.
+    pub fn start(
+        &self,
+        py: Python<'_>,
+        call: impl FnOnce(&repliq::Port, u64) -> Answer<()>,
+    ) -> Answer<Py<PyAny>> {
+        let futures = self.futures.get_or_try_init(py, || -> PyResult<Py<PyAny>> {
+            Ok(py.import("repliq._futures")?.getattr("Futures")?.call0()?.unbind())
+        })?;
+        let futures = futures.bind(py);
+        let begun = futures.call_method0("begin")?;
+        let (future, port, tag): (Py<PyAny>, Bound<'_, Port>, u64) = begun.extract()?;
+        match call(&port.get().port, tag) {
+            Ok(()) => Ok(future),
+            Err(error) => {
+                futures.call_method1("forget", (tag,))?;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// An open store.
+#[pyclass(frozen, module = "repliq", weakref)]
+pub struct Store {
+    pub of: Arc<Opened>,
+}
+
+/// Opens a store.
+#[pyfunction]
+#[pyo3(signature = (path, *, password=None, create=true, read_only=false, helper=true, level="power",
+    segment_bytes=None, segment_bytes_max=None, keep=None, keep_bytes=None))]
+#[expect(clippy::too_many_arguments, reason = "keywords in Python")]
+pub fn open(
+    py: Python<'_>,
+    path: PathBuf,
+    password: Option<&Bound<'_, PyAny>>,
+    create: bool,
+    read_only: bool,
+    helper: bool,
+    level: &str,
+    segment_bytes: Option<u64>,
+    segment_bytes_max: Option<u64>,
+    keep: Option<f64>,
+    keep_bytes: Option<u64>,
+) -> Answer<Store> {
+    let chosen = StoreOptions::default();
+    let password = password.map(text_or_bytes).transpose()?;
+    let keep = keep.map(|keep| milliseconds(keep, "keep")).transpose()?;
+    let options = StoreOptions {
+        password: password.map(Password::from),
+        create,
+        read_only,
+        helper,
+        level: crate::token::level(Some(level))?.unwrap_or_default(),
+        segment_bytes: segment_bytes.unwrap_or(chosen.segment_bytes),
+        segment_bytes_max: segment_bytes_max.unwrap_or(chosen.segment_bytes_max),
+        keep_ms: keep.unwrap_or(chosen.keep_ms),
+        keep_bytes: keep_bytes.unwrap_or(chosen.keep_bytes),
+    };
+    let store = without_gil(py, || repliq::Store::open(path, &options))?;
+    Ok(Store { of: Arc::new(Opened { store, futures: PyOnceLock::new() }) })
+}
+
+#[pymethods]
+impl Store {
+    fn queue(&self, py: Python<'_>, name: &str) -> Answer<Queue> {
+        let queue = without_gil(py, || self.of.store.queue(name))?;
+        Ok(Queue { of: self.of.clone(), queue })
+    }
+
+    #[pyo3(signature = (queue, payload, **fields), text_signature = "($self, queue, payload, *, kind=0, \
+        key=None, headers=None, expires=None, deliver_at=None, priority=0, producer=None, \
+        producer_sequence=0, level=None)")]
+    fn put<'py>(
+        &self,
+        queue: &Bound<'py, Queue>,
+        payload: &Bound<'py, PyAny>,
+        fields: Option<&Bound<'py, PyDict>>,
+    ) -> Answer<Bound<'py, PyAny>> {
+        self.forward(queue, "put", payload, fields)
+    }
+
+    #[pyo3(signature = (queue, messages, *, level=None))]
+    fn put_many(
+        &self,
+        py: Python<'_>,
+        queue: &Bound<'_, Queue>,
+        messages: &Bound<'_, PyAny>,
+        level: Option<&str>,
+    ) -> Answer<Result> {
+        self.of.owns(queue.get())?;
+        queue.get().put_items(py, &crate::message::Item::all(messages)?, level)
+    }
+
+    #[pyo3(signature = (queue, payload, **fields), text_signature = "($self, queue, payload, *, kind=0, \
+        key=None, headers=None, expires=None, deliver_at=None, priority=0, producer=None, \
+        producer_sequence=0)")]
+    fn put_async<'py>(
+        &self,
+        queue: &Bound<'py, Queue>,
+        payload: &Bound<'py, PyAny>,
+        fields: Option<&Bound<'py, PyDict>>,
+    ) -> Answer<Bound<'py, PyAny>> {
+        self.forward(queue, "put_async", payload, fields)
+    }
+
+    #[pyo3(signature = (*, level=None))]
+    fn session(&self, py: Python<'_>, level: Option<&str>) -> Answer<Session> {
+        Session::open(py, &self.of, crate::token::level(level)?)
+    }
+
+    #[pyo3(signature = (name, queue, *, start=None, ack_level=None))]
+    fn consumer(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        queue: &Bound<'_, Queue>,
+        start: Option<&Bound<'_, PyAny>>,
+        ack_level: Option<&str>,
+    ) -> Answer<Consumer> {
+        self.of.owns(queue.get())?;
+        let options = ConsumerOptions { from: from(start)?, ack_level: level(ack_level)? };
+        let queue = queue.get().queue;
+        let consumer = without_gil(py, || self.of.store.consumer(name, queue, &options))?;
+        Ok(Consumer::new(&self.of, consumer))
+    }
+
+    fn consumer_delete(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        queue: &Bound<'_, Queue>,
+    ) -> Answer<Result> {
+        self.of.owns(queue.get())?;
+        let queue = queue.get().queue;
+        without_gil(py, || self.of.store.consumer_delete(name, queue)).map(Result)
+    }
+
+    fn snapshot(&self, py: Python<'_>) -> Answer<Snapshot> {
+        without_gil(py, || Snapshot::open(&self.of))
+    }
+
+    #[pyo3(signature = (tokens, *, at="", timeout=None))]
+    fn wait(
+        &self,
+        py: Python<'_>,
+        tokens: &Bound<'_, PyAny>,
+        at: &str,
+        timeout: Option<f64>,
+    ) -> Answer<()> {
+        let tokens = tokens_of(tokens)?;
+        wait_or_fail(py, timeout, |slice| self.of.store.wait(at, &tokens, slice))
+    }
+
+    #[pyo3(signature = (tokens, *, at=""))]
+    fn wait_async(&self, py: Python<'_>, tokens: &Bound<'_, PyAny>, at: &str) -> Answer<Py<PyAny>> {
+        let tokens = tokens_of(tokens)?;
+        self.of
+            .start(py, |port, tag| without_gil(py, || self.of.store.watch(at, &tokens, port, tag)))
+    }
+
+    #[pyo3(signature = (tokens, port, tag, *, at=""))]
+    fn watch(
+        &self,
+        py: Python<'_>,
+        tokens: &Bound<'_, PyAny>,
+        port: &Bound<'_, Port>,
+        tag: u64,
+        at: &str,
+    ) -> Answer<()> {
+        let (tokens, port) = (tokens_of(tokens)?, &port.get().port);
+        without_gil(py, || self.of.store.watch(at, &tokens, port, tag))
+    }
+
+    fn status<'py>(&self, py: Python<'py>) -> Answer<Bound<'py, PyAny>> {
+        json(py, &without_gil(py, || self.of.store.status())?)
+    }
+
+    fn change_password(&self, py: Python<'_>, password: &Bound<'_, PyAny>) -> Answer<()> {
+        let password = Password::from(text_or_bytes(password)?);
+        without_gil(py, || self.of.store.change_password(&password))
+    }
+
+    fn close(&self, py: Python<'_>) -> Answer<()> {
+        without_gil(py, || self.of.store.close())?;
+        if let Some(futures) = self.of.futures.get(py) {
+            futures.call_method0(py, "close")?;
+        }
+        Ok(())
+    }
+
+    fn __enter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    #[pyo3(signature = (*_args))]
+    fn __exit__(&self, py: Python<'_>, _args: &Bound<'_, PyTuple>) -> Answer<()> {
+        self.close(py)
+    }
+}
+
+impl Store {
+    fn forward<'py>(
+        &self,
+        queue: &Bound<'py, Queue>,
+        verb: &str,
+        payload: &Bound<'py, PyAny>,
+        fields: Option<&Bound<'py, PyDict>>,
+    ) -> Answer<Bound<'py, PyAny>> {
+        self.of.owns(queue.get())?;
+        Ok(queue.call_method(verb, (payload,), fields)?)
+    }
+}
+
+/// Where a new reader begins: `"oldest"`, `"now"` or a sequence.
+pub fn from(start: Option<&Bound<'_, PyAny>>) -> Answer<From> {
+    let Some(start) = start else { return Ok(From::Oldest) };
+    if let Ok(sequence) = start.extract::<u64>() {
+        return Ok(From::Sequence(sequence));
+    }
+    match start.extract::<String>().as_deref() {
+        Ok("oldest") => Ok(From::Oldest),
+        Ok("now") => Ok(From::Now),
+        _ => own(Code::Invalid, format!("start is {start}, not 'oldest', 'now' or a sequence")),
+    }
+}
+
+/// The value of a JSON text.
+pub fn json<'py>(py: Python<'py>, text: &str) -> Answer<Bound<'py, PyAny>> {
+    Ok(py.import("json")?.call_method1("loads", (text,))?)
+}

@@ -1,0 +1,129 @@
+//! Calls that wait: without the GIL, interrupted by Ctrl-C, and safe while the interpreter ends.
+//!
+//! A wait is cut into slices; after each one Python may handle its signals, so that Ctrl-C ends every wait
+//! within a slice. A thread that comes back while the interpreter ends does not ask for the GIL any more, which
+//! it would never get: it sleeps until the process is gone.
+
+use pyo3::prelude::*;
+use repliq::Code;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
+use crate::error::{Answer, Raised, own};
+
+/// The longest time without a look at the signals.
+const SLICE: Duration = Duration::from_millis(40);
+/// How long the end of the interpreter waits for threads that ask for the GIL already.
+const LEAVE: Duration = Duration::from_secs(1);
+
+/// The thread that ends the interpreter.
+static LEAVING: OnceLock<ThreadId> = OnceLock::new();
+/// Threads between their call and the GIL.
+static RETURNING: AtomicUsize = AtomicUsize::new(0);
+
+/// Runs a call without the GIL.
+pub fn without_gil<T: Send>(
+    py: Python<'_>,
+    call: impl FnOnce() -> repliq::Result<T> + Send,
+) -> Answer<T> {
+    let outcome = py.detach(|| {
+        let outcome = call();
+        come_back();
+        outcome
+    });
+    RETURNING.fetch_sub(1, Ordering::SeqCst);
+    outcome.map_err(Raised::Core)
+}
+
+/// Enters Python from a call that is outside of it.
+pub fn with_gil<T>(call: impl FnOnce(Python<'_>) -> T) -> T {
+    come_back();
+    Python::attach(|py| {
+        RETURNING.fetch_sub(1, Ordering::SeqCst);
+        call(py)
+    })
+}
+
+/// Sleeps for ever where there is no interpreter to come back to.
+fn come_back() {
+    RETURNING.fetch_add(1, Ordering::SeqCst);
+    if LEAVING.get().is_some_and(|main| *main != thread::current().id()) {
+        RETURNING.fetch_sub(1, Ordering::SeqCst);
+        loop {
+            thread::park();
+        }
+    }
+}
+
+/// Called once, when the interpreter ends.
+#[pyfunction]
+pub fn leave(py: Python<'_>) {
+    LEAVING.get_or_init(|| thread::current().id());
+    py.detach(|| {
+        let since = Instant::now();
+        while RETURNING.load(Ordering::SeqCst) > 0 && since.elapsed() < LEAVE {
+            thread::sleep(Duration::from_millis(1));
+        }
+    });
+}
+
+/// A time in seconds; `None` and infinity are for ever, what is below 0 is 0.
+pub fn seconds(time: Option<f64>, name: &str) -> Answer<Option<Duration>> {
+    let Some(time) = time else { return Ok(None) };
+    if time.is_nan() {
+        return own(Code::Invalid, format!("{name} is not a number of seconds"));
+    }
+    Ok(Duration::try_from_secs_f64(time.max(0.0)).ok())
+}
+
+/// A time in seconds as the milliseconds of an option.
+pub fn milliseconds(time: f64, name: &str) -> Answer<u64> {
+    let time = (time * 1000.0).round();
+    if !(0.0..=9e15).contains(&time) {
+        return own(Code::Invalid, format!("{name} is {}, no time in seconds", time / 1000.0));
+    }
+    Ok(time as u64)
+}
+
+/// Waits at most `timeout` seconds, slice by slice: `step` gives `None` when its slice is over.
+pub fn wait<T: Send>(
+    py: Python<'_>,
+    timeout: Option<f64>,
+    mut step: impl FnMut(Duration) -> repliq::Result<Option<T>> + Send,
+) -> Answer<Option<T>> {
+    let deadline = seconds(timeout, "timeout")?.and_then(|wait| Instant::now().checked_add(wait));
+    loop {
+        let left = deadline.map_or(SLICE, |at| at.saturating_duration_since(Instant::now()));
+        let slice = left.min(SLICE);
+        if let Some(found) = without_gil(py, || step(slice))? {
+            return Ok(Some(found));
+        }
+        py.check_signals()?;
+        if deadline.is_some_and(|at| at <= Instant::now()) {
+            return Ok(None);
+        }
+    }
+}
+
+/// The same for a call that fails with TIMEOUT when its time is over.
+pub fn wait_or_fail(
+    py: Python<'_>,
+    timeout: Option<f64>,
+    mut step: impl FnMut(Duration) -> repliq::Result<()> + Send,
+) -> Answer<()> {
+    let mut late = None;
+    let done = wait(py, timeout, |slice| match step(slice) {
+        Ok(()) => Ok(Some(())),
+        Err(error) if error.code() == Code::Timeout => {
+            late = Some(error);
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    })?;
+    match (done, late) {
+        (None, Some(error)) => Err(Raised::Core(error)),
+        _ => Ok(()),
+    }
+}
