@@ -1,0 +1,621 @@
+"""The extension module; use its classes as ``repliq.NAME``."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from typing import Any, Callable, Final, Literal, Self, TypeAlias, TypeVar, final, overload
+
+from typing_extensions import Buffer
+
+from ._errors import Error
+from ._listener import Listener
+from ._user import User
+
+_Level: TypeAlias = Literal["process", "power"]
+_Key: TypeAlias = str | Buffer
+_Headers: TypeAlias = Mapping[str, str | Buffer] | Iterable[tuple[str, str | Buffer]]
+_Messages: TypeAlias = Iterable[Buffer | Message]
+_Tokens: TypeAlias = Token | Result | Iterable[Token | Result]
+_Sequences: TypeAlias = int | Message | Iterable[int | Message]
+_Start: TypeAlias = Literal["oldest", "now"] | int
+_T = TypeVar("_T")
+
+version: Final[str]
+abi: Final[int]
+
+def open(
+    path: str | os.PathLike[str],
+    *,
+    password: str | Buffer | None = None,
+    create: bool = True,
+    read_only: bool = False,
+    helper: bool = True,
+    level: _Level = "power",
+    segment_bytes: int | None = None,
+    segment_bytes_max: int | None = None,
+    keep: float | None = None,
+    keep_bytes: int | None = None,
+) -> Store:
+    """Opens the store in a directory, which is created when there is none.
+
+    ``password`` encrypts it at rest. ``level`` is what commits survive that name none: "power", or "process" for
+    the end of the process only. ``helper`` lets a thread work ahead. ``keep`` seconds and ``keep_bytes`` bound how
+    long what every reader has is kept for receivers that went back.
+
+    Raises:
+        LockedError: open elsewhere; the owner is named.
+        NoSuchNameError: nothing there, and ``create`` is false.
+        NotAStoreError, BadPasswordError, PermissionError, VersionError, CorruptError, NoSpaceError, IoError.
+    """
+
+@final
+class Store:
+    """An open store; made by ``repliq.open``. Safe to use from several threads."""
+
+    def queue(self, name: str) -> Queue:
+        """The queue of this name, 1 to 255 bytes of UTF-8; created on first use."""
+
+    def put(
+        self,
+        queue: Queue,
+        payload: Buffer | Message,
+        *,
+        kind: int = 0,
+        key: _Key | None = None,
+        headers: _Headers | None = None,
+        expires: float | None = None,
+        deliver_at: float | None = None,
+        priority: int = 0,
+        producer: str | None = None,
+        producer_sequence: int = 0,
+        level: _Level | None = None,
+    ) -> Result:
+        """The same as ``queue.put``."""
+
+    def put_many(self, queue: Queue, messages: _Messages, *, level: _Level | None = None) -> Result:
+        """The same as ``queue.put_many``."""
+
+    def put_async(
+        self,
+        queue: Queue,
+        payload: Buffer | Message,
+        *,
+        kind: int = 0,
+        key: _Key | None = None,
+        headers: _Headers | None = None,
+        expires: float | None = None,
+        deliver_at: float | None = None,
+        priority: int = 0,
+        producer: str | None = None,
+        producer_sequence: int = 0,
+    ) -> Future[Result]:
+        """The same as ``queue.put_async``."""
+
+    def session(self, *, level: _Level | None = None) -> Session:
+        """Opens a session: transactions over any queues of this store."""
+
+    def consumer(
+        self,
+        name: str,
+        queue: Queue,
+        *,
+        start: _Start | None = None,
+        ack_level: _Level | None = None,
+    ) -> Consumer:
+        """Opens the consumer of this name on a queue; it is created on first use and begins at ``start``.
+
+        With an ``ack_level`` of "process" acknowledgements ride with the next sync.
+
+        Raises:
+            BusyError: it is open already.
+        """
+
+    def consumer_delete(self, name: str, queue: Queue) -> Result:
+        """Deletes a consumer; messages only it waited for may go."""
+
+    def snapshot(self) -> Snapshot:
+        """Opens a look at all queues as they are now; it keeps the disk space of what it can see."""
+
+    def wait(self, tokens: _Tokens, *, at: str = "", timeout: float | None = None) -> None:
+        """Waits until all transactions are at a place: "" (here), "target:NAME", "target:*", "consumer:NAME".
+
+        Raises:
+            TimeoutError: the time was over.
+            NotFoundError: a transaction is lost; final.
+            EmptyError, WrongGroupError, NoSuchNameError.
+        """
+
+    def wait_async(self, tokens: _Tokens, *, at: str = "") -> Future[Result]:
+        """The same without waiting here."""
+
+    def watch(self, tokens: _Tokens, port: Port, tag: int, *, at: str = "") -> None:
+        """The same without waiting; the port gets the outcome under the tag."""
+
+    def status(self) -> dict[str, Any]:
+        """What it is and has."""
+
+    def change_password(self, password: str | Buffer) -> None:
+        """Gives an encrypted store another password; a crash leaves one of the two valid."""
+
+    def close(self) -> None:
+        """Makes everything durable and gives the directory free; what is used of it then raises ClosedError."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_args: object) -> None: ...
+
+@final
+class Queue:
+    """A queue of a store: a value. The store must be open when it is used."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    def put(
+        self,
+        payload: Buffer | Message,
+        *,
+        kind: int = 0,
+        key: _Key | None = None,
+        headers: _Headers | None = None,
+        expires: float | None = None,
+        deliver_at: float | None = None,
+        priority: int = 0,
+        producer: str | None = None,
+        producer_sequence: int = 0,
+        level: _Level | None = None,
+    ) -> Result:
+        """Puts a message as a transaction of its own and waits until it is as durable as asked.
+
+        ``kind`` is a number for the program's own use, ``key`` is what readers select and order by, ``expires``
+        is when it stops being worth delivering, in seconds since 1970. A ``producer`` numbers its messages; a
+        repeated number is stored once.
+
+        Raises:
+            TooLargeError, PausedError, OutOfOrderError, NoSuchNameError, NoSpaceError, ReadOnlyError: nothing
+                was put.
+            OutcomeUnknownError: the disk failed, the next open decides.
+        """
+
+    def put_many(self, messages: _Messages, *, level: _Level | None = None) -> Result:
+        """Puts messages as one transaction: buffers, or ``Message`` for more than a payload.
+
+        The ``message_index`` of an error says which one was refused; then nothing was put.
+        """
+
+    def put_async(
+        self,
+        payload: Buffer | Message,
+        *,
+        kind: int = 0,
+        key: _Key | None = None,
+        headers: _Headers | None = None,
+        expires: float | None = None,
+        deliver_at: float | None = None,
+        priority: int = 0,
+        producer: str | None = None,
+        producer_sequence: int = 0,
+    ) -> Future[Result]:
+        """Puts a message at the store's level without waiting. Leaving the future does not undo the put."""
+
+    def put_many_async(self, messages: _Messages) -> Future[Result]:
+        """Puts messages as one transaction without waiting."""
+
+    def put_start(self, messages: _Messages, port: Port, tag: int) -> None:
+        """Puts messages as one transaction without waiting; the port gets the outcome under the tag."""
+
+    def pause(self) -> Result:
+        """Refuses puts and receives with PausedError until ``resume``."""
+
+    def resume(self) -> Result:
+        """Accepts puts and receives again."""
+
+    def purge(self) -> Result:
+        """Drops every message that is in it now; sequences go on."""
+
+    def delete(self) -> Result:
+        """Deletes it with its messages and consumers."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class Message:
+    """A message: one to be put, or one that was read, which holds its bytes for as long as it lives."""
+
+    def __new__(
+        cls,
+        payload: Buffer | None = None,
+        *,
+        kind: int = 0,
+        key: _Key | None = None,
+        headers: _Headers | None = None,
+        expires: float | None = None,
+        deliver_at: float | None = None,
+        priority: int = 0,
+        producer: str | None = None,
+        producer_sequence: int = 0,
+    ) -> Self: ...
+    @property
+    def payload(self) -> bytes:
+        """The payload, as a copy where the message was read."""
+
+    @property
+    def view(self) -> memoryview:
+        """The payload without a copy; the view keeps the bytes."""
+
+    @property
+    def key(self) -> bytes: ...
+    @property
+    def headers(self) -> list[tuple[str, bytes]]: ...
+    @overload
+    def header(self, name: str) -> bytes | None: ...
+    @overload
+    def header(self, name: str, default: _T) -> bytes | _T:
+        """The value of the first header of this name."""
+
+    @property
+    def kind(self) -> int: ...
+    @property
+    def expires(self) -> float | None: ...
+    @property
+    def producer(self) -> str: ...
+    @property
+    def producer_sequence(self) -> int: ...
+    @property
+    def sequence(self) -> int:
+        """Its place in its queue, gap-free from 1; 0 for one that was not read."""
+
+    @property
+    def queue(self) -> int:
+        """The number of its queue."""
+
+    @property
+    def deliveries(self) -> int:
+        """How often it was handed to this consumer, this time counted."""
+
+    @property
+    def committed(self) -> float | None:
+        """When its transaction was committed, in seconds since 1970."""
+
+@final
+class Token:
+    """The proof of a commit, to be asked for at any store of the same group. Has no order."""
+
+    @staticmethod
+    def parse(text: str | Buffer) -> Token:
+        """From the 54 characters of ``text``, or the 40 bytes of ``bytes(token)``."""
+
+    @staticmethod
+    def join(tokens: _Tokens) -> list[Token]:
+        """The least list that says the same."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def is_empty(self) -> bool:
+        """Whether it is of a transaction that wrote nothing."""
+
+    def __bytes__(self) -> bytes: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class Result:
+    """What a commit answers: the token, and the level that was reached."""
+
+    @property
+    def token(self) -> Token: ...
+    @property
+    def level(self) -> _Level: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class Session:
+    """One transaction after the other; one thread at a time, others get BusyError.
+
+    At the end of a ``with`` it rolls back what was not committed.
+    """
+
+    def put(
+        self,
+        queue: Queue,
+        payload: Buffer | Message,
+        *,
+        kind: int = 0,
+        key: _Key | None = None,
+        headers: _Headers | None = None,
+        expires: float | None = None,
+        deliver_at: float | None = None,
+        priority: int = 0,
+        producer: str | None = None,
+        producer_sequence: int = 0,
+    ) -> None:
+        """Adds a message to the transaction; see ``Queue.put``."""
+
+    def put_many(self, queue: Queue, messages: _Messages) -> None:
+        """Adds messages to the transaction, all or none."""
+
+    def receive(self, consumer: Consumer, max: int = 256, *, timeout: float | None = None) -> list[Message]:
+        """Receives at most ``max`` messages into the transaction, waiting for the first; none when time is over.
+
+        The commit acknowledges them.
+        """
+
+    def commit(self) -> Result:
+        """Commits, and begins the next transaction.
+
+        Raises:
+            PausedError, OutOfOrderError, NoSuchNameError, NoSpaceError: nothing was written; the transaction
+                stands and can be tried again or rolled back.
+            OutcomeUnknownError: the disk failed, the next open decides.
+        """
+
+    def commit_async(self) -> Future[Result]:
+        """Commits at the store's level without waiting, and begins the next transaction."""
+
+    def commit_start(self, port: Port, tag: int) -> None:
+        """The same; the port gets the outcome under the tag."""
+
+    def rollback(self) -> None:
+        """Forgets what was put and gives back what was received."""
+
+    def close(self) -> None:
+        """Rolls back what was not committed."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_args: object) -> None: ...
+
+@final
+class Consumer:
+    """A named, durable reader of a queue. Safe to use from several threads.
+
+    As an iterator it hands out what is there, message by message, and ends when nothing is left. A message is
+    acknowledged when the next one is asked for, so a body that raises or breaks leaves its message in the queue.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def queue(self) -> Queue: ...
+    def receive(self, max: int = 256, *, timeout: float | None = None) -> list[Message]:
+        """Receives at most ``max`` messages, waiting for the first; none when the time is over.
+
+        Each comes again unless it is acknowledged.
+        """
+
+    def each(self, *, timeout: float | None = None) -> Each:
+        """An iterator as the consumer itself, that ends when nothing came for so long."""
+
+    def watch(self, port: Port, tag: int) -> None:
+        """The port gets an event under the tag once a receive may give something, or would fail."""
+
+    def ack(self, messages: _Sequences) -> Result:
+        """Acknowledges messages, or their sequences, in any order, as a transaction of its own."""
+
+    def reject(self, messages: _Sequences) -> None:
+        """Gives messages back: they come again, in order, before newer ones."""
+
+    def seek(self, sequence: int) -> Result:
+        """Goes on with this sequence: what is before counts as acknowledged, from it on nothing does."""
+
+    def listen(
+        self,
+        handler: Callable[[Session, Any], object],
+        *,
+        job: bool = False,
+        policy: Literal["block", "park", "dead_letter"] = "block",
+        dead_letter_after: int = 0,
+        dead_letter_queue: str | None = None,
+        retry: float = 0.1,
+        retry_max: float = 10.0,
+    ) -> Listener:
+        """Calls ``handler(session, message)`` for each message, on a thread of its own.
+
+        With ``job`` it gets the list of all messages of a transaction. When the handler returns, the session is
+        committed with what it put there; when it raises, it is rolled back and the policy decides: try again for
+        ever, set the key aside, or move it to ``dead_letter_queue`` after so many failures. ``raise
+        repliq.Park(reason)`` sets the key aside at once. The consumer belongs to the listener from now on.
+        """
+
+    def close(self) -> None:
+        """Ends the use; who waits in a receive gets ClosedError. What was not acknowledged comes again."""
+
+    def __iter__(self) -> Each: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_args: object) -> None: ...
+
+@final
+class Each(Iterator[Message]):
+    """The messages of a consumer one by one."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Message: ...
+
+@final
+class Work:
+    """A listener and its work, for the thread that runs it."""
+
+    def run(self) -> None: ...
+    def stop(self) -> None: ...
+    def status(self) -> dict[str, object]: ...
+
+@final
+class Snapshot:
+    """A look at the queues of a store as they were, without taking anything."""
+
+    def browse(self, queue: Queue, *, start: int = 1, max: int = 256) -> list[Message]:
+        """At most ``max`` messages from a sequence on; none at the end. Go on with the last sequence plus 1."""
+
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_args: object) -> None: ...
+
+@final
+class Port:
+    """A queue of finished operations, for event loops: ``fileno()`` is readable while events wait."""
+
+    def __new__(cls) -> Self: ...
+    def fileno(self) -> int: ...
+    def drain(self, max: int = 256, *, timeout: float | None = None) -> list[Event]:
+        """Takes at most ``max`` events, waiting for the first; who waits here also does the syncs."""
+
+    def cancel(self, tag: int) -> None:
+        """Ends the waiting for the operations with this tag; what was started goes on."""
+
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_args: object) -> None: ...
+
+@final
+class Event:
+    """How an operation ended: with a result, or with an error."""
+
+    @property
+    def tag(self) -> int: ...
+    @property
+    def result(self) -> Result | None: ...
+    @property
+    def error(self) -> Error | None: ...
+
+@final
+class Replication:
+    """A root queue that reaches every target, in order, once, job by job."""
+
+    def __new__(cls, root: Queue, *, level: _Level | None = None) -> Self: ...
+    def add(
+        self,
+        name: str,
+        url: str,
+        *,
+        password: str | Buffer | None = None,
+        plain: bool = False,
+        user: str | None = None,
+        queue: str | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
+        server_name: str | None = None,
+        kinds: list[int] | None = None,
+        key_prefix: _Key | None = None,
+        header_name: str | None = None,
+        header_value: str | None = None,
+        start: _Start | None = None,
+        heartbeat: float = 5.0,
+        connect_timeout: float = 10.0,
+        reconnect_max: float = 30.0,
+    ) -> None:
+        """Adds a target and starts its link; returns at once, connected or not.
+
+        ``url`` is repliq://user@host:port, with /queue where the queue at the target has another name than the
+        root, or repliq+unix:///path. ``kinds``, ``key_prefix`` and ``header_name`` select what it gets. ``start``
+        is "oldest" or "now".
+        """
+
+    def remove(self, name: str) -> None:
+        """Ends a target for good: messages only it waited for may go."""
+
+    def skip(self, name: str) -> None:
+        """Sets the transaction aside that a target refuses, for this target only."""
+
+    def accept_gap(self, name: str) -> None:
+        """Lets a target go on that is behind what is still kept."""
+
+    def send(
+        self,
+        kind: int,
+        payload: Buffer,
+        *,
+        key: _Key | None = None,
+        headers: _Headers | None = None,
+        expires: float | None = None,
+        producer: str | None = None,
+        producer_sequence: int = 0,
+    ) -> Result:
+        """Sends a message into the open job, or as a transaction of its own; in a job the token is empty."""
+
+    def send_many(self, messages: _Messages) -> Result:
+        """Sends messages, all or none."""
+
+    def job(self) -> AbstractContextManager[Replication]:
+        """``with replication.job():`` is one transaction; an exception gives it up."""
+
+    def start_job(self) -> None: ...
+    def end_job(self) -> Result: ...
+    def abort_job(self) -> None: ...
+    def push(self) -> None:
+        """Sees to it that everything committed goes out now. It does so by itself."""
+
+    def status(self) -> dict[str, Any]:
+        """Root, targets and whether a job is open."""
+
+    @property
+    def token(self) -> Token | None:
+        """The token of what was committed last."""
+
+    @property
+    def root(self) -> Queue: ...
+    def stop(self, *, timeout: float | None = None) -> None:
+        """Waits until every target has everything, and ends the links.
+
+        Raises:
+            TimeoutError: the rest goes out when the root is replicated again.
+        """
+
+    def close(self) -> None:
+        """Ends the links at once; an open job is rolled back."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_args: object) -> None: ...
+
+@final
+class Server:
+    """A store that others can reach."""
+
+    def __new__(
+        cls,
+        store: Store,
+        *,
+        listen: list[str] | None = None,
+        plain: bool = False,
+        certificate_file: str | os.PathLike[str] | None = None,
+        key_file: str | os.PathLike[str] | None = None,
+        users_file: str | os.PathLike[str] | None = None,
+        users: Iterable[User] | None = None,
+        heartbeat: float = 5.0,
+        login: float = 5.0,
+        failure_wait_max: float = 30.0,
+        connections_max: int = 1024,
+        strangers_max: int = 64,
+        failures_max: int = 5,
+    ) -> Self: ...
+    @property
+    def addresses(self) -> list[str]:
+        """Where it listens for TCP, with the ports it got."""
+
+    def status(self) -> dict[str, Any]:
+        """Who is connected, and what came of strangers."""
+
+    def reload(self) -> None:
+        """Reads users, certificate and key again; users that changed are cut off at once."""
+
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_args: object) -> None: ...
+
+@final
+class Payload:
+    """What a view of a message holds."""
+
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+def codes() -> list[tuple[str, int, int]]:
+    """Name, number and flags of every code."""
+
+def leave() -> None:
+    """Called once, when the interpreter ends."""
+
+def log_level(level: int | None) -> None: ...
+def log_drain(timeout: float | None = None) -> tuple[list[tuple[int, str, str]], int]: ...
+def nothing() -> None:
+    """Does nothing: what a call costs."""
