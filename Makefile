@@ -11,7 +11,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 LOG := target/test.log
 
 # In this order; each runs even where one before it failed.
-TIERS := test-format test-lint test-rust test-c test-cpp
+TIERS := test-format test-lint test-rust test-c test-cpp test-python
 
 .PHONY: help setup build test $(TIERS) demo bench install clean
 
@@ -46,6 +46,9 @@ test-c: ## Runs the conformance scripts in C against the installed library
 
 test-cpp: ## Builds the C++ tests against the installed library and runs them with ctest
 	@scripts/test-bindings.sh cpp
+
+test-python: ## Builds the wheel, installs it in target/venv and runs the tests of Python
+	@scripts/test-bindings.sh python
 
 demo bench install: ## Runs scripts/demo.sh, bench.sh or install.sh
 	@if [ -x scripts/$@.sh ]; then \

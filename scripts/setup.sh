@@ -22,7 +22,11 @@ c++ build-essential
 cmake cmake
 pkg-config pkg-config
 valgrind valgrind
+python3 python3
 TOOLS
+
+# Debian ships Python without what makes virtual environments.
+python3 -c 'import ensurepip, venv' > /dev/null 2>&1 || missing+=(python3-venv)
 
 if [ "${#missing[@]}" -gt 0 ]; then
     echo "setup: installing ${missing[*]}"

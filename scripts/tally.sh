@@ -12,6 +12,7 @@
 #     test result: ok. 3 passed; 0 failed; 1 ignored; …               cargo
 #     100% tests passed, 0 tests failed out of 5                      ctest; skipped ones count as passed
 #      3/5 Test #3: name ……***Skipped                                 ctest
+#     1 failed, 3 passed, 1 skipped in 2.50s                          pytest; errors count as failed
 #     3 passed, 0 failed, 1 skipped                                   any other runner
 #     SKIPPED why                               a test that returned early
 # A tier skipped as many tests as its runners counted, or as it printed SKIPPED lines, whichever is more: some
@@ -42,6 +43,14 @@ awk -v committed="$committed" '
     /^ *[0-9]+\/[0-9]+ Test +#[0-9]+: .*\*\*\*Skipped/ { skipped++; passed--; next }
     /^[0-9]+% tests passed, [0-9]+ tests? failed out of [0-9]+/ {
         failed += $4; passed += $NF - $4
+        next
+    }
+    /^([0-9]+ [a-z]+, )*[0-9]+ [a-z]+ in [0-9.]+s( \([0-9:]+\))?$/ {
+        for (i = 1; $i != "in"; i += 2) {
+            if ($(i + 1) ~ /^passed/) passed += $i
+            if ($(i + 1) ~ /^(failed|errors?)/) failed += $i
+            if ($(i + 1) ~ /^skipped/) skipped += $i
+        }
         next
     }
     /^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$/ { passed += $1; failed += $3; skipped += $5; next }

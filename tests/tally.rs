@@ -36,6 +36,24 @@ fn the_counts_of_all_runners_are_added() {
 }
 
 #[test]
+fn what_pytest_counted_is_added_whatever_its_order() {
+    let rows = [
+        ("12 passed in 1.36s", ("12 passed, 0 failed, 0 skipped", true)),
+        ("1 failed, 12 passed in 61.30s (0:01:01)", ("12 passed, 1 failed, 0 skipped", false)),
+        (
+            "2 failed, 3 passed, 1 skipped, 4 warnings, 1 error in 0.10s",
+            ("3 passed, 3 failed, 1 skipped", false),
+        ),
+        ("no tests ran in 0.01s", ("0 passed, 0 failed, 0 skipped", false)),
+    ];
+    for (line, (expected, content)) in rows {
+        let skipped = if line.contains("skipped") { "1" } else { "0" };
+        let found = tally(&format!("== test-python\n{line}\n"), skipped);
+        assert_eq!(found, (expected.into(), content), "{line}");
+    }
+}
+
+#[test]
 fn another_number_of_skipped_tests_than_committed_is_a_failure() {
     for committed in ["0", "2"] {
         assert_eq!(tally(CARGO, committed), ("7 passed, 0 failed, 1 skipped".into(), false));

@@ -12,6 +12,32 @@ from ._errors import Error
 from ._listener import Listener
 from ._user import User
 
+__all__ = [
+    "Consumer",
+    "Each",
+    "Event",
+    "Message",
+    "Payload",
+    "Port",
+    "Queue",
+    "Replication",
+    "Result",
+    "Server",
+    "Session",
+    "Snapshot",
+    "Store",
+    "Token",
+    "Work",
+    "abi",
+    "codes",
+    "leave",
+    "log_drain",
+    "log_level",
+    "nothing",
+    "open",
+    "version",
+]
+
 _Level: TypeAlias = Literal["process", "power"]
 _Key: TypeAlias = str | Buffer
 _Headers: TypeAlias = Mapping[str, str | Buffer] | Iterable[tuple[str, str | Buffer]]
@@ -606,8 +632,6 @@ class Server:
 @final
 class Payload:
     """What a view of a message holds."""
-
-    def __buffer__(self, flags: int, /) -> memoryview: ...
 
 def codes() -> list[tuple[str, int, int]]:
     """Name, number and flags of every code."""

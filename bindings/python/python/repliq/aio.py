@@ -1,0 +1,306 @@
+"""repliq for asyncio: the same nouns and verbs, to be awaited.
+
+    async with await aio.open("shop") as store:
+        orders = store.queue("orders")
+        await orders.put(b"one pound of tea")
+        async with store.consumer("clerk", orders) as clerk:
+            async for order in clerk.each(timeout=1):
+                print(order.payload)
+
+Everything that is under way ends on one port, whose descriptor the loop watches: a thousand commits in flight need
+no thread each. A store belongs to the loop in which it was opened. A call that is cancelled ends its waiting; a
+commit that was started goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any, TypeVar
+
+import repliq
+
+__all__ = ["Consumer", "Each", "Queue", "Session", "Store", "open"]
+
+_T = TypeVar("_T")
+
+
+async def _in_thread(call: Callable[[], _T]) -> _T:
+    """Runs a call that may take long, on a thread that ends with it."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[_T] = loop.create_future()
+
+    def end(result: Any, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
+
+    def run() -> None:
+        outcome: tuple[Any, BaseException | None]
+        try:
+            outcome = (call(), None)
+        except BaseException as error:
+            outcome = (None, error)
+        try:
+            loop.call_soon_threadsafe(end, *outcome)
+        except RuntimeError:
+            pass  # The loop was closed meanwhile.
+
+    threading.Thread(target=run, name="repliq-aio", daemon=True).start()
+    return await future
+
+
+class _Operations:
+    """What is under way on the port of a store."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._port = repliq.Port()
+        self._pending: dict[int, asyncio.Future[repliq.Result]] = {}
+        self._last = 0
+        self._loop.add_reader(self._port.fileno(), self._take)
+
+    def _take(self) -> None:
+        for event in self._port.drain(256, timeout=0):
+            future = self._pending.pop(event.tag, None)
+            if future is None or future.done():
+                continue
+            if event.error is not None:
+                future.set_exception(event.error)
+            elif event.result is not None:
+                future.set_result(event.result)
+
+    async def run(self, start: Callable[[repliq.Port, int], None]) -> repliq.Result:
+        """Starts an operation, and waits for its end."""
+        if asyncio.get_running_loop() is not self._loop:
+            raise repliq.InvalidError("the store was opened in another event loop")
+        self._last += 1
+        tag = self._last
+        start(self._port, tag)
+        future = self._pending[tag] = self._loop.create_future()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self._pending.pop(tag, None)
+            try:
+                self._port.cancel(tag)
+            except repliq.Error:
+                pass  # It ended meanwhile.
+            raise
+
+    def close(self) -> None:
+        """Ends everything: what is still under way raises ClosedError."""
+        if not self._loop.is_closed():
+            self._loop.remove_reader(self._port.fileno())
+        self._port.close()
+        for future in self._pending.values():
+            if not future.done():
+                future.set_exception(repliq.ClosedError("the store is closed"))
+        self._pending.clear()
+
+
+async def open(path: str | os.PathLike[str], **options: Any) -> Store:
+    """Opens a store as ``repliq.open`` does, which has the options."""
+    return Store(await _in_thread(lambda: repliq.open(path, **options)))
+
+
+class Store:
+    """An open store in an event loop."""
+
+    def __init__(self, store: repliq.Store) -> None:
+        #: The store itself, for what needs no waiting.
+        self.store = store
+        self._operations = _Operations()
+
+    def queue(self, name: str) -> Queue:
+        """The queue of this name; created on first use."""
+        return Queue(self.store.queue(name), self._operations)
+
+    def session(self, *, level: Any = None) -> Session:
+        """Opens a session: transactions over any queues of this store."""
+        return Session(self.store.session(level=level), self._operations)
+
+    def consumer(self, name: str, queue: Queue, **options: Any) -> Consumer:
+        """Opens a consumer as ``repliq.Store.consumer`` does, which has the options."""
+        return Consumer(self.store.consumer(name, queue.queue, **options), self._operations)
+
+    async def wait(
+        self, tokens: Any, *, at: str = "", timeout: float | None = None
+    ) -> None:
+        """Waits until all transactions are at a place; see ``repliq.Store.wait``."""
+        waiting = self._operations.run(
+            lambda port, tag: self.store.watch(tokens, port, tag, at=at)
+        )
+        try:
+            await asyncio.wait_for(waiting, timeout)
+        except repliq.Error:
+            raise
+        except TimeoutError:
+            place = at or "here"
+            text = f"not every transaction has reached {place} in the time given"
+            raise repliq.TimeoutError(text) from None
+
+    async def close(self) -> None:
+        """Makes everything durable and gives the directory free."""
+        try:
+            await _in_thread(self.store.close)
+        finally:
+            self._operations.close()
+
+    async def __aenter__(self) -> Store:
+        return self
+
+    async def __aexit__(self, *args: object) -> None:
+        await self.close()
+
+
+class Queue:
+    """A queue of a store."""
+
+    def __init__(self, queue: repliq.Queue, operations: _Operations) -> None:
+        #: The queue itself.
+        self.queue = queue
+        self._operations = operations
+
+    async def put(self, payload: Any, **fields: Any) -> repliq.Result:
+        """Puts a message at the store's level; see ``repliq.Queue.put`` for the fields."""
+        if fields:
+            payload = repliq.Message(payload, **fields)
+        return await self.put_many((payload,))
+
+    async def put_many(self, messages: Iterable[Any]) -> repliq.Result:
+        """Puts messages as one transaction at the store's level."""
+        return await self._operations.run(
+            lambda port, tag: self.queue.put_start(messages, port, tag)
+        )
+
+
+class Session:
+    """One transaction after the other; one task at a time."""
+
+    def __init__(self, session: repliq.Session, operations: _Operations) -> None:
+        self.session = session
+        self._operations = operations
+
+    def put(self, queue: Queue, payload: Any, **fields: Any) -> None:
+        """Adds a message to the transaction; see ``repliq.Session.put``."""
+        self.session.put(queue.queue, payload, **fields)
+
+    def put_many(self, queue: Queue, messages: Iterable[Any]) -> None:
+        """Adds messages to the transaction, all or none."""
+        self.session.put_many(queue.queue, messages)
+
+    async def receive(
+        self, consumer: Consumer, max: int = 256, *, timeout: float | None = None
+    ) -> list[repliq.Message]:
+        """Receives into the transaction, waiting for the first message; none when the time is over."""
+        return await _receive(
+            lambda: self.session.receive(consumer.consumer, max, timeout=0), consumer, timeout
+        )
+
+    async def commit(self) -> repliq.Result:
+        """Commits at the store's level."""
+        return await self._operations.run(self.session.commit_start)
+
+    def rollback(self) -> None:
+        """Forgets what was put and gives back what was received."""
+        self.session.rollback()
+
+    def close(self) -> None:
+        """Rolls back what was not committed."""
+        self.session.close()
+
+    async def __aenter__(self) -> Session:
+        return self
+
+    async def __aexit__(self, *args: object) -> None:
+        self.close()
+
+
+class Consumer:
+    """A named, durable reader of a queue.
+
+    ``async for`` waits for messages for ever; one is acknowledged when the next is asked for.
+    """
+
+    def __init__(self, consumer: repliq.Consumer, operations: _Operations) -> None:
+        self.consumer = consumer
+        self._operations = operations
+
+    async def receive(
+        self, max: int = 256, *, timeout: float | None = None
+    ) -> list[repliq.Message]:
+        """Receives at most ``max`` messages, waiting for the first; none when the time is over."""
+        return await _receive(lambda: self.consumer.receive(max, timeout=0), self, timeout)
+
+    async def ready(self) -> None:
+        """Waits until a receive may give something."""
+        await self._operations.run(self.consumer.watch)
+
+    async def ack(self, messages: Any) -> repliq.Result:
+        """Acknowledges messages as a transaction of its own."""
+        return await _in_thread(lambda: self.consumer.ack(messages))
+
+    def reject(self, messages: Any) -> None:
+        """Gives messages back: they come again, in order, before newer ones."""
+        self.consumer.reject(messages)
+
+    def each(self, *, timeout: float | None = None) -> Each:
+        """An iterator that ends when nothing came for so long."""
+        return Each(self, timeout)
+
+    def close(self) -> None:
+        """Ends the use; who waits in a receive gets ClosedError."""
+        self.consumer.close()
+
+    def __aiter__(self) -> Each:
+        return self.each()
+
+    async def __aenter__(self) -> Consumer:
+        return self
+
+    async def __aexit__(self, *args: object) -> None:
+        self.close()
+
+
+class Each(AsyncIterator[repliq.Message]):
+    """The messages of a consumer one by one."""
+
+    def __init__(self, consumer: Consumer, timeout: float | None) -> None:
+        self._consumer = consumer
+        self._timeout = timeout
+        self._current: repliq.Message | None = None
+
+    async def __anext__(self) -> repliq.Message:
+        if self._current is not None:
+            current, self._current = self._current, None
+            await self._consumer.ack(current)
+        found = await self._consumer.receive(1, timeout=self._timeout)
+        if not found:
+            raise StopAsyncIteration
+        self._current = found[0]
+        return found[0]
+
+
+async def _receive(
+    take: Callable[[], list[repliq.Message]], consumer: Consumer, timeout: float | None
+) -> list[repliq.Message]:
+    loop = asyncio.get_running_loop()
+    deadline = None if timeout is None else loop.time() + timeout
+    while True:
+        if found := take():
+            return found
+        left = None if deadline is None else deadline - loop.time()
+        if left is not None and left <= 0:
+            return found
+        try:
+            await asyncio.wait_for(consumer.ready(), left)
+        except repliq.Error:
+            raise
+        except TimeoutError:
+            return take()

@@ -1,0 +1,39 @@
+"""What the tests share."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import repliq
+
+
+@pytest.fixture
+def store(tmp_path: Path):
+    with repliq.open(tmp_path / "store") as made:
+        yield made
+
+
+@pytest.fixture
+def queue(store: repliq.Store) -> repliq.Queue:
+    return store.queue("orders")
+
+
+@pytest.fixture
+def python(tmp_path: Path):
+    """Runs a program in an interpreter of its own, and gives what it printed; it must end well."""
+
+    def run(program: str, *arguments: str, code: int = 0) -> str:
+        done = subprocess.run(
+            [sys.executable, "-X", "faulthandler", "-c", program, str(tmp_path / "store"), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+        return done.stdout
+
+    return run
