@@ -82,7 +82,8 @@ class _Operations:
         self._last += 1
         tag = self._last
         start(self._port, tag)
-        future = self._pending[tag] = self._loop.create_future()
+        future: asyncio.Future[repliq.Result] = self._loop.create_future()
+        self._pending[tag] = future
         try:
             return await future
         except asyncio.CancelledError:

@@ -1,0 +1,318 @@
+"""Bad luck: use after close, close during a call, fork, exit, garbage, handlers. Never a crash or a lost message."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import repliq
+
+
+def count(path: Path) -> int:
+    with repliq.open(path) as store, store.snapshot() as snapshot:
+        return len(snapshot.browse(store.queue("orders"), max=10_000))
+
+
+def test_every_use_after_the_close_of_the_store_says_closed(tmp_path: Path) -> None:
+    store = repliq.open(tmp_path / "store")
+    queue, session, snapshot = store.queue("orders"), store.session(), store.snapshot()
+    consumer, replication = store.consumer("clerk", queue), repliq.Replication(queue)
+    server = repliq.Server(store, plain=True, listen=["127.0.0.1:0"])
+    result = queue.put_async(b"1").result(timeout=20)
+    store.close()
+    store.close()
+    calls: list[Callable[[], object]] = [
+        lambda: store.queue("orders"),
+        lambda: store.session(),
+        lambda: store.snapshot(),
+        lambda: store.consumer("other", queue),
+        lambda: store.consumer_delete("other", queue),
+        lambda: store.wait(result, timeout=0),
+        lambda: store.wait_async(result),
+        lambda: store.status(),
+        lambda: queue.name,
+        lambda: queue.put(b"x"),
+        lambda: queue.put_many([b"x"]),
+        lambda: queue.put_async(b"x"),
+        lambda: queue.pause(),
+        lambda: queue.purge(),
+        lambda: queue.delete(),
+        lambda: session.put(queue, b"x"),
+        lambda: session.receive(consumer, timeout=0),
+        lambda: session.commit(),
+        lambda: session.commit_async(),
+        lambda: consumer.receive(timeout=0),
+        lambda: consumer.ack(1),
+        lambda: consumer.seek(1),
+        lambda: list(consumer),
+        lambda: snapshot.browse(queue),
+        lambda: replication.send(1, b"x"),
+        lambda: replication.status(),
+    ]
+    for at, call in enumerate(calls):
+        with pytest.raises(repliq.ClosedError):
+            call()
+            pytest.fail(f"call {at} succeeded")
+    for one in (session, consumer, snapshot, replication, server):
+        one.close()
+        one.close()
+    with pytest.raises(repliq.ClosedError):
+        session.commit()
+    with pytest.raises(repliq.ClosedError):
+        consumer.receive(timeout=0)
+    with pytest.raises(repliq.ClosedError):
+        server.reload()
+    assert count(tmp_path / "store") == 1
+
+
+@pytest.mark.parametrize("closed", ["store", "consumer"])
+def test_a_close_ends_what_waits_in_other_threads(tmp_path: Path, closed: str) -> None:
+    store = repliq.open(tmp_path / "store")
+    queue = store.queue("orders")
+    consumer, port = store.consumer("clerk", queue), repliq.Port()
+    ended: list[BaseException | object] = []
+
+    def wait(call: Callable[[], object]) -> None:
+        try:
+            ended.append(call())
+        except BaseException as error:
+            ended.append(error)
+
+    calls = [lambda: consumer.receive(timeout=60), lambda: port.drain(timeout=60)]
+    threads = [threading.Thread(target=wait, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.1)
+    (store if closed == "store" else consumer).close()
+    port.close()
+    for thread in threads:
+        thread.join(timeout=20)
+    assert [type(one) for one in ended] == [repliq.ClosedError] * 2, ended
+    store.close()
+
+
+def test_a_store_closed_while_threads_put_loses_nothing_that_was_confirmed(tmp_path: Path) -> None:
+    store = repliq.open(tmp_path / "store")
+    queue = store.queue("orders")
+    confirmed = [0, 0, 0]
+    errors: list[BaseException] = []
+
+    def put(at: int) -> None:
+        try:
+            while True:
+                queue.put(b"x", level="process")
+                confirmed[at] += 1
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=put, args=(at,)) for at in range(3)]
+    for thread in threads:
+        thread.start()
+    while sum(confirmed) < 50:
+        time.sleep(0.001)
+    store.close()
+    for thread in threads:
+        thread.join(timeout=20)
+    assert [type(one) for one in errors] == [repliq.ClosedError] * 3
+    assert sum(confirmed) <= count(tmp_path / "store") <= sum(confirmed) + 3
+
+
+def test_a_forked_child_is_told_and_the_parent_goes_on(tmp_path: Path) -> None:
+    store = repliq.open(tmp_path / "store")
+    queue, session = store.queue("orders"), store.session()
+    queue.put_async(b"1").result(timeout=20)
+    session.put(queue, b"2")
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        told = []
+        for call in (
+            lambda: queue.put(b"x"),
+            lambda: queue.put_async(b"x"),
+            lambda: session.commit(),
+            lambda: store.session(),
+        ):
+            try:
+                call()
+                told.append("none")
+            except repliq.Error as error:
+                told.append(error.code.name)
+        os.write(writer, " ".join(told).encode())
+        del queue, session
+        store.close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert os.read(reader, 100).decode() == "FORKED FORKED FORKED FORKED"
+    session.commit()
+    store.close()
+    assert count(tmp_path / "store") == 2
+
+
+PROGRAM = """
+import sys, threading, asyncio, repliq
+store = repliq.open(sys.argv[1])
+queue = store.queue("orders")
+server = repliq.Server(store, plain=True, listen=["127.0.0.1:0"])
+replication = repliq.Replication(queue)
+replication.add("away", "repliq://nobody@127.0.0.1:9", plain=True, password="x")
+repliq.log_set(10)
+session = store.session()
+session.put(queue, b"not committed")
+snapshot = store.snapshot()
+consumer = store.consumer("clerk", queue)
+listener = store.consumer("listener", queue).listen(lambda session, message: None)
+queue.put(b"1")
+queue.put_async(b"2").result()
+future = queue.put_async(b"3")
+for _ in range(3):
+    threading.Thread(target=lambda: consumer.receive(timeout=None) and consumer.receive(), daemon=True).start()
+port = repliq.Port()
+threading.Thread(target=port.drain, daemon=True).start()
+"""
+
+
+def test_an_interpreter_that_ends_with_everything_open_ends_well(
+    tmp_path: Path, python: Callable[..., str]
+) -> None:
+    for round in range(5):
+        python(PROGRAM + "print('end')")
+    assert count(tmp_path / "store") >= 10
+
+
+def test_an_interpreter_ends_with_a_handler_that_never_returns(
+    tmp_path: Path, python: Callable[..., str]
+) -> None:
+    program = """
+import sys, threading, repliq
+store = repliq.open(sys.argv[1])
+queue = store.queue("orders")
+queue.put(b"1")
+inside = threading.Event()
+def handler(session, message):
+    session.put(queue, b"never")
+    inside.set()
+    threading.Event().wait()
+listener = store.consumer("clerk", queue).listen(handler)
+inside.wait()
+try:
+    listener.close(timeout=0.1)
+except TimeoutError as error:
+    print(type(error).__name__)
+store.close()
+"""
+    assert python(program) == "TimeoutError\n"
+    assert count(tmp_path / "store") == 1
+
+
+def test_an_uncaught_exception_with_everything_open_ends_the_program_with_it(
+    tmp_path: Path, python: Callable[..., str]
+) -> None:
+    python(PROGRAM + "raise SystemExit(7)", code=7)
+    assert count(tmp_path / "store") >= 2
+
+
+def test_what_is_collected_closes_itself(tmp_path: Path) -> None:
+    before = set(os.listdir("/proc/self/task"))
+    for round in range(3):
+        store = repliq.open(tmp_path / "store")
+        queue = store.queue("orders")
+        session = store.session()
+        session.put(queue, b"rolled back")
+        queue.put_async(b"1").result(timeout=20)
+        consumer = store.consumer("clerk", queue)
+        listener = store.consumer("listener", queue).listen(lambda session, message: None)
+        replication, snapshot = repliq.Replication(queue), store.snapshot()
+        server = repliq.Server(store, plain=True, listen=["127.0.0.1:0"])
+        cycle: list[object] = [store, queue, session, consumer, listener, replication, snapshot, server]
+        cycle.append(cycle)
+        del store, queue, session, consumer, listener, replication, snapshot, server, cycle
+        gc.collect()
+        wait_until(lambda: not is_locked(tmp_path / "store"))
+    assert count(tmp_path / "store") == 3
+    wait_until(lambda: len(set(os.listdir("/proc/self/task")) - before) == 0)
+
+
+def is_locked(path: Path) -> bool:
+    try:
+        repliq.open(path).close()
+    except repliq.LockedError:
+        return True
+    return False
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_handler_that_raises_is_tried_again_and_logged(
+    store: repliq.Store, queue: repliq.Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[tuple[bytes, str]] = []
+    done = threading.Event()
+    fills = store.queue("fills")
+
+    def handler(session: repliq.Session, message: repliq.Message) -> None:
+        seen.append((message.payload, threading.current_thread().name))
+        session.put(fills, b"fill %d" % len(seen))
+        if len(seen) < 3:
+            raise ZeroDivisionError("no luck")
+        with pytest.raises(repliq.BusyError):
+            session.commit()
+        with pytest.raises(repliq.BusyError):
+            listener.close()
+        kept.append(session)
+        done.set()
+
+    kept: list[repliq.Session] = []
+    queue.put(b"1")
+    with caplog.at_level(logging.ERROR, "repliq.listener"):
+        with store.consumer("clerk", queue).listen(handler, retry=0.001) as listener:
+            assert done.wait(20)
+            wait_until(lambda: listener.status()["done"] == 1)
+            assert listener.status()["failed"] == 2
+    assert seen == [(b"1", "repliq-listener")] * 3
+    assert [record.message for record in caplog.records] == ["a handler failed: no luck"] * 2
+    with store.snapshot() as snapshot:
+        assert [one.payload for one in snapshot.browse(fills)] == [b"fill 3"]
+    # The session was lent: it is of no use any more, and no danger.
+    with pytest.raises(repliq.ClosedError):
+        kept[0].put(fills, b"late")
+    assert list(store.consumer("clerk", queue)) == []
+
+
+def test_a_handler_can_put_aside_and_a_dead_letter_names_its_reason(
+    store: repliq.Store, queue: repliq.Queue
+) -> None:
+    def park(session: repliq.Session, message: repliq.Message) -> None:
+        if message.key == b"bad":
+            raise repliq.Park("not today")
+
+    queue.put_many([repliq.Message(b"1", key=b"bad"), repliq.Message(b"2", key=b"good")])
+    with store.consumer("parker", queue).listen(park) as listener:
+        wait_until(lambda: listener.status()["done"] == 1)
+        assert listener.status()["parked"] == [(b"bad", "not today")]
+
+    def fail(session: repliq.Session, unit: list[repliq.Message]) -> None:
+        raise ValueError(f"{len(unit)} messages")
+
+    burying = store.consumer("burier", queue).listen(
+        fail, job=True, policy="dead_letter", dead_letter_after=2, dead_letter_queue="dead", retry=0.001
+    )
+    with burying as listener:
+        wait_until(lambda: listener.status()["dead"] == 1)
+    with store.snapshot() as snapshot:
+        letters = snapshot.browse(store.queue("dead"))
+    assert [one.payload for one in letters] == [b"1", b"2"]
+    assert letters[0].header("repliq-reason") == b"ValueError: 2 messages"
+    with pytest.raises(repliq.InvalidError):
+        store.consumer("c", queue).listen(fail, policy="dead_letter")

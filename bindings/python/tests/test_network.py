@@ -1,0 +1,97 @@
+"""Replications, servers and log lines."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+import pytest
+
+import repliq
+
+
+@pytest.fixture
+def office(tmp_path: Path):
+    users = [repliq.User("till", "secret")]
+    with repliq.open(tmp_path / "office") as store:
+        with repliq.Server(store, plain=True, listen=["127.0.0.1:0"], users=users) as server:
+            yield store, f"repliq://till@{server.addresses[0]}"
+
+
+def browse(store: repliq.Store, name: str) -> list[tuple[int, bytes]]:
+    with store.snapshot() as snapshot:
+        return [(one.kind, one.payload) for one in snapshot.browse(store.queue(name))]
+
+
+def test_the_first_program_of_the_design(store: repliq.Store, office: tuple[repliq.Store, str]) -> None:
+    there, url = office
+    root = store.queue("hw_root_queue_name")
+    with repliq.Replication(root) as rep:
+        rep.add("Tolocal", url, password="secret", plain=True)
+        with rep.job():
+            assert rep.send(0x2002, b"hello").token.is_empty
+            rep.send(0x2004, b"echo")
+        assert rep.token is not None and not rep.token.is_empty
+        store.wait(rep.token, at="target:*", timeout=20)
+        with pytest.raises(ZeroDivisionError), rep.job():
+            rep.send(0x2002, b"given up")
+            raise ZeroDivisionError
+        rep.send_many([repliq.Message(b"last", kind=1)])
+        rep.push()
+        assert rep.status()["root"] == "hw_root_queue_name" and not rep.status()["job_open"]
+        rep.stop(timeout=20)
+    assert browse(there, "hw_root_queue_name") == [(0x2002, b"hello"), (0x2004, b"echo"), (1, b"last")]
+
+
+def test_a_target_gets_what_it_selects(store: repliq.Store, office: tuple[repliq.Store, str]) -> None:
+    there, url = office
+    with repliq.Replication(store.queue("root")) as rep:
+        options = {"password": "secret", "plain": True}
+        rep.add("a", url + "/kinds", kinds=[2], **options)
+        rep.add("b", url, queue="keys", key_prefix="tea", **options)
+        rep.add("c", url, queue="headers", header_name="to", header_value="c", **options)
+        rep.send(1, b"1", key="tea/green")
+        rep.send(2, b"2", headers={"to": "c"})
+        rep.send(3, b"3", headers=[("to", "d")])
+        rep.stop(timeout=20)
+    assert browse(there, "kinds") == [(2, b"2")]
+    assert browse(there, "keys") == [(1, b"1")]
+    assert browse(there, "headers") == [(2, b"2")]
+
+
+def test_a_stop_in_vain_says_timeout_and_nothing_is_lost(store: repliq.Store) -> None:
+    rep = repliq.Replication(store.queue("root"))
+    rep.add("away", "repliq://nobody@127.0.0.1:9", plain=True, password="x")
+    rep.send(1, b"1")
+    with pytest.raises(TimeoutError):
+        rep.stop(timeout=0.1)
+    with pytest.raises(repliq.ClosedError):
+        rep.send(1, b"2")
+    assert browse(store, "root") == [(1, b"1")]
+
+
+def test_log_lines_come_through_logging(
+    store: repliq.Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    def serve() -> None:
+        repliq.Server(store, plain=True, listen=["127.0.0.1:0"]).close()
+
+    with caplog.at_level(logging.DEBUG):
+        serve()
+        time.sleep(0.2)
+        assert caplog.records == []
+        repliq.log_set(logging.INFO)
+        serve()
+        end = time.monotonic() + 20
+        while not caplog.records and time.monotonic() < end:
+            time.sleep(0.01)
+        repliq.log_set(None)
+        line = caplog.records[0]
+        assert (line.levelname, line.name) == ("INFO", "repliq.server")
+        assert line.message.startswith("plain TCP is allowed at 127.0.0.1:")
+        time.sleep(0.1)
+        caplog.clear()
+        serve()
+        time.sleep(0.2)
+        assert caplog.records == []
