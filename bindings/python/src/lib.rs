@@ -59,7 +59,7 @@ mod _repliq {
     #[pymodule_export]
     use super::snapshot::Snapshot;
     #[pymodule_export]
-    use super::store::{Store, open};
+    use super::store::{Store, open, restore};
     #[pymodule_export]
     use super::token::{Result, Token};
     #[pymodule_export]

@@ -51,7 +51,7 @@ impl Replication {
 
     #[pyo3(signature = (name, url, *, password=None, plain=false, user=None, queue=None, ca_file=None,
         server_name=None, kinds=None, key_prefix=None, header_name=None, header_value=None, start=None,
-        heartbeat=5.0, connect_timeout=10.0, reconnect_max=30.0))]
+        heartbeat=5.0, connect_timeout=10.0, reconnect_max=30.0, reconnect=true))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn add(
         &self,
@@ -72,6 +72,7 @@ impl Replication {
         heartbeat: f64,
         connect_timeout: f64,
         reconnect_max: f64,
+        reconnect: bool,
     ) -> Answer<()> {
         if header_name.is_none() && header_value.is_some() {
             return own(Code::Invalid, "header_value has no header_name");
@@ -86,6 +87,7 @@ impl Replication {
             heartbeat_ms: milliseconds(heartbeat, "heartbeat")?,
             connect_timeout_ms: milliseconds(connect_timeout, "connect_timeout")?,
             reconnect_ms_max: milliseconds(reconnect_max, "reconnect_max")?,
+            reconnect,
         };
         let select = Select {
             kinds: kinds.unwrap_or_default(),

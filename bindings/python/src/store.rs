@@ -212,6 +212,10 @@ impl Store {
         json(py, &without_gil(py, || self.of.store.status())?)
     }
 
+    fn backup<'py>(&self, py: Python<'py>, dest: PathBuf) -> Answer<Bound<'py, PyDict>> {
+        copied(py, &without_gil(py, || self.of.store.backup(dest))?)
+    }
+
     fn change_password(&self, py: Python<'_>, password: &Bound<'_, PyAny>) -> Answer<()> {
         let password = Password::from(text_or_bytes(password)?);
         without_gil(py, || self.of.store.change_password(&password))
@@ -246,6 +250,32 @@ impl Store {
         self.of.owns(queue.get())?;
         Ok(queue.call_method(verb, (payload,), fields)?)
     }
+}
+
+/// Makes a store of a backup.
+#[pyfunction]
+#[pyo3(signature = (backup, path, *, password=None))]
+pub fn restore<'py>(
+    py: Python<'py>,
+    backup: PathBuf,
+    path: PathBuf,
+    password: Option<&Bound<'py, PyAny>>,
+) -> Answer<Bound<'py, PyDict>> {
+    let password = password.map(text_or_bytes).transpose()?.map(Password::from);
+    let options = StoreOptions { password, ..StoreOptions::default() };
+    copied(py, &without_gil(py, || repliq::Store::restore(backup, path, &options))?)
+}
+
+/// What a backup or a restore copied.
+fn copied<'py>(py: Python<'py>, info: &repliq::BackupInfo) -> Answer<Bound<'py, PyDict>> {
+    let made = PyDict::new(py);
+    made.set_item("epoch", info.epoch)?;
+    made.set_item("sequence", info.sequence)?;
+    made.set_item("files", info.files)?;
+    made.set_item("files_copied", info.files_copied)?;
+    made.set_item("bytes", info.bytes)?;
+    made.set_item("bytes_copied", info.bytes_copied)?;
+    Ok(made)
 }
 
 /// Where a new reader begins: `"oldest"`, `"now"` or a sequence.

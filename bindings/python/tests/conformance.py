@@ -126,6 +126,8 @@ class World:
         self.tokens: dict[str, repliq.Token] = {}
         self.ports: dict[str, dict[int, Future[repliq.Result]]] = {}
         self.found: list[repliq.Message] = []
+        #: What a target said in its status, as a refusal.
+        self.said = ""
 
     def get(self, kind: type, name: str) -> Any:
         try:
@@ -173,6 +175,26 @@ class World:
             password=step.field("password"),
         )
         self.set(step.word(1), store)
+
+    def do_backup(self, step: Step) -> None:
+        self.store(step, 1).backup(self.folder / step.word(2))
+
+    def do_restore(self, step: Step) -> None:
+        place = self.folder / step.word(2)
+        repliq.restore(self.folder / step.word(1), place, password=step.field("password"))
+
+    def do_told(self, step: Step) -> None:
+        """Waits until a target of the replication stands for this code, and tells what it says."""
+        end = time.monotonic() + 20
+        while True:
+            status = self.replication(step).status()
+            for target in status["targets"]:
+                if (target["last_error"] or "").startswith(step.word(2) + ": "):
+                    self.said = target["last_error"]
+                    return
+            if time.monotonic() >= end:
+                raise Wrong(f"no target says {step.word(2)} in {status}")
+            time.sleep(0.005)
 
     def do_password(self, step: Step) -> None:
         self.store(step, 1).change_password(raw(step.word(2)))
@@ -407,7 +429,8 @@ class World:
             step.word(2),
             url,
             password=None if password is None else raw(password),
-            plain=True,
+            plain=step.field("ca") is None,
+            ca_file=step.field("ca"),
             user=step.field("user"),
             queue=step.field("queue"),
             reconnect_max=0.2,
@@ -458,6 +481,9 @@ def holds(world: World, line: str, place: str, print_errors: bool) -> str | None
     try:
         step = Step(line)
         world.run(step)
+        if print_errors and world.said:
+            print(f"refused {place} {world.said}")
+        world.said = ""
     except Wrong as wrong:
         return str(wrong)
     except repliq.Error as error:

@@ -85,6 +85,7 @@ from ._repliq import (
     Token,
     abi,
     open,
+    restore,
     version,
 )
 from ._user import User
@@ -154,6 +155,7 @@ __all__ = [
     "abi",
     "log_set",
     "open",
+    "restore",
     "version",
 ]
 

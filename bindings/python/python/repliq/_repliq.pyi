@@ -35,6 +35,7 @@ __all__ = [
     "log_level",
     "nothing",
     "open",
+    "restore",
     "version",
 ]
 
@@ -73,6 +74,17 @@ def open(
         LockedError: open elsewhere; the owner is named.
         NoSuchNameError: nothing there, and ``create`` is false.
         NotAStoreError, BadPasswordError, PermissionError, VersionError, CorruptError, NoSpaceError, IoError.
+    """
+
+def restore(
+    backup: str | os.PathLike[str],
+    path: str | os.PathLike[str],
+    *,
+    password: str | Buffer | None = None,
+) -> dict[str, int]:
+    """Makes a store of a backup in a directory that is empty or missing; it begins a new epoch.
+
+    Tokens of what was committed behind the backup then raise NotFoundError.
     """
 
 @final
@@ -160,6 +172,13 @@ class Store:
 
     def status(self) -> dict[str, Any]:
         """What it is and has."""
+
+    def backup(self, dest: str | os.PathLike[str]) -> dict[str, int]:
+        """Copies everything committed into a directory while others go on; the next backup copies what is new.
+
+        Answers ``epoch`` and ``sequence`` of the last transaction in it, and ``files``, ``files_copied``,
+        ``bytes`` and ``bytes_copied``.
+        """
 
     def change_password(self, password: str | Buffer) -> None:
         """Gives an encrypted store another password; a crash leaves one of the two valid."""
@@ -530,12 +549,13 @@ class Replication:
         heartbeat: float = 5.0,
         connect_timeout: float = 10.0,
         reconnect_max: float = 30.0,
+        reconnect: bool = True,
     ) -> None:
         """Adds a target and starts its link; returns at once, connected or not.
 
         ``url`` is repliq://user@host:port, with /queue where the queue at the target has another name than the
         root, or repliq+unix:///path. ``kinds``, ``key_prefix`` and ``header_name`` select what it gets. ``start``
-        is "oldest" or "now".
+        is "oldest" or "now". Without ``reconnect`` there is one try.
         """
 
     def remove(self, name: str) -> None:
