@@ -159,7 +159,7 @@ def test_with_one_target_there_is_no_root(configure: None, port: tuple[repliq.St
 
 def test_start_refuses_what_cannot_work(configure: None) -> None:
     def context(**fields: Any) -> CConnectionContext:
-        return CConnectionContext(**{"UserId": "till", **fields})
+        return CConnectionContext(**{"UserId": "till", "Password": "x", **fields})
 
     rows: list[tuple[dict[str, CConnectionContext], str]] = [
         ({}, "INVALID"),
