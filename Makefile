@@ -10,8 +10,8 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 LOG := target/test.log
 
-# In this order; each runs even where one before it failed.
-TIERS := test-format test-lint test-rust test-c test-cpp test-python
+# In this order; each runs even where one before it failed. Python comes early: the tests of the core compare all languages that are built.
+TIERS := test-format test-lint test-python test-rust test-c test-cpp
 
 .PHONY: help setup build test $(TIERS) demo bench install clean
 

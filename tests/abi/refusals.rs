@@ -201,6 +201,25 @@ fn filled(folder: &Path, names: &HashMap<&str, String>, with_disks: bool) -> Vec
     made.collect()
 }
 
+/// The interpreter in Python, with the wheel as its tier installed it.
+fn python() -> Command {
+    let mut python = Command::new(Path::new(ROOT).join("target/venv/bin/python"));
+    python.arg(Path::new(ROOT).join("bindings/python/tests/conformance.py"));
+    python
+}
+
+/// All languages whose interpreter is built; Rust is the first.
+fn languages() -> Vec<&'static str> {
+    let mut all = LANGUAGES.to_vec();
+    let python = Path::new(ROOT).join("target/venv/bin/python");
+    let import = Command::new(python).args(["-c", "import repliq"]).output();
+    match import.is_ok_and(|output| output.status.success()) {
+        true => all.push("python"),
+        false => println!("SKIPPED refusals in Python: make test-python installs it"),
+    }
+    all
+}
+
 /// What a language says to each step that is refused: script, line, code and sentence.
 fn refusals(language: &str, scripts: &[Script], stores: &Path, prefix: &Path) -> Vec<String> {
     let outside = prefix.parent().unwrap();
@@ -217,9 +236,12 @@ fn refusals(language: &str, scripts: &[Script], stores: &Path, prefix: &Path) ->
         };
         scripts.iter().enumerate().flat_map(run).collect()
     } else {
-        let program = interpreter(outside, prefix, language).unwrap();
+        let mut program = match language {
+            "python" => python(),
+            _ => Command::new(interpreter(outside, prefix, language).unwrap()),
+        };
         let paths = scripts.iter().map(|script| &script.path);
-        let output = Command::new(program).arg("-e").arg(stores).args(paths).output().unwrap();
+        let output = program.arg("-e").arg(stores).args(paths).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success(), "{language}: {text}");
         text.lines().filter_map(|line| line.strip_prefix("refused ")).map(str::to_owned).collect()
@@ -244,11 +266,11 @@ fn row(line: &str, scripts: &[Script]) -> String {
 const HEAD: &str = "# What is refused, with which code and which words
 
 Each row is a step of a script in `tests/conformance`, whose language `LANGUAGE.md` describes there, the code of
-the error, and its sentence. A run in Rust, C and C++ gives the same rows (`cargo test --test abi -- refusal
+the error, and its sentence. A run in every language gives the same rows (`cargo test --test abi -- refusal
 --show-output`); this page is written by `BLESS=1` and compared otherwise. `~` stands for what differs from run to
 run: ports, process ids, tokens, stamps, folders. Names in braces are servers and files of the test.
 
-A text of C ends at its first NUL, so the rows with a NUL in a name are told by Rust and C++ only. NULL, stale and
+A text of C ends at its first NUL, so the rows with a NUL in a name are told by the others only. NULL, stale and
 foreign handles, and texts that are not UTF-8, can be said in C only: `tests/abi/misuse.rs` has a row for each
 function. Every one is INVALID or BAD_HANDLE.
 
@@ -257,13 +279,14 @@ function. Every one is INVALID or BAD_HANDLE.
 ";
 
 #[test]
-fn each_refusal_has_the_same_code_and_sentence_in_rust_c_and_cpp_and_in_the_table() {
+fn each_refusal_has_the_same_code_and_sentence_in_every_language_and_in_the_table() {
     let (outside, prefix) = installed();
     let network = network(outside.path());
     let mut tables = Vec::new();
     let mut made = Vec::new();
     let mut with_disks = true;
-    for language in LANGUAGES {
+    let languages = languages();
+    for &language in &languages {
         let stores = outside.path().join(format!("{language}.stores"));
         fs::create_dir_all(&stores).unwrap();
         let disks = disks(&stores);
@@ -276,7 +299,8 @@ fn each_refusal_has_the_same_code_and_sentence_in_rust_c_and_cpp_and_in_the_tabl
     // What C cannot say it left out, and said so with nothing.
     let said: Vec<String> =
         tables[0].iter().filter(|line| !line.contains("\\0")).cloned().collect();
-    for (language, rust, other) in [("c", &said, &tables[1]), ("cpp", &tables[0], &tables[2])] {
+    for (&language, other) in languages.iter().zip(&tables).skip(1) {
+        let rust = if language == "c" { &said } else { &tables[0] };
         for (rust, other) in rust.iter().zip(other.iter()) {
             assert_eq!(rust, other, "left: Rust, right: {language}");
         }
