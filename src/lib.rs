@@ -73,7 +73,7 @@ pub use session::{
     ListenerStatus, Metrics, Policy, Port, QueueInfo, QueueMetrics, SegmentMetrics, Session,
     Snapshot, Store, StoreOptions, TargetMetrics, Unit, Work,
 };
-pub use store::{BackupInfo, Commit, Level, Pin, PinKind};
+pub use store::{BackupInfo, Commit, Level, Pin, PinKind, RepairInfo};
 #[doc(hidden)]
 pub use wire::Machine;
 

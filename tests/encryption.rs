@@ -38,6 +38,8 @@ mod nonce;
 mod oracle;
 #[path = "engine/rare.rs"]
 mod rare;
+#[path = "engine/repair.rs"]
+mod repair;
 #[path = "engine/shipped.rs"]
 mod shipped;
 #[path = "replication/streams.rs"]

@@ -11,6 +11,7 @@
 //! | `model` | T1: random operations against a model in memory |
 //! | `shipped` | T2 and T3 for the two ends of a stream |
 //! | `rare` | stores that hold the records nobody sees every day |
+//! | `repair` | what is left of a damaged store is sound again |
 //! | `open` | what an open costs, who may open what |
 //!
 //! Everything here is harness; nothing of it is shipped. Every random test prints its seed, every tier prints
@@ -34,6 +35,8 @@ mod open;
 mod oracle;
 #[path = "engine/rare.rs"]
 mod rare;
+#[path = "engine/repair.rs"]
+mod repair;
 #[path = "engine/shipped.rs"]
 mod shipped;
 #[path = "engine/work.rs"]

@@ -91,11 +91,13 @@ impl Journal {
         Ok(assemble(Parts { disk, lock, options, slot, segment, walk, spares, run: (0, 0) }))
     }
 
-    /// Opens a journal for writing and gives its records to `visitor`.
+    /// Opens a journal for writing and gives its records to `visitor`. What is damaged is an error, unless
+    /// `accept_loss` cuts it off; then what lay behind the cut must not be in the directory any more.
     pub fn open(
         disk: Arc<dyn Disk>,
         options: Options,
         password: Option<&Password>,
+        accept_loss: bool,
         visitor: &mut dyn Visitor,
     ) -> Result<(Journal, Recovered)> {
         let lock = take_lock(&*disk)?;
@@ -103,7 +105,9 @@ impl Journal {
         found.is_store(&*disk, lock.done())?;
         found.unlock(&*disk, password)?;
         let mut replay = Replay::run(&*disk, found, lock.done(), u64::MAX, visitor)?;
-        if let Some((from, to)) = replay.recovered.corrupt {
+        if let Some((from, to)) = replay.recovered.corrupt
+            && !accept_loss
+        {
             let text = format!(
                 "the journal in {} is damaged from offset {from} to {to}; open it for reading",
                 disk.describe()

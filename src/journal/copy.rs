@@ -202,6 +202,66 @@ impl Journal {
         Ok((bytes + self.check_runs(pace)?, transactions))
     }
 
+    /// The same segment by segment, to the end: numbers of those that are damaged, first and last sequence of
+    /// their transactions, and what is wrong.
+    pub fn damaged_segments(&self) -> Vec<(u64, (u64, u64), Error)> {
+        let (segments, _) = self.durable_segments();
+        let nexts: Vec<(u64, u64)> = {
+            let tail = self.tail.lock();
+            let of_tail = tail.segment.slot.map_or(tail.next, |slot| slot.next);
+            let rows = tail.table.iter().map(|(number, row)| (*number, row.next));
+            rows.chain([(tail.segment.number, of_tail)]).collect()
+        };
+        let mut found = Vec::new();
+        for segment in &segments {
+            if let Err(error) = self.check_segment(segment, &mut |_| Ok(())) {
+                let at = nexts.iter().position(|(number, _)| *number == segment.number);
+                let first = at.map_or(0, |at| nexts[at].1);
+                let behind = at.and_then(|at| nexts.get(at + 1)).map_or(first, |next| next.1);
+                found.push((segment.number, (first, behind.saturating_sub(1)), error));
+            }
+        }
+        found
+    }
+
+    /// State runs that cannot be read, and those that stand for a place behind an offset: their names.
+    pub fn runs_to_drop(&self, cut: u64) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for number in self.run_numbers()? {
+            let run = Run::read(&*self.disk, self.secret, number, self.keys.as_deref())?;
+            if run.is_none_or(|run| run.slot.first > cut) {
+                names.push(run_name(number));
+            }
+        }
+        Ok(names)
+    }
+
+    /// Segments of the journal: number, first journal offset, and bytes its file must have.
+    pub fn segment_places(&self) -> Vec<(u64, u64, u64)> {
+        let tail = self.tail.lock();
+        let rows = tail.table.iter().map(|(number, row)| (*number, row.first, row.length));
+        let segment = &tail.segment;
+        rows.chain([(segment.number, segment.first, segment.length)]).collect()
+    }
+
+    /// Says in the journal, durably, that these segments are no part of it any more.
+    pub fn write_off(&self, numbers: &[u64]) -> Result<()> {
+        for number in numbers {
+            let mut tail = self.tail.lock();
+            if tail.end_with(HEAD, HEAD, 0) > tail.segment.length {
+                drop(tail);
+                let store = self.disk.describe();
+                let text =
+                    format!("{} segments are too many to be given up in {store}", numbers.len());
+                return Err(Error::new(Code::Quota, text));
+            }
+            tail.table.remove(number);
+            tail.put_local(Type::Reclaim, 0, *number, &[]);
+            self.appended.store(tail.end, crate::sync::Ordering::Release);
+        }
+        self.commit_all()
+    }
+
     /// Checks the newest state runs: an open begins with them.
     fn check_runs(&self, pace: &mut dyn FnMut(u64) -> Result<()>) -> Result<u64> {
         let mut bytes = 0;

@@ -254,12 +254,12 @@ impl Journal {
 }
 
 /// The name of a segment file.
-fn file_name(number: u64) -> String {
+pub fn file_name(number: u64) -> String {
     format!("{number:016x}.seg")
 }
 
 /// The number in the name of a segment file.
-fn file_number(name: &str) -> Option<u64> {
+pub fn file_number(name: &str) -> Option<u64> {
     let hex = name.strip_suffix(".seg")?;
     (hex.len() == 16).then(|| u64::from_str_radix(hex, 16).ok())?
 }

@@ -268,7 +268,8 @@ impl Replay {
     pub fn ended(&self) -> bool {
         let last = self.found.chain.get(self.last);
         self.fresh.is_none()
-            && (self.last + 1 < self.found.chain.len()
+            && (self.recovered.corrupt.is_some()
+                || self.last + 1 < self.found.chain.len()
                 || last.is_some_and(|begun| begun.sealed.is_some()))
     }
 }

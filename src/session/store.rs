@@ -14,7 +14,7 @@ use crate::journal::{Recovered, Type};
 use crate::position::Token;
 use crate::queue::{From, Message, Packed, Queue};
 use crate::secret::Password;
-use crate::store::{BackupInfo, Change, Commit, Core, Entry, Level, Pin, Staged};
+use crate::store::{BackupInfo, Change, Commit, Core, Entry, Level, Pin, RepairInfo, Staged};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -380,6 +380,43 @@ impl Store {
         options: &StoreOptions,
     ) -> Result<BackupInfo> {
         crate::store::restore(backup, disk, &options.inner()?)
+    }
+}
+
+/// Repairs.
+impl Store {
+    /// Says what is damaged in the store at `path` and, with `accept_loss`, makes a sound store of what is left.
+    ///
+    /// What is behind damage at the end of the journal is cut off; an older segment that is damaged is given up
+    /// as a whole. Damaged files are kept under names that end in `.damaged`. The store begins a new epoch, and
+    /// tokens of lost transactions answer NOT_FOUND. Without `accept_loss` nothing is changed.
+    ///
+    /// Fails with LOCKED while the store is open, CORRUPT where nothing can be saved: restore a backup then.
+    pub fn repair(
+        path: impl AsRef<Path>,
+        options: &StoreOptions,
+        accept_loss: bool,
+    ) -> Result<RepairInfo> {
+        Store::repair_on(Arc::new(RealDisk::new(path)), options, accept_loss)
+    }
+
+    /// The same on a disk of any kind.
+    #[doc(hidden)]
+    pub fn repair_on(
+        disk: Arc<dyn Disk>,
+        options: &StoreOptions,
+        accept_loss: bool,
+    ) -> Result<RepairInfo> {
+        crate::store::repair(disk, &options.inner()?, accept_loss)
+    }
+
+    /// Reads everything durable again, without disturbing those who write; returns bytes and transactions.
+    /// `pace` is told of every read in bytes and may sleep; its error ends the check.
+    ///
+    /// Fails with CORRUPT or TAMPERED and the range of the first damage.
+    pub fn check(&self, pace: &mut dyn FnMut(u64) -> Result<()>) -> Result<(u64, u64)> {
+        self.inner.check()?;
+        self.inner.core.journal().check(pace)
     }
 }
 

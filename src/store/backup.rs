@@ -16,6 +16,7 @@
 
 use super::Core;
 use super::open::Options;
+use super::repair::REPAIRING;
 use crate::disk::{self, Disk, File, Lock};
 use crate::error::{Code, Error, Result};
 use crate::journal::{KEY_NAME, Source};
@@ -27,7 +28,7 @@ use std::sync::Arc;
 const MANIFEST: &str = "backup";
 const UNFINISHED: &str = "backup.tmp";
 const COPY: &str = ".copy";
-const LOCK: &str = "lock";
+pub const LOCK: &str = "lock";
 /// The name of the file that says a restore has not come to its end.
 const RESTORING: &str = "restoring";
 const TITLE: &str = "repliq backup 1 ";
@@ -207,7 +208,12 @@ impl<'a> Place<'a> {
 }
 
 /// Copies bytes, the first of which are given, and returns their sum. What is missing at the end is an error.
-fn transfer(from: &dyn File, to: &dyn File, head: &[u8], bytes: u64) -> std::io::Result<u32> {
+pub(super) fn transfer(
+    from: &dyn File,
+    to: &dyn File,
+    head: &[u8],
+    bytes: u64,
+) -> std::io::Result<u32> {
     let mut sum = crc32fast::Hasher::new();
     let mut buffer = vec![0; STEP];
     let mut at = 0;
@@ -321,13 +327,15 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Fails for a directory with these names that is a backup, or in which a restore was interrupted: it is no store.
+/// Fails for a directory with these names that is a backup, or in which a restore or a repair was interrupted: it is
+/// no store.
 pub fn check_names(names: &[String], what: impl FnOnce() -> String) -> Result<()> {
     let holds = |name: &str| names.iter().any(|held| held == name);
     let text = match () {
         () if holds(RESTORING) => {
             format!("a restore into {} was interrupted: restore it again", what())
         }
+        () if holds(REPAIRING) => format!("a repair of {} was interrupted: repair it again", what()),
         () if holds(MANIFEST) => format!("{} is a backup, no store; restore it first", what()),
         () => return Ok(()),
     };
@@ -350,6 +358,11 @@ pub fn restore(backup: &dyn Disk, disk: Arc<dyn Disk>, options: &Options) -> Res
         let text = format!("cannot restore into {store}: it is not empty, it holds {other:?}");
         return Err(Error::new(Code::Exists, text));
     }
+    if names.iter().any(|name| name == LOCK) {
+        // Its words are of an earlier life, and a power cut would bring them back.
+        drop(disk.lock().map_err(|error| error.told(&store, "is in use"))?);
+        disk.remove(LOCK).map_err(failed)?;
+    }
     let lock = disk.lock().map_err(|error| error.told(&store, "is in use"))?;
     for name in names.iter().filter(|name| *name != LOCK && *name != RESTORING) {
         disk.remove(name).map_err(failed)?;
@@ -358,8 +371,6 @@ pub fn restore(backup: &dyn Disk, disk: Arc<dyn Disk>, options: &Options) -> Res
         disk.create(RESTORING).and_then(|file| file.sync()).map_err(failed)?;
     }
     disk.sync_dir().map_err(failed)?;
-    lock.set_attempted(0);
-    lock.set_done(0);
     for row in &manifest.files {
         put_back(backup, &*disk, row)?;
     }

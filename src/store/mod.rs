@@ -13,6 +13,7 @@ mod pins;
 mod ranges;
 mod received;
 mod record;
+mod repair;
 mod state;
 mod stream;
 mod targets;
@@ -32,6 +33,7 @@ pub use pins::{Pin, PinKind};
 pub use ranges::{Ranges, ranges_of};
 pub use received::{Arrival, LinkClaim, Received, StreamId};
 pub use record::Change;
+pub use repair::{RepairInfo, repair};
 pub use state::{QueueState, State, check_name};
 pub use stream::{Begin, Keep, Stream, StreamChange};
 

@@ -34,6 +34,13 @@ pub struct Options {
     pub helper: bool,
 }
 
+/// Why a store that is opened may lack what it once confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Loss {
+    Restored,
+    Repaired,
+}
+
 /// An open store and what was found.
 pub struct Opened {
     /// The store.
@@ -114,31 +121,37 @@ impl Core {
         if options.read_only {
             return Core::open_to_read(disk, options);
         }
-        Core::open_to_write(disk, &options, exists, false)
+        Core::open_to_write(disk, &options, exists, None)
     }
 
     /// Opens a store whose files were just put there: it begins a new epoch, for what it had before is lost.
     pub(super) fn open_restored(disk: Arc<dyn Disk>, options: &Options) -> Result<Opened> {
-        Core::open_to_write(disk, options, true, true)
+        Core::open_to_write(disk, options, true, Some(Loss::Restored))
+    }
+
+    /// Opens a store whose damage was taken out of the way, and cuts off what is left of it.
+    pub(super) fn open_repaired(disk: Arc<dyn Disk>, options: &Options) -> Result<Opened> {
+        Core::open_to_write(disk, options, true, Some(Loss::Repaired))
     }
 
     fn open_to_write(
         disk: Arc<dyn Disk>,
         options: &Options,
         exists: bool,
-        restored: bool,
+        loss: Option<Loss>,
     ) -> Result<Opened> {
         let mut state = State::default();
         let password = options.password.as_ref();
+        let accept = loss == Some(Loss::Repaired);
         let (journal, recovered) = if exists {
             let (journal, recovered) =
-                Journal::open(disk, options.journal(), password, &mut state)?;
+                Journal::open(disk, options.journal(), password, accept, &mut state)?;
             (journal, Some(recovered))
         } else {
             (Journal::create(disk, options.journal(), password)?, None)
         };
         let journal = Arc::new(journal);
-        begin_epoch(&journal, &mut state, recovered.as_ref(), restored)?;
+        begin_epoch(&journal, &mut state, recovered.as_ref(), loss.is_some())?;
         let core = Arc::new(Core {
             journal,
             state: Mutex::new(state),
