@@ -4,6 +4,8 @@
 
 #[path = "net/authority.rs"]
 mod authority;
+#[path = "cli/backups.rs"]
+mod backups;
 #[path = "cli/bad_input.rs"]
 mod bad_input;
 #[path = "cli/bench.rs"]

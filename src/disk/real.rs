@@ -16,7 +16,8 @@
 //! ```
 //!
 //! Promises: what is created is readable by its owner only, whatever the umask; symbolic links, files with a
-//! second hard link and files of another user are refused; a call interrupted by a signal goes on. The lock
+//! second hard link and files of another user are refused; what the superuser makes belongs to the owner of the
+//! directory; a call interrupted by a signal goes on. The lock
 //! ends with its open file description: a forked child that drops its copy does not unlock the parent.
 //! Relies on: the directory being on a file system with working `flock`.
 
@@ -86,6 +87,7 @@ impl RealDisk {
         }
         check_file(&file, &path)?;
         widen_mode(&file)?;
+        give_to_owner_of(&self.path, &file)?;
         allocate(&file, LOCK_SIZE)?;
         write_all_at(&file, &owner_bytes(), OWNER_AT)?;
         let page = MmapOptions::new().len(LOCK_SIZE as usize).map_raw(&file)?;
@@ -117,6 +119,9 @@ impl Disk for RealDisk {
         };
         if made {
             fs::set_permissions(&self.path, Permissions::from_mode(DIRECTORY_MODE))?;
+            let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+            let made = OpenOptions::new().read(true).custom_flags(flags).open(&self.path)?;
+            give_to_owner_of(parent_of(&self.path), &made)?;
         }
         // An existing directory may come from a call that died before this sync, so it is synced again.
         match sync_directory(parent_of(&self.path)) {
@@ -129,7 +134,7 @@ impl Disk for RealDisk {
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
         let path = self.at(name)?;
         let file = options().read(true).write(true).create_new(true).open(&path)?;
-        if let Err(error) = widen_mode(&file) {
+        if let Err(error) = widen_mode(&file).and_then(|()| give_to_owner_of(&self.path, &file)) {
             // The name must be free again for the next try; the first error is the one that counts.
             let _ = fs::remove_file(&path);
             return Err(error);
@@ -289,6 +294,20 @@ fn widen_mode(file: &fs::File) -> io::Result<()> {
         return Ok(());
     }
     file.set_permissions(Permissions::from_mode(FILE_MODE))
+}
+
+/// Gives what the superuser made in somebody else's directory to the owner of that directory, who must be able
+/// to open it.
+fn give_to_owner_of(directory: &Path, file: &fs::File) -> io::Result<()> {
+    // SAFETY: `geteuid` has no preconditions and cannot fail.
+    if unsafe { libc::geteuid() } != 0 {
+        return Ok(());
+    }
+    let (owner, own) = (fs::metadata(directory)?, file.metadata()?);
+    if (owner.uid(), owner.gid()) == (own.uid(), own.gid()) || owner.uid() == 0 {
+        return Ok(());
+    }
+    std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))
 }
 
 fn refused(path: &Path, why: &str) -> io::Error {

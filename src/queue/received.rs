@@ -79,6 +79,11 @@ impl Received {
         self.found.head.transaction
     }
 
+    /// Its place among the records of that transaction; 0 where a server does not say.
+    pub fn index(&self) -> u32 {
+        self.found.head.index
+    }
+
     /// How often this consumer was given it since it was opened, this time included.
     pub fn deliveries(&self) -> u32 {
         self.deliveries

@@ -247,6 +247,21 @@ impl Store {
         self.inner.core.finish(&staged)
     }
 
+    /// Puts messages that came from another store, into any queues, as one transaction; returns how many.
+    ///
+    /// A message that names a producer is left out when that producer's sequence, or a higher one, is here
+    /// already. Otherwise it need not be the next: what came between was not exported.
+    pub fn import(&self, messages: &[(Queue, Message<'_>)]) -> Result<(u64, Commit)> {
+        let mut packed: Vec<(Queue, Packed<'_>)> = Vec::with_capacity(messages.len());
+        for (index, (queue, message)) in messages.iter().enumerate() {
+            packed.push((*queue, message.pack().map_err(|error| error.at_message(index))?));
+        }
+        let entries: Vec<Entry<'_>> =
+            packed.iter().map(|(queue, one)| one.entry(queue.number())).collect();
+        let (count, staged) = self.inner.core.import(&entries)?;
+        Ok((count, self.inner.core.finish(&staged)?))
+    }
+
     /// Puts messages without waiting; the port gets the outcome under this tag.
     pub fn put_start(
         &self,

@@ -190,6 +190,27 @@ impl Core {
         self.transact_checked(entries, changes, level, false, &|_| Ok(()))
     }
 
+    /// Appends messages of another store as one transaction, without those whose producer is as far already;
+    /// returns how many are left.
+    pub fn import(&self, entries: &[Entry<'_>]) -> Result<(u64, Staged)> {
+        let known = |state: &State, entry: &Entry<'_>| {
+            let (id, sequence) = (entry.front.producer, entry.front.producer_sequence);
+            let row = state.producers.get(id).filter(|_| !id.is_empty());
+            row.is_some_and(|row| row.sequence >= sequence)
+        };
+        let fresh: Vec<Entry<'_>> = self
+            .look(|state| entries.iter().filter(|entry| !known(state, entry)).copied().collect());
+        let check = |state: &State| {
+            if !fresh.iter().any(|entry| known(state, entry)) {
+                return Ok(());
+            }
+            let text = format!("two imports into {} meet at one producer", self.describe());
+            Err(Error::new(Code::OutOfOrder, text))
+        };
+        let staged = self.transact_checked(&fresh, &[], self.level, true, &check)?;
+        Ok((fresh.len() as u64, staged))
+    }
+
     /// The same, with a last look at the state under the lock under which it changes; what `arrives` by a
     /// stream is not checked against its producer's row.
     fn transact_checked(

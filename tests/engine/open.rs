@@ -207,6 +207,45 @@ fn who_looks_beside_a_busy_writer_is_never_told_of_damage() {
 }
 
 #[test]
+fn a_check_beside_a_busy_writer_finds_planted_damage_and_nothing_else() {
+    let disk = ModelDisk::new();
+    let store = open(&disk, small(8192)).unwrap();
+    let kept = store.queue("kept").unwrap();
+    for _ in 0..20 {
+        store.put(kept, &[Message::new(&[3; 900])]).unwrap();
+    }
+    let first = "0000000000000001.seg";
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let (mut checks, mut bytes) = (0, 0);
+    let recycled = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| busy(&store, &stop));
+        let _stopped = Stop(&stop);
+        let begun = std::time::Instant::now();
+        while begun.elapsed() < std::time::Duration::from_millis(1_000) {
+            bytes += store.check(&mut |_| Ok(())).unwrap().0;
+            let looking = open(&disk, StoreOptions { read_only: true, ..small(8192) }).unwrap();
+            bytes += looking.check(&mut |_| Ok(())).unwrap().0;
+            checks += 2;
+        }
+        let sound = disk.bytes_of(first).unwrap();
+        for at in [1536 + 44, 1536 + 900, 4000] {
+            let mut damaged = sound.clone();
+            damaged[at] ^= 2;
+            disk.put_file(first, &damaged);
+            let error = store.check(&mut |_| Ok(())).unwrap_err();
+            assert_eq!(error.code(), Code::Corrupt, "byte {at}: {error}");
+            assert!(error.range().is_some_and(|range| range.0 < 8192), "{error}");
+        }
+        disk.put_file(first, &sound);
+        store.check(&mut |_| Ok(())).unwrap();
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        writer.join().unwrap()
+    });
+    println!("{checks} checks of {bytes} bytes while {recycled} segments were recycled");
+    assert!(checks > 20 && recycled > 20, "{checks} {recycled}");
+}
+
+#[test]
 fn what_is_no_store_is_told_and_left_alone() {
     let disk = ModelDisk::new();
     disk.put_file("letter.txt", b"dear");

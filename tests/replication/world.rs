@@ -224,6 +224,7 @@ impl Link {
     }
 
     /// A connection of a target that has a past.
+    #[allow(dead_code)] // Not every tier needs it.
     pub fn again(from: &Node, to: &Node, plan: &Plan, target: Arc<Target>) -> Result<Link> {
         let (target, sender) = sender_of(from.up(), target, Arc::new(|| {}))?;
         Ok(Link::between(to, plan, target, Box::new(sender)))

@@ -4,12 +4,14 @@
 //! lives here. Results go to stdout, progress and errors to stderr, and the exit status is the number of the
 //! code (`docs/CLI.md`), so that a script branches on what a program branches on.
 
+mod backup;
 mod bench;
 mod config;
 mod conn;
 mod consumer;
 mod copied;
 mod exec;
+mod export;
 mod fail;
 mod feed;
 mod format;
@@ -66,6 +68,11 @@ enum Verb {
     Status(status::Status),
     Verify(verify::Verify),
     Passwd(passwd::Passwd),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
+    Repair(backup::Repair),
+    Export(export::Export),
+    Import(export::Import),
     Claim(copied::Claim),
     Fork(copied::Fork),
     Serve(serve::Serve),
@@ -93,6 +100,11 @@ fn run(verb: Verb) -> fail::Done {
         Verb::Status(verb) => verb.run(),
         Verb::Verify(verb) => verb.run(),
         Verb::Passwd(verb) => verb.run(),
+        Verb::Backup(verb) => verb.run(),
+        Verb::Restore(verb) => verb.run(),
+        Verb::Repair(verb) => verb.run(),
+        Verb::Export(verb) => verb.run(),
+        Verb::Import(verb) => verb.run(),
         Verb::Claim(verb) => verb.run(),
         Verb::Fork(verb) => verb.run(),
         Verb::Serve(verb) => verb.run(),

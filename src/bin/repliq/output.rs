@@ -87,16 +87,47 @@ pub fn base64(bytes: &[u8]) -> String {
     text
 }
 
+/// The bytes of base64 with padding; `None` where it is none.
+pub fn unbase64(text: &str) -> Option<Vec<u8>> {
+    let digits = text.trim_end_matches('=');
+    let padding = text.len() - digits.len();
+    let mut bytes = Vec::with_capacity(digits.len() / 4 * 3);
+    let (mut bits, mut count) = (0u32, 0);
+    for letter in digits.bytes() {
+        let digit = match letter {
+            b'A'..=b'Z' => letter - b'A',
+            b'a'..=b'z' => letter - b'a' + 26,
+            b'0'..=b'9' => letter - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(digit);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count & 0xff) as u8);
+            bits &= (1 << count) - 1;
+        }
+    }
+    let whole = text.len().is_multiple_of(4) && padding <= 2 && bits == 0 && count < 6;
+    whole.then_some(bytes)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::base64;
+    use super::{base64, unbase64};
 
     #[test]
     fn base64_is_that_of_the_rfc() {
+        for text in ["Z", "Zg", "Zg=", "Zh==", "Z===", "Zm8=Zm8=", "Zm 8"] {
+            assert_eq!(unbase64(text), None, "{text}");
+        }
         let pairs =
             [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")];
         for (bytes, text) in pairs {
             assert_eq!(base64(bytes.as_bytes()), text);
+            assert_eq!(unbase64(text).unwrap(), bytes.as_bytes());
         }
     }
 }

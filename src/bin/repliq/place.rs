@@ -113,7 +113,20 @@ impl Folder {
     }
 
     /// Opens the store with these options.
-    pub fn open(&self, mut options: StoreOptions) -> Done<Store> {
+    pub fn open(&self, options: StoreOptions) -> Done<Store> {
+        self.with(options, |options| Store::open(&self.store, options))
+    }
+
+    /// Does something that needs the directory and its password, where it has one.
+    pub fn with_password<T>(&self, run: impl Fn(&StoreOptions) -> repliq::Result<T>) -> Done<T> {
+        self.with(StoreOptions::default(), run)
+    }
+
+    fn with<T>(
+        &self,
+        mut options: StoreOptions,
+        run: impl Fn(&StoreOptions) -> repliq::Result<T>,
+    ) -> Done<T> {
         if self.is_url() {
             Endpoint::parse(&self.store)?;
             let text = format!(
@@ -123,7 +136,7 @@ impl Folder {
             return Err(Fail::new(Code::Unsupported, text));
         }
         options.password = self.secret.read(&self.what())?;
-        match Store::open(&self.store, &options) {
+        match run(&options) {
             // Without any option it is asked for where it turns out to be needed and somebody is there.
             Err(error)
                 if error.code() == Code::BadPassword
@@ -131,7 +144,7 @@ impl Folder {
                     && secret::can_ask() =>
             {
                 options.password = Some(secret::ask(&self.what())?);
-                Ok(Store::open(&self.store, &options)?)
+                Ok(run(&options)?)
             }
             opened => Ok(opened?),
         }

@@ -1,5 +1,7 @@
 //! `repliq verify`: reads everything a store holds and says what is damaged.
 
+use std::time::{Duration, Instant};
+
 use repliq::{Code, Error};
 use serde_json::{Value, json};
 
@@ -25,6 +27,24 @@ pub struct Verify {
     /// Show no progress bar on a terminal
     #[arg(long)]
     no_progress: bool,
+    /// Read the durable part of the directory only, record by record, and slowly; messages are not listed
+    #[arg(long)]
+    online: bool,
+    /// Bytes a second to read at most; K, M and G are 1024, 1024² and 1024³
+    #[arg(long, value_name = "BYTES", requires = "online", value_parser = amount)]
+    rate: Option<u64>,
+}
+
+/// A number of bytes, with or without a unit.
+pub fn amount(text: &str) -> Result<u64, String> {
+    let (digits, unit) = match text.chars().last() {
+        Some('K') => (&text[..text.len() - 1], 1 << 10),
+        Some('M') => (&text[..text.len() - 1], 1 << 20),
+        Some('G') => (&text[..text.len() - 1], 1 << 30),
+        _ => (text, 1),
+    };
+    let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    number.filter(|number| *number > 0).ok_or_else(|| "a number from 1 on is expected".to_string())
 }
 
 struct Found {
@@ -38,6 +58,9 @@ impl Verify {
     /// Walks all queues to their end, damage or not, and fails with the first damage.
     pub fn run(self) -> Done {
         let at = self.place.look()?;
+        if self.online {
+            return self.check(&at);
+        }
         let queues = at.queues()?;
         let total = queues.iter().map(|queue| queue.messages).sum();
         let progress = Progress::messages(Some(total), !self.no_progress);
@@ -71,8 +94,42 @@ impl Verify {
         let damaged = found.into_iter().find_map(|queue| queue.damage).map(Fail::from);
         match damaged.or_else(|| range(&self.place.folder.store, &at)) {
             Some(fail) => Err(fail),
-            None => Ok(()),
+            // What is no message is read as well: acknowledgements, indexes, state runs.
+            None => match &at {
+                At::Here(store) => Ok(store.check(&mut |_| Ok(())).map(|_| ())?),
+                At::There(_) => Ok(()),
+            },
         }
+    }
+
+    /// Reads every durable record again, as slowly as asked.
+    fn check(&self, at: &At) -> Done {
+        let At::Here(store) = at else {
+            let text = "cannot verify --online over a URL: run it where the store is";
+            return Err(Fail::new(Code::Unsupported, text));
+        };
+        if let Some(fail) = range(&self.place.folder.store, at) {
+            return Err(fail);
+        }
+        let progress = Progress::bytes(None, !self.no_progress);
+        let (begun, mut read) = (Instant::now(), 0);
+        let (bytes, transactions) = store.check(&mut |more| {
+            read += more;
+            progress.at(read);
+            if let Some(rate) = self.rate {
+                let due = Duration::from_secs_f64(read as f64 / rate as f64);
+                std::thread::sleep(due.saturating_sub(begun.elapsed()));
+            }
+            Ok(())
+        })?;
+        drop(progress);
+        let mut output = Output::open();
+        if self.json {
+            output.json(&json!({ "bytes": bytes, "transactions": transactions }))?;
+        } else {
+            output.line(&format!("{transactions} transactions in {bytes} bytes are sound"))?;
+        }
+        output.flush()
     }
 
     fn print(&self, found: &[Found]) -> Done {

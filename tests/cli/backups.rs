@@ -1,0 +1,220 @@
+//! Backups, restores, repairs, exports and imports, and files that belong to whom they should.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use repliq::{Code, Message, Store, StoreOptions};
+use serde_json::{Value, json};
+
+use super::run::{Place, files};
+
+#[test]
+fn a_backup_of_an_open_store_is_restored_and_tokens_of_the_loss_are_not_found() {
+    let place = Place::with_numbers(5);
+    let store = Store::open(place.path("s"), &StoreOptions::default()).unwrap();
+    let done = place.run("backup @s @b --json").json().remove(0);
+    assert_eq!(done["files"], done["files_copied"]);
+    assert!(place.run("backup @s @b").text().starts_with("up to transaction "));
+    let queue = store.queue("q").unwrap();
+    let lost = store.put(queue, &[Message::new(b"lost")]).unwrap().token;
+    store.close().unwrap();
+    place.run("restore @b @s").fails(Code::Exists, &["not empty"]);
+    place.run("restore @s @n").fails(Code::NotAStore, &["no backup"]);
+    place.run("status @b").fails(Code::NotAStore, &["restore it"]);
+    place.run("backup @b @c").fails(Code::NotAStore, &["restore it"]);
+    place.run("backup repliq://till@127.0.0.1:9 @c").fails(Code::Unsupported, &["directory"]);
+    place.run("restore @b @n").text();
+    assert_eq!(place.run("get @n q --browse").text(), "1\n2\n3\n4\n5\n");
+    place.run(&format!("token wait @n {lost} --timeout 0")).fails(Code::NotFound, &[]);
+    let status = place.run("status @n --json").text();
+    let status: Value = serde_json::from_str(&status).unwrap();
+    assert_eq!(status["history"].as_array().unwrap().last().unwrap()["cause"], "restore");
+}
+
+#[test]
+fn a_repair_says_what_would_be_lost_and_does_it_when_told() {
+    let place = Place::with_numbers(600);
+    assert_eq!(place.run("repair @s").text(), "nothing is damaged\n");
+    let file = files(&place.path("s")).into_iter().filter(|path| path.extension().is_some());
+    let segment = file.filter(|path| path.to_string_lossy().ends_with(".seg")).min().unwrap();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes[20_000] ^= 1;
+    std::fs::write(&segment, &bytes).unwrap();
+    place.run_with("put @s q", b"x\n").fails(Code::Corrupt, &["damaged"]);
+    let told = place.run("repair @s");
+    told.fails(Code::Corrupt, &["--accept-loss"]);
+    let text = String::from_utf8(told.out).unwrap();
+    assert!(text.contains("everything behind transaction") && text.contains("would be lost"));
+    assert_eq!(std::fs::read(&segment).unwrap(), bytes);
+    let done = place.run("repair @s --accept-loss --json").json().remove(0);
+    assert_eq!(done["damaged"], true);
+    assert!(!done["kept_aside"].as_array().unwrap().is_empty(), "{done}");
+    place.run("verify @s").text();
+    assert_eq!(place.run("repair @s").text(), "nothing is damaged\n");
+    let left: Vec<u64> =
+        place.run("get @s q --browse").text().lines().map(|line| line.parse().unwrap()).collect();
+    assert!(left.len() > 100 && left.len() < 600, "{}", left.len());
+    assert_eq!(left, (1..=left.len() as u64).collect::<Vec<_>>());
+    place.run_with("put @s q", b"goes on\n").text();
+}
+
+/// A store with everything a message can have, and bytes that are no text.
+fn rich(place: &Place) {
+    let store = Store::open(place.path("s"), &StoreOptions::default()).unwrap();
+    let queues = ["a", "b ü"].map(|name| store.queue(name).unwrap());
+    for n in 0..250_u64 {
+        let payload: Vec<u8> = (0..n % 70).map(|byte| (byte * 7 + n) as u8).collect();
+        let value = n.to_le_bytes();
+        let headers: [(&str, &[u8]); 3] = [("n", b"text"), ("n", &value), ("e", b"")];
+        let producer = if n % 3 == 0 { "maker" } else { "" };
+        let message = Message {
+            kind: n as u16,
+            key: &payload[..payload.len().min(5)],
+            headers: &headers[..(n % 4) as usize],
+            expires_ms: if n % 5 == 0 { u64::MAX / 2 } else { 0 },
+            producer,
+            producer_sequence: if producer.is_empty() { 0 } else { n / 3 + 1 },
+            ..Message::new(&payload)
+        };
+        store.put(queues[(n % 2) as usize], &[message]).unwrap();
+    }
+    store.close().unwrap();
+}
+
+/// An export without what belongs to one store.
+fn exported(place: &Place, words: &str) -> Vec<Value> {
+    let mut rows = place.run(words).json();
+    for row in &mut rows {
+        let row = row.as_object_mut().unwrap();
+        assert!(row.remove("transaction").is_some() && row.remove("committed_ms").is_some());
+    }
+    rows
+}
+
+#[test]
+fn an_export_is_imported_byte_for_byte_and_only_once() {
+    let place = Place::new();
+    rich(&place);
+    let lines = place.run("export @s").text();
+    assert!(lines.contains("\"base64\""), "no bytes that are no text");
+    place.file("lines", &lines);
+    let done = place.run("import @t @lines --batch 20 --producer import --json").json().remove(0);
+    assert_eq!(done, json!({ "messages": 250, "left_out": 0, "transactions": 13 }));
+    let (from, mut to) = (exported(&place, "export @s"), exported(&place, "export @t"));
+    let mut given = 0;
+    for row in &mut to {
+        if row["producer"] == "import" {
+            (row["producer"], row["producer_sequence"]) = (json!(""), json!(0));
+            given += 1;
+        }
+    }
+    assert!(given > 100);
+    assert_eq!(from.len(), to.len());
+    for (from, to) in from.iter().zip(&to) {
+        assert_eq!(from, to);
+    }
+    let (one, other) = (r#"{"queue":"q","producer":"p","producer_sequence":"#, "}");
+    let back = format!("{one}2{other}\n{one}1{other}\n");
+    place.run_with("import @u", back.as_bytes()).fails(Code::Invalid, &["line 2", "goes back"]);
+    // Once more, and once more from the middle: nothing comes twice.
+    let again = place.run_with("import @t --producer import --json", lines.as_bytes());
+    assert_eq!(again.json()[0], json!({ "messages": 0, "left_out": 250, "transactions": 0 }));
+    assert_eq!(exported(&place, "export @t").len(), 250);
+    // The producer goes on where the export ended.
+    let store = Store::open(place.path("t"), &StoreOptions::default()).unwrap();
+    let queue = store.queue("a").unwrap();
+    let next = |sequence| Message {
+        producer: "maker",
+        producer_sequence: sequence,
+        ..Message::new(b"next")
+    };
+    assert_eq!(store.put(queue, &[next(86)]).unwrap_err().code(), Code::OutOfOrder);
+    store.put(queue, &[next(85)]).unwrap();
+}
+
+#[test]
+fn one_queue_is_exported_and_imported_under_another_name() {
+    let place = Place::new();
+    rich(&place);
+    let lines = place.run_with("export @s a", b"").text();
+    assert_eq!(lines.lines().count(), 125);
+    place.run("export @s none").fails(Code::NoSuchName, &["none"]);
+    place.run_with("import @t --queue other", lines.as_bytes()).text();
+    assert_eq!(exported(&place, "export @t other").len(), 125);
+}
+
+#[test]
+fn a_line_that_is_no_message_is_named_and_ends_the_import() {
+    for (line, why) in [
+        ("{", "line 3"),
+        ("[]", "no object"),
+        (r#"{"queue":"q","payload":5}"#, "payload"),
+        (r#"{"queue":"q","payload":{"base64":"Zg"}}"#, "payload"),
+        (r#"{"queue":"q","headers":{"a":"b"}}"#, "headers"),
+        (r#"{"queue":"q","kind":70000}"#, "kind"),
+        (r#"{"queue":7}"#, "queue"),
+    ] {
+        let place = Place::new();
+        let good = r#"{"queue":"q","payload":"x"}"#;
+        let text = format!("{good}\n{good}\n{line}\n{good}\n");
+        place.run_with("import @t --batch 2", text.as_bytes()).fails(Code::Invalid, &[why]);
+        assert_eq!(place.run("get @t q --browse").text(), "x\nx\n", "{line}");
+    }
+}
+
+#[test]
+fn verify_online_finds_damage_and_keeps_its_rate() {
+    let place = Place::with_numbers(2_000);
+    let store = Store::open(place.path("s"), &StoreOptions::default()).unwrap();
+    let begun = std::time::Instant::now();
+    let said = place.run("verify @s --online --rate 128K").text();
+    let bytes: f64 = said.split_whitespace().nth(3).unwrap().parse().unwrap();
+    assert!(said.contains("transactions") && bytes > 100_000.0, "{said}");
+    let least = (bytes - 65_536.0) / 131_072.0;
+    assert!(begun.elapsed().as_secs_f64() >= least, "{said} in {:?}", begun.elapsed());
+    assert_eq!(place.run("verify @s --rate 1K").status, Code::Invalid as i32);
+    assert_eq!(place.run("verify @s --online --rate 0").status, Code::Invalid as i32);
+    let found = files(&place.path("s")).into_iter();
+    let segment = found.filter(|path| path.to_string_lossy().ends_with(".seg")).min().unwrap();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes[20_000] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    place.run("verify @s --online").fails(Code::Corrupt, &[]);
+    store.close().unwrap();
+}
+
+/// Gives everything below a folder to a user without rights.
+fn give(folder: &Path, uid: u32) {
+    std::os::unix::fs::chown(folder, Some(uid), Some(uid)).unwrap();
+}
+
+#[test]
+fn the_superuser_leaves_no_file_the_service_cannot_open() {
+    const NOBODY: u32 = 65_534;
+    let place = Place::new();
+    let home = place.path("home");
+    std::fs::create_dir(&home).unwrap();
+    if std::fs::metadata(&home).unwrap().uid() != 0 {
+        eprintln!("SKIPPED: files of the superuser: this runs as somebody else");
+        return;
+    }
+    give(&home, NOBODY);
+    std::fs::create_dir(home.join("s")).unwrap();
+    give(&home.join("s"), NOBODY);
+    let lines: String =
+        (0..3_000).map(|number| format!("{number} {}\n", "x".repeat(100))).collect();
+    place.run_with("put @home/s q --batch 50", lines.as_bytes()).text();
+    place.run("get @home/s q --consumer c --max 2900").text();
+    place.run("backup @home/s @home/b").text();
+    place.run("restore @home/b @home/r").text();
+    place.run_with("put @home/new q", b"x\n").text();
+    let all = files(&home);
+    assert!(all.len() > 15, "{all:?}");
+    let folders = ["s", "b", "r", "new"].map(|name| home.join(name));
+    for path in all.iter().chain(&folders) {
+        let facts = std::fs::metadata(path).unwrap();
+        let mode = if facts.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!((facts.uid(), facts.gid()), (NOBODY, NOBODY), "{}", path.display());
+        assert_eq!(facts.mode() & mode, mode, "{}", path.display());
+    }
+}
