@@ -299,8 +299,7 @@ fn widen_mode(file: &fs::File) -> io::Result<()> {
 /// Gives what the superuser made in somebody else's directory to the owner of that directory, who must be able
 /// to open it.
 fn give_to_owner_of(directory: &Path, file: &fs::File) -> io::Result<()> {
-    // SAFETY: `geteuid` has no preconditions and cannot fail.
-    if unsafe { libc::geteuid() } != 0 {
+    if user() != 0 {
         return Ok(());
     }
     let (owner, own) = (fs::metadata(directory)?, file.metadata()?);
@@ -317,9 +316,14 @@ fn refused(path: &Path, why: &str) -> io::Error {
 
 /// Whether files of `uid` are ours to write: our own, or anybody's for the superuser.
 fn is_ours(uid: u32) -> bool {
-    // SAFETY: `geteuid` has no preconditions and cannot fail.
-    let own = unsafe { libc::geteuid() };
+    let own = user();
     own == 0 || own == uid
+}
+
+/// Who we are, for the kernel.
+fn user() -> u32 {
+    // SAFETY: `geteuid` has no preconditions and cannot fail.
+    unsafe { libc::geteuid() }
 }
 
 /// Refuses what somebody else could have put in our way; asked of the descriptor, not of the name.
