@@ -148,7 +148,9 @@ impl Journal {
             if seen.as_ref().is_ok_and(|(_, recovered, _)| recovered.corrupt.is_none()) {
                 return seen;
             }
-            let moved = disk.peek_done().map_err(failed)? != before;
+            // A name that was listed and is gone was given another one in between.
+            let renamed = seen.as_ref().is_err_and(|error| error.os_errno() == libc::ENOENT);
+            let moved = renamed || disk.peek_done().map_err(failed)? != before;
             still = if moved { 0 } else { still + 1 };
             let hopeless = seen.as_ref().is_err_and(|error| {
                 !matches!(error.code(), Code::Corrupt | Code::Tampered | Code::Io)

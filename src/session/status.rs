@@ -34,6 +34,9 @@ pub fn text(core: &Core, queues: &[QueueInfo], recovered: Option<&Recovered>) ->
         "group": core.look(|state| state.group_id().to_string()),
         "level": level(core.level()),
         "writable": core.check_writable().is_ok(),
+        // Whether it was copied and nobody has said which it is, and whether a copy would be noticed.
+        "copied": core.is_copied(),
+        "knows_its_place": core.knows_its_place(),
         "poisoned": journal.poisoned().err().map(|error| error.to_string()),
         "position": { "sequence": sequence, "offset": durable, "appended": journal.appended() },
         "history": history,

@@ -90,3 +90,33 @@ fn a_damaged_store_is_sound_after_its_repair() {
     assert!(counts.repaired >= 500 / crate::SAMPLE, "{counts:?}");
     assert!(counts.hopeless * 4 <= counts.repaired, "{counts:?}");
 }
+
+#[test]
+fn tokens_of_what_a_repair_lost_are_not_found_and_the_damaged_bytes_stay() {
+    let options = crate::oracle::small(16 << 10);
+    let disk = ModelDisk::new();
+    let store = Store::open_on(Arc::new(disk.clone()), &options).unwrap();
+    let queue = store.queue("a").unwrap();
+    let payload = [7; 200];
+    let put = |_| store.put(queue, &[Message::new(&payload)]).unwrap().token;
+    let tokens: Vec<repliq::Token> = (0..20).map(put).collect();
+    store.close().unwrap();
+    drop(store);
+    let name = "0000000000000001.seg";
+    let mut bytes = disk.bytes_of(name).unwrap();
+    bytes[4000] ^= 1;
+    disk.put_file(name, &bytes);
+    let info = Store::repair_on(Arc::new(disk.clone()), &options, true).unwrap();
+    assert!(info.cut.is_some() && info.last > 3, "{info:?}");
+    let kept = disk.bytes_of(&info.aside[0]).unwrap();
+    assert!(kept == bytes, "what was damaged is kept as it was");
+    let store = Store::open_on(Arc::new(disk), &options).unwrap();
+    let wait = |token| store.wait("", &[token], std::time::Duration::ZERO).map_err(|e| e.code());
+    for token in &tokens {
+        let lost = token.position().sequence > info.last;
+        assert_eq!(wait(*token), if lost { Err(Code::NotFound) } else { Ok(()) });
+    }
+    assert!(tokens.last().unwrap().position().sequence > info.last);
+    store.put(queue, &[Message::new(b"in the place of a lost one")]).unwrap();
+    assert_eq!(wait(tokens[19]), Err(Code::NotFound));
+}
