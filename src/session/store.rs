@@ -429,7 +429,7 @@ impl Store {
     /// `pace` is told of every read in bytes and may sleep; its error ends the check.
     ///
     /// Fails with CORRUPT or TAMPERED and the range of the first damage.
-    pub fn check(&self, pace: &mut dyn FnMut(u64) -> Result<()>) -> Result<(u64, u64)> {
+    pub fn verify(&self, pace: &mut dyn FnMut(u64) -> Result<()>) -> Result<(u64, u64)> {
         self.inner.check()?;
         self.inner.core.journal().check(pace)
     }

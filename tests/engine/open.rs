@@ -222,9 +222,9 @@ fn a_check_beside_a_busy_writer_finds_planted_damage_and_nothing_else() {
         let _stopped = Stop(&stop);
         let begun = std::time::Instant::now();
         while begun.elapsed() < std::time::Duration::from_millis(1_000) {
-            bytes += store.check(&mut |_| Ok(())).unwrap().0;
+            bytes += store.verify(&mut |_| Ok(())).unwrap().0;
             let looking = open(&disk, StoreOptions { read_only: true, ..small(8192) }).unwrap();
-            bytes += looking.check(&mut |_| Ok(())).unwrap().0;
+            bytes += looking.verify(&mut |_| Ok(())).unwrap().0;
             checks += 2;
         }
         let sound = disk.bytes_of(first).unwrap();
@@ -232,12 +232,12 @@ fn a_check_beside_a_busy_writer_finds_planted_damage_and_nothing_else() {
             let mut damaged = sound.clone();
             damaged[at] ^= 2;
             disk.put_file(first, &damaged);
-            let error = store.check(&mut |_| Ok(())).unwrap_err();
+            let error = store.verify(&mut |_| Ok(())).unwrap_err();
             assert_eq!(error.code(), Code::Corrupt, "byte {at}: {error}");
             assert!(error.range().is_some_and(|range| range.0 < 8192), "{error}");
         }
         disk.put_file(first, &sound);
-        store.check(&mut |_| Ok(())).unwrap();
+        store.verify(&mut |_| Ok(())).unwrap();
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
         writer.join().unwrap()
     });

@@ -22,7 +22,7 @@ struct Counts {
 /// Whether the store opens and all that is in it can be read.
 fn is_sound(disk: &ModelDisk, subject: &Subject) -> bool {
     let Ok(store) = open(&disk.clone_image(), subject, false) else { return false };
-    store.check(&mut |_| Ok(())).is_ok() && observe(&store).is_ok()
+    store.verify(&mut |_| Ok(())).is_ok() && observe(&store).is_ok()
 }
 
 fn judge(disk: &ModelDisk, subject: &Subject, counts: &mut Counts, case: &str) {
@@ -50,7 +50,7 @@ fn judge(disk: &ModelDisk, subject: &Subject, counts: &mut Counts, case: &str) {
     let store = open(&disk, subject, false).unwrap_or_else(|e| panic!("{case}: {e}, {info:?}"));
     let seen = observe(&store).unwrap_or_else(|e| panic!("{case}: {e}, {info:?}"));
     assert!(seen.is_prefix_of(&subject.ever), "{case}: {info:?} {seen:#?}");
-    store.check(&mut |_| Ok(())).unwrap_or_else(|e| panic!("{case}: {e}, {info:?}"));
+    store.verify(&mut |_| Ok(())).unwrap_or_else(|e| panic!("{case}: {e}, {info:?}"));
     let queue = store.queue("after").unwrap();
     store.put(queue, &[Message::new(b"goes on")]).unwrap();
     drop(store);

@@ -96,7 +96,7 @@ impl Verify {
             Some(fail) => Err(fail),
             // What is no message is read as well: acknowledgements, indexes, state runs.
             None => match &at {
-                At::Here(store) => Ok(store.check(&mut |_| Ok(())).map(|_| ())?),
+                At::Here(store) => Ok(store.verify(&mut |_| Ok(())).map(|_| ())?),
                 At::There(_) => Ok(()),
             },
         }
@@ -113,7 +113,7 @@ impl Verify {
         }
         let progress = Progress::bytes(None, !self.no_progress);
         let (begun, mut read) = (Instant::now(), 0);
-        let (bytes, transactions) = store.check(&mut |more| {
+        let (bytes, transactions) = store.verify(&mut |more| {
             read += more;
             progress.at(read);
             if let Some(rate) = self.rate {
