@@ -10,6 +10,8 @@ mod backups;
 mod bad_input;
 #[path = "cli/bench.rs"]
 mod bench;
+#[path = "cli/core.rs"]
+mod core;
 #[path = "cli/exec.rs"]
 mod exec;
 #[path = "cli/messages.rs"]

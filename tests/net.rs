@@ -13,6 +13,8 @@ mod hostile;
 mod login;
 #[path = "net/place.rs"]
 mod place;
+#[path = "net/quiet.rs"]
+mod quiet;
 #[path = "net/raw.rs"]
 mod raw;
 #[path = "net/requests.rs"]

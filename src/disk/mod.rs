@@ -9,6 +9,7 @@
 
 mod fork;
 pub mod model;
+mod private;
 mod real;
 mod signal;
 
@@ -17,6 +18,7 @@ use std::io;
 use std::sync::Arc;
 
 pub use fork::Birth;
+pub use private::keep_memory_private;
 pub use real::RealDisk;
 pub use signal::keep_signals_away;
 

@@ -390,6 +390,55 @@ mod tests {
         assert_eq!(wrong.len(), unknown.len());
     }
 
+    /// Nanoseconds a server takes for a login with this name and a wrong proof; how it ends is known.
+    fn refused_in(user: &str, known: &Verifier) -> u128 {
+        let mut first = Vec::new();
+        Hello::new(5000, SCRAM).put(&mut first).unwrap();
+        let nonce = "0123456789abcdefghijklmn";
+        put_frame(&mut first, kind::LOGIN, format!("n,,n={user},r={nonce}").as_bytes()).unwrap();
+        // As the users' table does it: the unknown one's is made in any case.
+        let of = |user: &str| {
+            let unknown = Verifier::unknown(user, &[5; 32], 4096);
+            if user == "ann" { known.clone() } else { unknown }
+        };
+        let (mut inbox, mut out) = (Inbox::new(LOGIN_FRAME_BYTES_MAX), Vec::new());
+        let mut server = ServerLogin::new([2; 18], None, 4000);
+        let begun = std::time::Instant::now();
+        fill(&mut inbox, &first);
+        assert!(!server.turn(&mut inbox, &of, &mut out).unwrap());
+        let said = String::from_utf8_lossy(&out).into_owned();
+        let nonce = said.split_once("r=").unwrap().1.split(',').next().unwrap();
+        let proof = "A".repeat(43);
+        let mut last = Vec::new();
+        put_frame(&mut last, kind::LOGIN, format!("c=biws,r={nonce},p={proof}=").as_bytes())
+            .unwrap();
+        fill(&mut inbox, &last);
+        assert!(server.turn(&mut inbox, &of, &mut out).unwrap());
+        let error = server.finish(1, &mut out).unwrap_err();
+        let took = begun.elapsed().as_nanos();
+        assert_eq!((error.code(), error.to_string()), (Code::Denied, "login refused".into()));
+        took
+    }
+
+    #[test]
+    fn an_unknown_user_is_refused_in_the_time_of_a_known_one() {
+        let known = verifier("ann");
+        let (mut ann, mut bob) = (Vec::new(), Vec::new());
+        // In turn, so that what else the machine does meets both alike.
+        for _ in 0..10_000 {
+            ann.push(refused_in("ann", &known));
+            bob.push(refused_in("bob", &known));
+        }
+        let quarters = |all: &mut Vec<u128>| {
+            all.sort_unstable();
+            [1, 2, 3].map(|n| all[all.len() * n / 4])
+        };
+        let (ann, bob) = (quarters(&mut ann), quarters(&mut bob));
+        println!("refused in ns, quartiles of 10,000: known {ann:?}, unknown {bob:?}");
+        // Somebody over a network sees a hundred times this; a derivation of the password would be a thousand.
+        assert!(ann[1].abs_diff(bob[1]) * 4 < ann[1].max(bob[1]), "{ann:?} {bob:?}");
+    }
+
     #[test]
     fn a_login_cut_anywhere_waits_and_one_changed_anywhere_never_succeeds() {
         let (client, server, _) = run(pair("ann", "secret", None));

@@ -120,6 +120,8 @@ fn run(verb: Verb) -> fail::Done {
 }
 
 fn main() -> ExitCode {
+    // Keys, passwords and messages must not end in a core. A kernel that refuses is no reason to stop.
+    repliq::disk::keep_memory_private();
     let line = match Line::try_parse() {
         Ok(line) => line,
         Err(text) => {
