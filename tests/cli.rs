@@ -14,6 +14,8 @@ mod bench;
 mod core;
 #[path = "cli/exec.rs"]
 mod exec;
+#[path = "cli/hole.rs"]
+mod hole;
 #[path = "cli/messages.rs"]
 mod messages;
 #[path = "cli/passwords.rs"]

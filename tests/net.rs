@@ -7,6 +7,8 @@
 mod authority;
 #[path = "net/cut.rs"]
 mod cut;
+#[path = "net/flood.rs"]
+mod flood;
 #[path = "net/hostile.rs"]
 mod hostile;
 #[path = "net/login.rs"]
