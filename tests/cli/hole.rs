@@ -80,7 +80,7 @@ fn a_target_in_a_black_hole_is_noticed_and_gets_everything_once_when_it_is_back(
     let place = place_with_users();
     let mut serve = Command::new("ip");
     serve.args(["netns", "exec", &namespace.name, env!("CARGO_BIN_EXE_repliq"), "serve"]);
-    serve.arg(place.path("far")).args(["--plain", "--users"]).arg(place.path("users"));
+    serve.arg(place.path("far")).args(["--plain", "--users-file"]).arg(place.path("users"));
     serve.args(["--listen", &format!("{}:0", namespace.there)]);
     let child = serve.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
     let mut served = Killed(child);
