@@ -335,7 +335,9 @@ pub fn check_names(names: &[String], what: impl FnOnce() -> String) -> Result<()
         () if holds(RESTORING) => {
             format!("a restore into {} was interrupted: restore it again", what())
         }
-        () if holds(REPAIRING) => format!("a repair of {} was interrupted: repair it again", what()),
+        () if holds(REPAIRING) => {
+            format!("a repair of {} was interrupted: repair it again", what())
+        }
         () if holds(MANIFEST) => format!("{} is a backup, no store; restore it first", what()),
         () => return Ok(()),
     };
