@@ -229,6 +229,43 @@ fn lag_is_what_the_target_has_not_confirmed() {
 }
 
 #[test]
+fn lag_counts_what_a_receiver_has_beyond_the_cursor_and_lost_behind_it() {
+    let (from, mut to, mut clock) = (Node::new(1), Node::new(2), Clock::new());
+    let plan = Plan::new(ROOT, "one", ROOT);
+    from.put_one("first");
+    let mut link = Link::open(&from, &to, &plan).unwrap();
+    link.run(&mut clock);
+    let copy = to.copy();
+    from.put(ROOT, &numbered(1, 10)).unwrap();
+    // Everything arrives, and every answer is lost.
+    for _ in 0..20 {
+        link.speak(clock.now);
+        link.back.clear();
+        link.deliver(clock.now);
+    }
+    assert_eq!(to.payloads(ROOT), from.payloads(ROOT));
+    let mut next = Link::again(&from, &to, &plan, link.target.clone()).unwrap();
+    next.run(&mut clock);
+    let ahead = next.status(&from);
+    assert_eq!((ahead.lag_messages, ahead.lag_bytes, ahead.lag_ms), (0, 0, 0));
+
+    // Back to where it had one: ten are owed again, until they are there.
+    to.stop();
+    to.restore(&copy, 3);
+    to.start().unwrap();
+    let mut last = Link::again(&from, &to, &plan, link.target.clone()).unwrap();
+    let mut most = 0;
+    for _ in 0..40 {
+        last.speak(clock.now);
+        last.deliver(clock.now);
+        most = most.max(last.status(&from).lag_messages);
+    }
+    last.run(&mut clock);
+    assert_eq!((most, last.status(&from).lag_messages), (10, 0));
+    assert_eq!(to.payloads(ROOT), from.payloads(ROOT));
+}
+
+#[test]
 fn a_queue_with_two_targets_waits_for_both() {
     let (from, one, two, mut clock) = (Node::new(1), Node::new(2), Node::new(3), Clock::new());
     let token = from.put_one("first").token;
