@@ -13,7 +13,7 @@ mod packing;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -39,6 +39,7 @@ struct Server {
     child: Child,
     // Closing it ends the server.
     input: Option<ChildStdin>,
+    lines: Option<BufReader<ChildStdout>>,
 }
 
 impl Server {
@@ -51,16 +52,20 @@ impl Server {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let (input, lines) = (child.stdin.take(), child.stdout.take().map(BufReader::new));
+        Server { child, input, lines }
+    }
+
+    /// Waits until it says that it listens. What a killed server had begun may be printed before.
+    fn listening(mut self) -> Server {
+        let mut lines = self.lines.take().unwrap();
         let mut line = String::new();
-        // What a killed server had begun may be printed before it says that it listens.
         while !line.starts_with("listening on ") {
             line.clear();
-            assert_ne!(lines.read_line(&mut line).unwrap(), 0, "{program:?} ended");
+            assert_ne!(lines.read_line(&mut line).unwrap(), 0, "a server ended");
         }
         std::thread::spawn(move || lines.lines().count());
-        let input = child.stdin.take();
-        Server { child, input }
+        self
     }
 
     /// Ends it as a reader would.
@@ -156,13 +161,14 @@ fn story(server: &[String], send: &[String]) {
     let (port, late) = (free_port(), free_port());
     keep_all(&place("first"));
     keep_all(&place("second"));
-    let first = Server::start(server, &place("first"), &port);
     let mut child = sender(send, &place("queues"), [&port, &late]);
+    let first = Server::start(server, &place("first"), &port).listening();
     wait_for("the first server begins to work", || !replies(&place("first")).is_empty());
 
     drop(first); // killed, whatever it is doing
     let first = Server::start(server, &place("first"), &port);
-    let second = Server::start(server, &place("second"), &late);
+    let second = Server::start(server, &place("second"), &late).listening();
+    let first = first.listening();
     assert!(child.wait().unwrap().success(), "{send:?}");
     for store in ["first", "second"] {
         wait_for("a server works on all", || replies(&place(store)).len() >= 4);
@@ -206,9 +212,9 @@ fn a_root_goes_on_in_another_language() {
     let ports = [free_port(), free_port()];
     keep_all(&place("first"));
     keep_all(&place("second"));
-    let first = Server::start(&programs[0].hello_world, &place("first"), &ports[0]);
+    let first = Server::start(&programs[0].hello_world, &place("first"), &ports[0]).listening();
     let last = programs.last().unwrap();
-    let second = Server::start(&last.hello_world, &place("second"), &ports[1]);
+    let second = Server::start(&last.hello_world, &place("second"), &ports[1]).listening();
     for send in programs {
         let mut child = sender(&send.replication, &place("queues"), [&ports[0], &ports[1]]);
         assert!(child.wait().unwrap().success(), "{}", send.language);
@@ -262,7 +268,7 @@ fn a_request_that_is_an_error_goes_to_the_errors_and_those_behind_it_go_on() {
     for programs in build::programs() {
         let folder = tempfile::tempdir().unwrap();
         let (store, port) = (folder.path().join("server"), free_port());
-        let server = Server::start(&programs.hello_world, &store, &port);
+        let server = Server::start(&programs.hello_world, &store, &port).listening();
         send_to(&port, &folder.path().join("root"), &requests);
         wait_for("the good ones are done", || replies(&store).len() >= 2);
         assert_eq!(replies(&store), ["Hello Jack Smith", "Sleep 0"], "{}", programs.language);
