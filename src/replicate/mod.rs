@@ -17,6 +17,7 @@ mod sender;
 mod target;
 
 pub use receiver::{Receiver, Rights};
+pub(crate) use replication::planned;
 pub use replication::{Replication, ReplicationOptions, TargetOptions};
 pub use select::Select;
 pub use sender::Sender;

@@ -72,6 +72,24 @@ struct Running {
 }
 
 /// Opening, targets, closing.
+/// Where a target of this name is, and where its stream begins. Fails with INVALID, TOO_LARGE or UNSUPPORTED.
+pub(crate) fn planned(name: &str, url: &str, from: From) -> Result<(Endpoint, Begin)> {
+    let endpoint = Endpoint::parse(url)?;
+    crate::store::check_name("target", name)?;
+    if url.len() > limits::URL_BYTES_MAX {
+        let text = format!("the URL of target {name:?} has {} bytes", url.len());
+        return Err(Error::new(Code::TooLarge, text));
+    }
+    match from {
+        From::Oldest => Ok((endpoint, Begin::Oldest)),
+        From::Now => Ok((endpoint, Begin::Now)),
+        From::Sequence(_) => {
+            let text = format!("target {name:?} cannot begin at a sequence: oldest or now");
+            Err(Error::new(Code::Unsupported, text))
+        }
+    }
+}
+
 impl Replication {
     /// Opens the replication of a root queue; its targets are added one by one.
     ///
@@ -104,21 +122,8 @@ impl Replication {
     /// CERTIFICATE or IO for a file of authorities that cannot be used; then nothing was begun.
     pub fn add(&self, name: &str, url: &str, options: &TargetOptions) -> Result<()> {
         self.check()?;
-        let endpoint = Endpoint::parse(url)?;
         options.select.check()?;
-        crate::store::check_name("target", name)?;
-        if url.len() > limits::URL_BYTES_MAX {
-            let text = format!("the URL of target {name:?} has {} bytes", url.len());
-            return Err(Error::new(Code::TooLarge, text));
-        }
-        let begin = match options.from {
-            From::Oldest => Begin::Oldest,
-            From::Now => Begin::Now,
-            From::Sequence(_) => {
-                let text = format!("target {name:?} cannot begin at a sequence: oldest or now");
-                return Err(Error::new(Code::Unsupported, text));
-            }
-        };
+        let (endpoint, begin) = planned(name, url, options.from)?;
         let named = options.queue.as_deref().or(endpoint.queue());
         let destination = named.unwrap_or(&self.inner.name);
         crate::store::check_name("queue", destination)?;

@@ -171,6 +171,15 @@ impl Client {
         self.order(&Order::ConsumerRm { queue, consumer }).map(|_| ())
     }
 
+    /// Adds a target to a root queue: what is put from now on is kept for it, and from `Oldest` what is there, too. It
+    /// is reached by whoever replicates the queue. A target of this name goes on where it was.
+    ///
+    /// Fails with INVALID for a bad name or URL, NO_SUCH_NAME without that queue, UNSUPPORTED to begin at a sequence.
+    pub fn target_add(&self, root: &str, name: &str, url: &str, from: From) -> Result<()> {
+        let (root, name, url) = (root.into(), name.into(), url.into());
+        self.order(&Order::TargetAdd { root, name, url, from: from.into() }).map(|_| ())
+    }
+
     /// Ends a target of a root queue for good; what only it kept may go.
     pub fn target_remove(&self, root: &str, name: &str) -> Result<()> {
         self.order(&Order::TargetRm { root: root.into(), name: name.into() }).map(|_| ())

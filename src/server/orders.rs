@@ -7,6 +7,7 @@
 //! | `queue_pause`, `queue_resume`, `queue_purge`, `queue_rm` | `queue` | the queue |
 //! | `consumer_reset` | `queue`, `consumer`, `to`: `"oldest"`, `"now"` or a sequence | the queue |
 //! | `consumer_rm` | `queue`, `consumer` | the queue |
+//! | `target_add` | `root`, `name`, `url`, `from`: `"oldest"` or `"now"` | `*` |
 //! | `target_rm` | `root`, `name` | `*` |
 //! | `conn_kill` | `connection` | `*` |
 //! | `user_ls` | | `*` |
@@ -24,6 +25,7 @@ use super::connection::Shared;
 use super::users::{Right, User, UserSource, Users, Verb};
 use crate::error::{Code, Error, Result};
 use crate::queue::From;
+use crate::replicate::planned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::sync::Arc;
@@ -39,6 +41,7 @@ pub enum Order {
     QueueRm { queue: String },
     ConsumerReset { queue: String, consumer: String, to: To },
     ConsumerRm { queue: String, consumer: String },
+    TargetAdd { root: String, name: String, url: String, from: To },
     TargetRm { root: String, name: String },
     ConnKill { connection: u64 },
     UserLs {},
@@ -75,7 +78,7 @@ impl To {
             To::Word(word) if word == "now" => Ok(From::Now),
             To::Sequence(sequence) => Ok(From::Sequence(*sequence)),
             To::Word(word) => {
-                let text = format!("{word:?} is no place to reset to: oldest, now or a sequence");
+                let text = format!("{word:?} is no place: oldest, now or a sequence");
                 Err(Error::new(Code::Invalid, text))
             }
         }
@@ -125,6 +128,7 @@ impl Order {
             Order::ConsumerRm { queue, consumer } => {
                 format!("consumer rm {consumer:?} of {queue:?}")
             }
+            Order::TargetAdd { root, name, .. } => format!("target add {name:?} of {root:?}"),
             Order::TargetRm { root, name } => format!("target rm {name:?} of {root:?}"),
             Order::ConnKill { connection } => format!("conn kill {connection}"),
             Order::UserLs {} => "user ls".into(),
@@ -160,6 +164,11 @@ impl Order {
             }
             Order::ConsumerRm { queue, consumer } => {
                 store.consumer_delete(consumer, find(queue)?).map(|_| ())?;
+            }
+            Order::TargetAdd { root, name, url, from } => {
+                let root = find(root)?.number();
+                let (endpoint, begin) = planned(name, url, from.place()?)?;
+                store.core().stream_open(root, name, &endpoint.to_string(), begin)?;
             }
             Order::TargetRm { root, name } => {
                 store.core().stream_remove(find(root)?.number(), name)?;

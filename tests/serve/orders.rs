@@ -38,6 +38,23 @@ fn queues_consumers_and_targets_are_changed_over_the_url() {
     place.run(&format!("target rm {with} q far")).text();
     assert_eq!(place.run(&format!("target ls {with} --json")).json().len(), 0);
     place.run(&format!("target rm {with} q far")).fails(Code::NoSuchName, &["far"]);
+    place.run(&format!("target add {with} q near repliq://ann@127.0.0.1:1")).text();
+    let near = place.run(&format!("target ls {with} --json")).json().remove(0);
+    assert_eq!((&near["name"], &near["root"]), (&json!("near"), &json!("q")));
+    assert_eq!(
+        (&near["url"], &near["lag_messages"]),
+        (&json!("repliq://ann@127.0.0.1:1"), &json!(3))
+    );
+    place.run(&format!("target add {with} q late repliq://x --from now")).text();
+    let rows = place.run(&format!("target ls {with} --json")).json();
+    assert!(rows.iter().any(|row| row["name"] == "late" && row["lag_messages"] == 0));
+    place.run(&format!("target add {with} q bad http://x")).fails(Code::Invalid, &["URL"]);
+    place.run(&format!("target add {with} no far repliq://x")).fails(Code::NoSuchName, &["no"]);
+    let secret = format!("target add {with} q far repliq://x --target-password @pw");
+    place.run(&secret).fails(Code::Invalid, &["--target-password"]);
+    for name in ["near", "late"] {
+        place.run(&format!("target rm {with} q {name}")).text();
+    }
     place.run(&format!("queue purge {with} q")).text();
     assert_eq!(row()["messages"], 0);
     place.run(&format!("queue rm {with} q")).text();
@@ -99,6 +116,7 @@ fn an_order_without_the_right_is_denied_and_changes_nothing() {
         "consumer rm URL q c",
         "consumer reset URL q c --to oldest",
         "target rm URL q far",
+        "target add URL q farther repliq://x",
         "conn ls URL",
         "conn kill URL 1",
         "user ls URL",

@@ -26,7 +26,7 @@ pub struct Place {
     #[command(flatten)]
     pub folder: Folder,
     #[command(flatten)]
-    reach: Reach,
+    pub reach: Reach,
 }
 
 /// A store, listed.

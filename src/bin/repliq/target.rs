@@ -29,25 +29,14 @@ pub enum Target {
     /// Add a target: what is put from now on is kept for it
     Add(Add),
     /// Remove a target for good: it gets nothing more, and what only it kept may go
-    Rm(Remove),
+    Rm(One),
     /// Set the transaction aside that a target refuses, for this target only; it is counted on both sides
     Skip(Skip),
 }
 
-/// A target of a root queue.
+/// A target of a root queue, also at a server.
 #[derive(clap::Args, Debug)]
 pub struct One {
-    #[command(flatten)]
-    folder: Folder,
-    /// Name of the root queue
-    root: String,
-    /// Name of the target
-    name: String,
-}
-
-/// A target that goes, also at a server.
-#[derive(clap::Args, Debug)]
-pub struct Remove {
     #[command(flatten)]
     place: Place,
     /// Name of the root queue
@@ -66,8 +55,6 @@ pub struct Add {
     /// File whose first line is the password at the server; asked for on the terminal otherwise
     #[arg(long, value_name = "FILE")]
     target_password: Option<PathBuf>,
-    #[command(flatten)]
-    reach: Reach,
     /// Where it begins: oldest or now
     #[arg(long, value_name = "PLACE", value_parser = from, default_value = "oldest")]
     from: From,
@@ -95,7 +82,7 @@ impl Target {
         match self {
             Target::Ls(list) => ls(&list),
             Target::Add(add) => add.run(),
-            Target::Rm(remove) => remove.run(),
+            Target::Rm(one) => one.remove(),
             Target::Skip(skip) => skip.run(),
         }
     }
@@ -103,27 +90,32 @@ impl Target {
 
 impl One {
     fn with(&self, act: impl FnOnce(&Replication) -> repliq::Result<()>) -> Done {
-        let store = self.folder.change()?;
+        let store = self.place.folder.change()?;
         let root = store.find_queue(&self.root)?;
         let replication = Replication::open(&store, root, &ReplicationOptions::default())?;
         act(&replication)?;
         replication.close()?;
         Ok(store.close()?)
     }
-}
 
-impl Remove {
-    fn run(self) -> Done {
+    fn remove(self) -> Done {
         if self.place.folder.is_url() {
             return Ok(self.place.connect()?.target_remove(&self.root, &self.name)?);
         }
-        let one = One { folder: self.place.folder, root: self.root, name: self.name };
-        one.with(|replication| replication.remove(&one.name))
+        self.with(|replication| replication.remove(&self.name))
     }
 }
 
 impl Add {
     fn run(&self) -> Done {
+        let One { place, root, name } = &self.one;
+        if place.folder.is_url() {
+            if self.target_password.is_some() {
+                let text = "--target-password is of no use at a server: who replicates is given it";
+                return Err(Fail::new(Code::Invalid, text));
+            }
+            return Ok(place.connect()?.target_add(root, name, &self.url, self.from)?);
+        }
         let password = match &self.target_password {
             Some(file) => Some(secret::from_file(file)?),
             None if self.url.contains('@') && secret::can_ask() => {
@@ -131,7 +123,7 @@ impl Add {
             }
             None => None,
         };
-        let connect = ConnectOptions { password, ..self.reach.options() };
+        let connect = ConnectOptions { password, ..place.reach.options() };
         let options = TargetOptions { connect, from: self.from, ..TargetOptions::default() };
         self.one.with(|replication| replication.add(&self.one.name, &self.url, &options))
     }
