@@ -1,1 +1,113 @@
-//! repliq for Java.
+//! repliq for Java: the native half of the jar.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `bytes` | how arguments and answers lie in an array |
+//! | `failure` | what went wrong, and the exception it becomes |
+//! | `object` | what a handle stands for |
+//! | `message` | messages in and out |
+//! | `verbs` | one function for each call that is not in a hurry |
+//! | `logging` | log lines on their way to Java |
+//!
+//! Java calls four functions. `call` takes a number, a handle and an array of bytes and gives one back; `put` and
+//! `receive` are the same for those in a hurry, and `nothing` is what a call costs that does nothing.
+//!
+//! Promises: no panic and no error leaves a function but as an exception; nothing here calls into Java from a
+//! thread that Java did not start; no reference to a Java object outlives the call it was given to.
+//! Relies on: `Handle.java`, which lets no call begin on a handle that was freed, and frees none while a call is
+//! inside.
+
+#![allow(unsafe_code, reason = "handles, a buffer of Java, and names that Java looks up")]
+
+mod bytes;
+mod failure;
+mod logging;
+mod message;
+mod object;
+mod verbs;
+
+use std::time::Duration;
+
+use jni::EnvUnowned;
+use jni::objects::{JByteArray, JClass, JObject};
+use jni::sys::{jint, jlong};
+
+use crate::failure::{Failure, Thrower};
+use crate::object::{Object, object};
+
+/// Calls a verb with packed arguments; the answer is packed, too.
+#[unsafe(no_mangle)]
+pub extern "system" fn Java_repliq_Native_call<'local>(
+    mut env: EnvUnowned<'local>,
+    class: JClass<'local>,
+    verb: jint,
+    handle: jlong,
+    input: JByteArray<'local>,
+) -> JByteArray<'local> {
+    let outcome = env.with_env(|env| -> Result<JByteArray<'local>, Failure> {
+        let input = env.convert_byte_array(&input)?;
+        let output = verbs::call(verb, handle, &input)?;
+        Ok(env.byte_array_from_slice(&output)?)
+    });
+    outcome.resolve_with::<Thrower, _>(|| &class)
+}
+
+/// Puts packed messages, the first `length` bytes of an array, into a session.
+#[unsafe(no_mangle)]
+pub extern "system" fn Java_repliq_Native_put<'local>(
+    mut env: EnvUnowned<'local>,
+    class: JClass<'local>,
+    session: jlong,
+    queue: jint,
+    packed: JByteArray<'local>,
+    length: jint,
+) {
+    let outcome = env.with_env(|env| -> Result<(), Failure> {
+        let mut lane = object(session)?.lane()?;
+        let lane = &mut *lane;
+        let length = usize::try_from(length).unwrap_or(0);
+        if lane.scratch.len() < length {
+            lane.scratch.resize(length, 0);
+        }
+        packed.get_region(env, 0, &mut lane.scratch[..length])?;
+        let packed = bytes::unsigned(&lane.scratch[..length]);
+        message::put(lane.body.session(), queue, packed)
+    });
+    outcome.resolve_with::<Thrower, _>(|| &class);
+}
+
+/// Receives packed messages: of a consumer where `session` is 0, or into that session. Gives nothing when the time
+/// is over, an array, or, where `direct` says so, a direct buffer that Java made.
+#[unsafe(no_mangle)]
+pub extern "system" fn Java_repliq_Native_receive<'local>(
+    mut env: EnvUnowned<'local>,
+    class: JClass<'local>,
+    session: jlong,
+    consumer: jlong,
+    max: jint,
+    wait_ms: jlong,
+    direct: jint,
+) -> JObject<'local> {
+    let outcome = env.with_env(|env| -> Result<JObject<'local>, Failure> {
+        let Object::Consumer(consumer) = object(consumer)? else {
+            return Err(object::foreign("consumer"));
+        };
+        let max = usize::try_from(max).unwrap_or(0);
+        let wait = Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0));
+        let received = match session {
+            0 => consumer.receive(max, wait)?,
+            session => object(session)?.lane()?.body.session().receive(consumer, max, wait)?,
+        };
+        message::hand_out(env, &class, &received, direct != 0)
+    });
+    outcome.resolve_with::<Thrower, _>(|| &class)
+}
+
+/// Does nothing: what crossing the border costs.
+#[unsafe(no_mangle)]
+pub extern "system" fn Java_repliq_Native_nothing<'local>(
+    _: EnvUnowned<'local>,
+    _: JClass<'local>,
+    _: jlong,
+) {
+}

@@ -1,0 +1,144 @@
+//! Messages in and out of Java.
+//!
+//! Messages to be put: their number (4), then each as
+//!
+//! ```text
+//!     payload (4 + bytes)  key (4 + bytes)  producer (4 + bytes)  kind (2)  priority (1)
+//!     producer_sequence (8)  expires_ms (8)  deliver_at_ms (8)  number of headers (4)
+//!     each header: name (4 + bytes)  value (4 + bytes)
+//! ```
+//!
+//! Messages received: their number (4), where each begins (4 each), then each as
+//!
+//! ```text
+//!     sequence (8)  committed_ms (8)  expires_ms (8)  producer_sequence (8)  queue (4)  deliveries (4)  kind (2)
+//!     payload, key, producer (4 + bytes each)  number of headers (4)  headers as above
+//! ```
+
+use jni::objects::{JByteBuffer, JClass, JObject, JValue};
+use jni::{Env, jni_sig, jni_str};
+use repliq::{Code, Header, Message, Queue, Received, Session};
+
+use crate::bytes::{Reader, Writer, utf8};
+use crate::failure::Failure;
+
+/// Bytes of a message received before its first length.
+const FIXED: usize = 8 * 4 + 4 * 2 + 2;
+
+/// Puts packed messages into a session.
+pub fn put(session: &mut Session, queue: i32, packed: &[u8]) -> Result<(), Failure> {
+    let queue = Queue::from_number(queue.cast_unsigned());
+    with(packed, |messages| Ok(session.put_many(queue, messages)?))
+}
+
+/// Calls with the messages that lie packed.
+pub fn with<T>(
+    packed: &[u8],
+    call: impl FnOnce(&[Message<'_>]) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let mut reader = Reader(packed);
+    let count = reader.u32()?;
+    let mut headers: Vec<Header<'_>> = Vec::new();
+    if count == 1 {
+        let (message, _) = one(&mut reader, &mut headers)?;
+        return call(&[Message { headers: &headers, ..message }]);
+    }
+    let mut messages = Vec::with_capacity(count.min(65_536) as usize);
+    let mut ends = Vec::with_capacity(messages.capacity());
+    for _ in 0..count {
+        let (message, end) = one(&mut reader, &mut headers)?;
+        messages.push(message);
+        ends.push(end);
+    }
+    let mut begin = 0;
+    for (message, end) in messages.iter_mut().zip(ends) {
+        message.headers = &headers[begin..end];
+        begin = end;
+    }
+    call(&messages)
+}
+
+/// One message without its headers, which are appended, and where they end.
+fn one<'a>(
+    reader: &mut Reader<'a>,
+    headers: &mut Vec<Header<'a>>,
+) -> Result<(Message<'a>, usize), Failure> {
+    let message = Message {
+        payload: reader.bytes()?,
+        key: reader.bytes()?,
+        producer: utf8(reader.bytes()?)?,
+        kind: reader.u16()?,
+        priority: reader.u8()?,
+        producer_sequence: reader.u64()?,
+        expires_ms: reader.u64()?,
+        deliver_at_ms: reader.u64()?,
+        headers: &[],
+    };
+    for _ in 0..reader.u32()? {
+        headers.push((utf8(reader.bytes()?)?, reader.bytes()?));
+    }
+    Ok((message, headers.len()))
+}
+
+fn size(of: &Received) -> usize {
+    let headers: usize = of.headers().map(|(name, value)| 8 + name.len() + value.len()).sum();
+    FIXED + 16 + of.payload().len() + of.key().len() + of.producer().len() + headers
+}
+
+/// Gives messages to Java: nothing where there are none, else one array or direct buffer for all.
+pub fn hand_out<'local>(
+    env: &mut Env<'local>,
+    class: &JClass<'local>,
+    received: &[Received],
+    direct: bool,
+) -> Result<JObject<'local>, Failure> {
+    if received.is_empty() {
+        return Ok(JObject::null());
+    }
+    let packed = pack(received)?;
+    if !direct {
+        return Ok(env.byte_array_from_slice(&packed)?.into());
+    }
+    let length = i32::try_from(packed.len()).map_err(|_| too_much())?;
+    let (name, signature) = (jni_str!("direct"), jni_sig!("(I)Ljava/nio/ByteBuffer;"));
+    let made = env.call_static_method(class, name, signature, &[JValue::Int(length)])?.l()?;
+    let buffer = env.cast_local::<JByteBuffer<'_>>(made)?;
+    let (at, room) =
+        (env.get_direct_buffer_address(&buffer)?, env.get_direct_buffer_capacity(&buffer)?);
+    if room < packed.len() {
+        return Err(too_much());
+    }
+    // SAFETY: Java just made this buffer of at least so many bytes, this call holds it, and nobody else knows it.
+    unsafe { std::ptr::copy_nonoverlapping(packed.as_ptr(), at, packed.len()) };
+    Ok(buffer.into())
+}
+
+/// Messages as Java reads them.
+pub fn pack(received: &[Received]) -> Result<Vec<u8>, Failure> {
+    let head = 4 + 4 * received.len();
+    let total = received.iter().map(size).sum::<usize>() + head;
+    if i32::try_from(total).is_err() {
+        return Err(too_much());
+    }
+    let mut out = Writer(Vec::with_capacity(total)).u32(received.len() as u32);
+    let mut at = head;
+    for message in received {
+        // Below the bound of an array, as checked.
+        out = out.u32(at as u32);
+        at += size(message);
+    }
+    for message in received {
+        out = out.u64(message.sequence()).u64(message.committed_ms()).u64(message.expires_ms());
+        out = out.u64(message.producer_sequence()).u32(message.queue().number());
+        out = out.u32(message.deliveries()).raw(&message.kind().to_le_bytes());
+        out = out.bytes(message.payload()).bytes(message.key()).text(message.producer());
+        out = out.u32(message.headers().count() as u32);
+        out = message.headers().fold(out, |to, (name, value)| to.text(name).bytes(value));
+    }
+    Ok(out.0)
+}
+
+fn too_much() -> Failure {
+    let text = "the messages do not fit into one array of Java; ask for fewer at once";
+    Failure::Own(Code::TooLarge, text.into())
+}

@@ -1,0 +1,499 @@
+//! One function for each call that is not in a hurry. The numbers are those of `Verb.java`.
+
+use std::time::Duration;
+
+use jni::sys::{jint, jlong};
+use repliq::{
+    Code, Commit, ConnectOptions, ConsumerOptions, From, Handled, Level, ListenerOptions, Policy,
+    Port, Queue, Replication, ReplicationOptions, Right, Select, Server, ServerOptions, Store,
+    StoreOptions, TargetOptions, Token, Unit, UserSource, Users, Worker,
+};
+
+use crate::bytes::{Reader, Writer};
+use crate::failure::{Failure, pack_error};
+use crate::logging;
+use crate::message;
+use crate::object::{Body, Object, foreign, free, object};
+
+type Answer = Result<Vec<u8>, Failure>;
+
+/// Calls the verb of this number.
+pub fn call(verb: jint, handle: jlong, input: &[u8]) -> Answer {
+    let mut args = Reader(input);
+    match verb {
+        0..=9 => library(verb, handle, &mut args),
+        10..=39 => store(verb, handle, &mut args),
+        40..=49 => session(verb, handle, &mut args),
+        50..=59 => consumer(verb, handle, &mut args),
+        60..=69 => listener(verb, handle, &mut args),
+        70..=79 => port(verb, handle, &mut args),
+        80..=99 => replication(verb, handle, &mut args),
+        100..=109 => server(verb, handle, &mut args),
+        _ => unknown(verb),
+    }
+}
+
+fn unknown(verb: jint) -> Answer {
+    Err(Failure::Own(Code::Unsupported, format!("the native library has no verb {verb}")))
+}
+
+fn done() -> Answer {
+    Ok(Vec::new())
+}
+
+fn made(object: Object) -> Answer {
+    Ok(Writer::default().u64(object.hand_over()).0)
+}
+
+fn committed(commit: Commit) -> Answer {
+    Ok(pack_commit(Writer::default(), &commit).0)
+}
+
+fn pack_commit(to: Writer, commit: &Commit) -> Writer {
+    let level = match commit.level {
+        Level::Process => 1,
+        _ => 2,
+    };
+    to.raw(&commit.token.to_bytes()).u8(level)
+}
+
+fn text(text: &str) -> Answer {
+    Ok(text.as_bytes().to_vec())
+}
+
+fn level(args: &mut Reader<'_>) -> Result<Option<Level>, Failure> {
+    Ok(match args.u8()? {
+        1 => Some(Level::Process),
+        2 => Some(Level::Power),
+        _ => None,
+    })
+}
+
+fn queue(args: &mut Reader<'_>) -> Result<Queue, Failure> {
+    Ok(Queue::from_number(args.u32()?))
+}
+
+fn wait(args: &mut Reader<'_>) -> Result<Duration, Failure> {
+    Ok(Duration::from_millis(args.u64()?))
+}
+
+fn tokens(args: &mut Reader<'_>) -> Result<Vec<Token>, Failure> {
+    args.list(|args| Ok(Token::parse(args.bytes()?)?))
+}
+
+fn start(args: &mut Reader<'_>) -> Result<From, Failure> {
+    let (kind, sequence) = (args.u8()?, args.u64()?);
+    Ok(match kind {
+        1 => From::Now,
+        2 => From::Sequence(sequence),
+        _ => From::Oldest,
+    })
+}
+
+// ---- the library
+
+fn library(verb: jint, handle: jlong, args: &mut Reader<'_>) -> Answer {
+    match verb {
+        0 => text(repliq::VERSION),
+        1 => {
+            free(handle);
+            done()
+        }
+        2 => {
+            logging::set_level(args.u8()?);
+            done()
+        }
+        3 => Ok(logging::take(wait(args)?)),
+        4 => Ok(Token::parse(args.bytes()?)?.to_bytes().to_vec()),
+        5 => text(&Token::parse(args.bytes()?)?.to_string()),
+        6 => {
+            let joined = Token::join(&tokens(args)?);
+            Ok(joined.iter().fold(Writer::default(), |to, one| to.raw(&one.to_bytes())).0)
+        }
+        7 => {
+            let names = Code::ALL.iter();
+            let pack =
+                |to: Writer, code: &Code| to.u32(*code as u32).u32(code.flags()).text(code.name());
+            Ok(names.fold(Writer::default().u32(Code::ALL.len() as u32), pack).0)
+        }
+        _ => unknown(verb),
+    }
+}
+
+// ---- stores
+
+fn store(verb: jint, handle: jlong, args: &mut Reader<'_>) -> Answer {
+    if verb == 10 {
+        let path = args.text()?;
+        let options = store_options(args)?;
+        return made(Object::Store(Store::open(path, &options)?));
+    }
+    let Object::Store(store) = object(handle)? else { return Err(foreign("store")) };
+    match verb {
+        11 => {
+            store.close()?;
+            done()
+        }
+        12 => Ok(Writer::default().u32(store.queue(args.text()?)?.number()).0),
+        13 => Ok(Writer::default().u32(store.find_queue(args.text()?)?.number()).0),
+        14 => committed(store.queue_pause(queue(args)?)?),
+        15 => committed(store.queue_resume(queue(args)?)?),
+        16 => committed(store.queue_purge(queue(args)?)?),
+        17 => committed(store.queue_delete(queue(args)?)?),
+        18 => {
+            let (queue, level) = (queue(args)?, level(args)?);
+            message::with(args.0, |messages| match level {
+                None => committed(store.put(queue, messages)?),
+                Some(level) => committed(store.put_at(queue, messages, level)?),
+            })
+        }
+        19 => {
+            let (queue, port, tag) = (queue(args)?, args.u64()?, args.u64()?);
+            let port = port_of(port.cast_signed())?;
+            message::with(args.0, |messages| {
+                store.put_start(queue, messages, port, tag)?;
+                done()
+            })
+        }
+        20 => made(Object::Session(Object::session(Body::Own(store.session()?)))),
+        21 => {
+            let (name, queue) = (args.text()?, queue(args)?);
+            let options = ConsumerOptions { from: start(args)?, ack_level: level(args)? };
+            made(Object::Consumer(store.consumer(name, queue, &options)?))
+        }
+        22 => {
+            let (name, queue) = (args.text()?, queue(args)?);
+            committed(store.consumer_delete(name, queue)?)
+        }
+        23 => made(Object::Snapshot(store.snapshot()?)),
+        24 => {
+            store.wait(args.text()?, &tokens(args)?, wait(args)?)?;
+            done()
+        }
+        25 => {
+            let (at, port, tag) = (args.text()?, args.u64()?, args.u64()?);
+            store.watch(at, &tokens(args)?, port_of(port.cast_signed())?, tag)?;
+            done()
+        }
+        26 => text(&store.status()?),
+        27 => {
+            store.change_password(&args.bytes()?.into())?;
+            done()
+        }
+        28 => Ok(Writer::default().u8(store.is_encrypted().into()).0),
+        29 => Ok(store.claim()?.to_bytes().to_vec()),
+        30 => Ok(store.fork()?.to_bytes().to_vec()),
+        31 => text(&store.queue_name(queue(args)?)?),
+        _ => unknown(verb),
+    }
+}
+
+fn store_options(args: &mut Reader<'_>) -> Result<StoreOptions, Failure> {
+    let mut chosen = StoreOptions {
+        password: args.maybe_bytes()?.map(Into::into),
+        create: args.flag()?,
+        read_only: args.flag()?,
+        helper: args.flag()?,
+        ..StoreOptions::default()
+    };
+    chosen.level = level(args)?.unwrap_or(chosen.level);
+    chosen.segment_bytes = args.or(chosen.segment_bytes)?;
+    chosen.segment_bytes_max = args.or(chosen.segment_bytes_max)?;
+    chosen.keep_ms = args.or(chosen.keep_ms)?;
+    chosen.keep_bytes = args.or(chosen.keep_bytes)?;
+    Ok(chosen)
+}
+
+// ---- sessions
+
+fn session(verb: jint, handle: jlong, args: &mut Reader<'_>) -> Answer {
+    let mut lane = object(handle)?.lane()?;
+    let session = lane.body.session();
+    match verb {
+        40 => match level(args)? {
+            None => committed(session.commit()?),
+            Some(level) => committed(session.commit_at(level)?),
+        },
+        41 => {
+            let (port, tag) = (args.u64()?, args.u64()?);
+            session.commit_start(port_of(port.cast_signed())?, tag)?;
+            done()
+        }
+        42 => {
+            session.rollback()?;
+            done()
+        }
+        _ => unknown(verb),
+    }
+}
+
+// ---- consumers and snapshots
+
+fn consumer(verb: jint, handle: jlong, args: &mut Reader<'_>) -> Answer {
+    if verb == 55 {
+        let Object::Snapshot(snapshot) = object(handle)? else { return Err(foreign("snapshot")) };
+        let (queue, from, max) = (queue(args)?, args.u64()?, args.u32()?);
+        return message::pack(&snapshot.browse(queue, from, max as usize)?);
+    }
+    let Object::Consumer(consumer) = object(handle)? else { return Err(foreign("consumer")) };
+    match verb {
+        50 => committed(consumer.ack(&args.list(Reader::u64)?)?),
+        51 => {
+            consumer.reject(&args.list(Reader::u64)?)?;
+            done()
+        }
+        52 => committed(consumer.seek(args.u64()?)?),
+        53 => {
+            consumer.close();
+            done()
+        }
+        _ => unknown(verb),
+    }
+}
+
+// ---- listeners
+
+fn listener(verb: jint, handle: jlong, args: &mut Reader<'_>) -> Answer {
+    if verb == 60 {
+        let consumer = ConsumerOptions { from: start(args)?, ack_level: level(args)? };
+        let (name, queue) = (args.text()?, queue(args)?);
+        let options = listener_options(args)?;
+        let Object::Store(store) = object(handle)? else { return Err(foreign("store")) };
+        let consumer = store.consumer(name, queue, &consumer)?;
+        let worker = Worker::open(store, consumer, &options)?;
+        let stopper = worker.stopper();
+        return made(Object::Listener(Object::session(Body::Of(worker)), stopper));
+    }
+    let listener = object(handle)?;
+    let Object::Listener(_, stopper) = listener else { return Err(foreign("listener")) };
+    match verb {
+        61 => match listener.lane()?.body.worker()?.next_unit() {
+            Some(unit) => message::pack(unit),
+            None => done(),
+        },
+        62 => {
+            let (answer, reason) = (args.u8()?, args.text()?.to_owned());
+            let handled = match answer {
+                0 => Handled::Done,
+                1 => Handled::Retry(reason),
+                _ => Handled::Park(reason),
+            };
+            let goes_on = listener.lane()?.body.worker()?.handled(handled);
+            Ok(Writer::default().u8(goes_on.into()).0)
+        }
+        63 => {
+            stopper.stop();
+            done()
+        }
+        64 => {
+            let status = stopper.status();
+            let counts = Writer::default().u64(status.done).u64(status.failed).u64(status.dead);
+            let parked = counts.u32(status.parked.len() as u32);
+            let pack = |to: Writer, (key, reason): &(Vec<u8>, String)| to.bytes(key).text(reason);
+            let parked = status.parked.iter().fold(parked, pack);
+            Ok(match &status.ended {
+                None => parked.u8(0).0,
+                Some(error) => pack_error(parked.u8(1), error).0,
+            })
+        }
+        _ => unknown(verb),
+    }
+}
+
+fn listener_options(args: &mut Reader<'_>) -> Result<ListenerOptions, Failure> {
+    let defaults = ListenerOptions::default();
+    let unit = if args.flag()? { Unit::Job } else { Unit::Message };
+    let (policy, after, queue) = (args.u8()?, args.u32()?, args.maybe_text()?);
+    let policy = match (policy, queue) {
+        (1, _) => Policy::Park,
+        (2, Some(queue)) => Policy::DeadLetter { after, queue: queue.into() },
+        _ => Policy::Block,
+    };
+    let (retry_ms, retry_ms_max) = (args.or(defaults.retry_ms)?, args.or(defaults.retry_ms_max)?);
+    Ok(ListenerOptions { unit, policy, retry_ms, retry_ms_max })
+}
+
+// ---- ports
+
+fn port_of<'call>(handle: jlong) -> Result<&'call Port, Failure> {
+    match object(handle)? {
+        Object::Port(port) => Ok(port),
+        _ => Err(foreign("port")),
+    }
+}
+
+fn port(verb: jint, handle: jlong, args: &mut Reader<'_>) -> Answer {
+    if verb == 70 {
+        return made(Object::Port(Port::open()?));
+    }
+    let port = port_of(handle)?;
+    match verb {
+        71 => {
+            let (max, wait) = (args.u32()?, wait(args)?);
+            let events = port.drain(max as usize, wait)?;
+            let mut out = Writer::default().u32(events.len() as u32);
+            for event in &events {
+                out = match &event.outcome {
+                    Ok(commit) => pack_commit(out.u64(event.tag).u8(0), commit),
+                    Err(error) => pack_error(out.u64(event.tag).u8(1), error),
+                };
+            }
+            Ok(out.0)
+        }
+        72 => {
+            port.cancel(args.u64()?)?;
+            done()
+        }
+        73 => {
+            port.close();
+            done()
+        }
+        _ => unknown(verb),
+    }
+}
+
+// ---- replications
+
+fn replication(verb: jint, handle: jlong, args: &mut Reader<'_>) -> Answer {
+    if verb == 80 {
+        let Object::Store(store) = object(handle)? else { return Err(foreign("store")) };
+        let (root, level) = (queue(args)?, level(args)?);
+        let replication = Replication::open(store, root, &ReplicationOptions { level })?;
+        return made(Object::Replication(replication));
+    }
+    let Object::Replication(replication) = object(handle)? else {
+        return Err(foreign("replication"));
+    };
+    match verb {
+        81 => {
+            let (name, url) = (args.text()?, args.text()?);
+            replication.add(name, url, &target_options(args)?)?;
+        }
+        82 => replication.remove(args.text()?)?,
+        83 => replication.skip(args.text()?)?,
+        84 => replication.accept_gap(args.text()?)?,
+        85 => {
+            return message::with(args.0, |messages| committed(replication.send_many(messages)?));
+        }
+        86 => replication.start_job()?,
+        87 => return committed(replication.end_job()?),
+        88 => replication.abort_job()?,
+        89 => replication.push()?,
+        90 => return text(&replication.status()?),
+        91 => replication.stop(wait(args)?)?,
+        92 => replication.close()?,
+        93 => return Ok(Writer::default().u64(replication.horizon()?).0),
+        94 => {
+            let (last, wait) = (args.u64()?, wait(args)?);
+            return Ok(Writer::default().u8(replication.wait_sent(last, wait)?.into()).0);
+        }
+        _ => return unknown(verb),
+    }
+    done()
+}
+
+fn target_options(args: &mut Reader<'_>) -> Result<TargetOptions, Failure> {
+    let defaults = ConnectOptions::default();
+    let connect = ConnectOptions {
+        user: args.maybe_text()?.map(Into::into),
+        password: args.maybe_bytes()?.map(Into::into),
+        plain: args.flag()?,
+        ca_file: args.maybe_text()?.map(Into::into),
+        server_name: args.maybe_text()?.map(Into::into),
+        heartbeat_ms: args.or(defaults.heartbeat_ms)?,
+        connect_timeout_ms: args.or(defaults.connect_timeout_ms)?,
+        reconnect_ms_max: args.or(defaults.reconnect_ms_max)?,
+    };
+    let queue = args.maybe_text()?.map(Into::into);
+    let from = start(args)?;
+    let kinds = args.list(Reader::u16)?;
+    let key_prefix = args.maybe_bytes()?.map(<[u8]>::to_vec);
+    let (name, value) = (args.maybe_text()?, args.maybe_text()?);
+    let header = name.map(|name| (name.to_owned(), value.map(str::to_owned)));
+    Ok(TargetOptions { connect, queue, from, select: Select { kinds, key_prefix, header } })
+}
+
+// ---- servers
+
+fn server(verb: jint, handle: jlong, args: &mut Reader<'_>) -> Answer {
+    if verb == 100 {
+        let Object::Store(store) = object(handle)? else { return Err(foreign("store")) };
+        return made(Object::Server(Server::open(store, &server_options(args)?)?));
+    }
+    let Object::Server(server) = object(handle)? else { return Err(foreign("server")) };
+    match verb {
+        101 => text(&server.status()?),
+        102 => {
+            server.reload()?;
+            done()
+        }
+        103 => {
+            server.close();
+            done()
+        }
+        104 => {
+            let addresses: Vec<String> =
+                server.addresses().iter().map(ToString::to_string).collect();
+            text(&addresses.join("\n"))
+        }
+        _ => unknown(verb),
+    }
+}
+
+fn server_options(args: &mut Reader<'_>) -> Result<ServerOptions, Failure> {
+    let mut chosen = ServerOptions::default();
+    let listen = args.list(|args| Ok(args.text()?.to_owned()))?;
+    if !listen.is_empty() {
+        chosen.listen = listen;
+    }
+    chosen.plain = args.flag()?;
+    chosen.certificate_file = args.maybe_text()?.map(Into::into);
+    chosen.key_file = args.maybe_text()?.map(Into::into);
+    let file = args.maybe_text()?;
+    let mut users = Users::new();
+    let inline = args.list(|args| user(&mut users, args))?;
+    chosen.users = match (file, inline.is_empty()) {
+        (Some(file), true) => UserSource::File(file.into()),
+        (None, _) => UserSource::Inline(users),
+        (Some(_), false) => {
+            let text = "users come from a file or from the options, not both";
+            return Err(Failure::Own(Code::Invalid, text.into()));
+        }
+    };
+    chosen.heartbeat_ms = args.or(chosen.heartbeat_ms)?;
+    let limits = &mut chosen.limits;
+    limits.login_ms = args.or(limits.login_ms)?;
+    limits.failure_wait_ms_max = args.or(limits.failure_wait_ms_max)?;
+    limits.connections_max = count(args, limits.connections_max)?;
+    limits.strangers_max = count(args, limits.strangers_max)?;
+    limits.failures_max = match args.u32()? {
+        0 => limits.failures_max,
+        max => max,
+    };
+    Ok(chosen)
+}
+
+fn count(args: &mut Reader<'_>, default: usize) -> Result<usize, Failure> {
+    Ok(match args.u32()? {
+        0 => default,
+        count => count as usize,
+    })
+}
+
+fn user(users: &mut Users, args: &mut Reader<'_>) -> Result<(), Failure> {
+    let (name, password) = (args.text()?, args.bytes()?);
+    let (verbs, queues) = (args.text()?, args.text()?);
+    let list = |text: &str| -> Vec<String> {
+        text.split(',').map(|part| part.trim().to_owned()).collect()
+    };
+    let verb = |name: String| {
+        let known = repliq::Verb::ALL.iter().find(|verb| verb.name() == name).copied();
+        known.ok_or_else(|| {
+            Failure::Own(Code::Invalid, format!("{name:?} is no verb that a user can have"))
+        })
+    };
+    let verbs = list(verbs).into_iter().map(verb).collect::<Result<_, _>>()?;
+    users.add(name, &password.into())?;
+    users.set_rights(name, &[Right { verbs, queues: list(queues) }])?;
+    Ok(())
+}
