@@ -403,6 +403,7 @@ fn target_options(args: &mut Reader<'_>) -> Result<TargetOptions, Failure> {
         heartbeat_ms: args.or(defaults.heartbeat_ms)?,
         connect_timeout_ms: args.or(defaults.connect_timeout_ms)?,
         reconnect_ms_max: args.or(defaults.reconnect_ms_max)?,
+        ..defaults
     };
     let queue = args.maybe_text()?.map(Into::into);
     let from = start(args)?;
