@@ -71,10 +71,10 @@ impl<'a> Reader<'a> {
         (0..count).map(|_| one(self)).collect()
     }
 
-    /// The same value, or the default where it is 0.
+    /// The same value, or the default where it is the largest there is, which Java calls -1.
     pub fn or(&mut self, default: u64) -> Result<u64, Failure> {
         Ok(match self.u64()? {
-            0 => default,
+            u64::MAX => default,
             value => value,
         })
     }
@@ -119,6 +119,14 @@ impl Writer {
     pub fn bytes(self, bytes: &[u8]) -> Writer {
         let length = u32::try_from(bytes.len()).unwrap_or(0);
         self.u32(length).raw(&bytes[..length as usize])
+    }
+
+    /// A text, or none.
+    pub fn maybe_text(self, text: Option<&str>) -> Writer {
+        match text {
+            Some(text) => self.text(text),
+            None => self.u32(u32::MAX),
+        }
     }
 
     pub fn text(self, text: &str) -> Writer {

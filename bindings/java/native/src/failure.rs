@@ -31,13 +31,23 @@ impl From<jni::errors::Error> for Failure {
     }
 }
 
+impl std::fmt::Display for Failure {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Failure::Library(error) => error.fmt(to),
+            Failure::Own(_, text) => to.write_str(text),
+            Failure::Jni(error) => write!(to, "Java and Rust disagree: {error}"),
+        }
+    }
+}
+
 impl Failure {
     /// As `Native.fail` reads it: codes, errno, message, range, text.
     fn pack(&self) -> Vec<u8> {
         match self {
             Failure::Library(error) => pack_error(Writer::default(), error).0,
             Failure::Own(code, text) => plain(*code, text),
-            Failure::Jni(error) => plain(Code::Panic, &format!("Java and Rust disagree: {error}")),
+            Failure::Jni(_) => plain(Code::Panic, &self.to_string()),
         }
     }
 }

@@ -6,11 +6,13 @@
 //! | `failure` | what went wrong, and the exception it becomes |
 //! | `object` | what a handle stands for |
 //! | `message` | messages in and out |
+//! | `listener` | handlers in Java, on the thread of Java that runs them |
 //! | `verbs` | one function for each call that is not in a hurry |
 //! | `logging` | log lines on their way to Java |
 //!
-//! Java calls four functions. `call` takes a number, a handle and an array of bytes and gives one back; `put` and
-//! `receive` are the same for those in a hurry, and `nothing` is what a call costs that does nothing.
+//! Java calls five functions. `call` takes a number, a handle and an array of bytes and gives one back; `put` and
+//! `receive` are the same for those in a hurry; `run` works for a listener until it is closed; and `nothing` is what
+//! a call costs that does nothing.
 //!
 //! Promises: no panic and no error leaves a function but as an exception; nothing here calls into Java from a
 //! thread that Java did not start; no reference to a Java object outlives the call it was given to.
@@ -21,6 +23,7 @@
 
 mod bytes;
 mod failure;
+mod listener;
 mod logging;
 mod message;
 mod object;
@@ -31,9 +34,10 @@ use std::time::Duration;
 use jni::EnvUnowned;
 use jni::objects::{JByteArray, JClass, JObject};
 use jni::sys::{jint, jlong};
+use zeroize::Zeroizing;
 
 use crate::failure::{Failure, Thrower};
-use crate::object::{Object, object};
+use crate::object::{Object, Use, object};
 
 /// Calls a verb with packed arguments; the answer is packed, too.
 #[unsafe(no_mangle)]
@@ -45,7 +49,8 @@ pub extern "system" fn Java_repliq_Native_call<'local>(
     input: JByteArray<'local>,
 ) -> JByteArray<'local> {
     let outcome = env.with_env(|env| -> Result<JByteArray<'local>, Failure> {
-        let input = env.convert_byte_array(&input)?;
+        // A password may be in it.
+        let input = Zeroizing::new(env.convert_byte_array(&input)?);
         let output = verbs::call(verb, handle, &input)?;
         Ok(env.byte_array_from_slice(&output)?)
     });
@@ -63,7 +68,7 @@ pub extern "system" fn Java_repliq_Native_put<'local>(
     length: jint,
 ) {
     let outcome = env.with_env(|env| -> Result<(), Failure> {
-        let mut lane = object(session)?.lane()?;
+        let mut lane = object(session)?.lane(Use::Put)?;
         let lane = &mut *lane;
         let length = usize::try_from(length).unwrap_or(0);
         if lane.scratch.len() < length {
@@ -71,7 +76,7 @@ pub extern "system" fn Java_repliq_Native_put<'local>(
         }
         packed.get_region(env, 0, &mut lane.scratch[..length])?;
         let packed = bytes::unsigned(&lane.scratch[..length]);
-        message::put(lane.body.session(), queue, packed)
+        message::put(&mut lane.session, queue, packed)
     });
     outcome.resolve_with::<Thrower, _>(|| &class);
 }
@@ -96,11 +101,30 @@ pub extern "system" fn Java_repliq_Native_receive<'local>(
         let wait = Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0));
         let received = match session {
             0 => consumer.receive(max, wait)?,
-            session => object(session)?.lane()?.body.session().receive(consumer, max, wait)?,
+            session => object(session)?.lane(Use::All)?.session.receive(consumer, max, wait)?,
         };
         message::hand_out(env, &class, &received, direct != 0)
     });
     outcome.resolve_with::<Thrower, _>(|| &class)
+}
+
+/// Works for a listener on this thread until it is closed; `handler` has the method `handle` of `Listener.java`.
+#[unsafe(no_mangle)]
+pub extern "system" fn Java_repliq_Native_run<'local>(
+    mut env: EnvUnowned<'local>,
+    class: JClass<'local>,
+    listener: jlong,
+    handler: JObject<'local>,
+) {
+    let outcome = env.with_env(|env| -> Result<(), Failure> {
+        let Object::Listener(listener) = object(listener)? else {
+            return Err(object::foreign("listener"));
+        };
+        let handler = env.new_global_ref(&handler)?;
+        listener.run(handler);
+        Ok(())
+    });
+    outcome.resolve_with::<Thrower, _>(|| &class);
 }
 
 /// Does nothing: what crossing the border costs.

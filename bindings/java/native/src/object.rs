@@ -1,13 +1,12 @@
 //! What a handle stands for. Java keeps it as a number, guards it, and gives it back to be freed.
 
-use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 use jni::sys::jlong;
-use repliq::{
-    Code, Consumer, ListenerStopper, Port, Replication, Server, Session, Snapshot, Store, Worker,
-};
+use repliq::{Code, Consumer, Port, Replication, Server, Session, Snapshot, Store};
 
 use crate::failure::Failure;
+use crate::listener::Listener;
 
 /// What a handle stands for.
 pub enum Object {
@@ -17,35 +16,40 @@ pub enum Object {
     Port(Port),
     Replication(Replication),
     Server(Server),
-    Session(Mutex<Lane>),
-    Listener(Mutex<Lane>, ListenerStopper),
+    Session(Arc<Mutex<Lane>>),
+    Listener(Listener),
 }
 
-/// A session, of its own or of a listener, and room for what is put into it.
+/// A session, and room for what is put into it.
 pub struct Lane {
-    pub body: Body,
+    pub session: Session,
     pub scratch: Vec<i8>,
+    pub seat: Seat,
 }
 
-/// Whose session it is.
-pub enum Body {
-    Own(Session),
-    Of(Worker),
+/// Whose session lies in a lane.
+pub enum Seat {
+    /// It was opened for it.
+    Own,
+    /// A listener lent it to its handler, which is running.
+    Lent,
+    /// A listener will lend it.
+    Empty,
 }
 
-impl Body {
-    pub fn session(&mut self) -> &mut Session {
-        match self {
-            Body::Own(session) => session,
-            Body::Of(worker) => worker.session(),
-        }
-    }
+/// What somebody wants of a lane.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Use {
+    /// To put, as handlers may.
+    Put,
+    /// Everything.
+    All,
+}
 
-    pub fn worker(&mut self) -> Result<&mut Worker, Failure> {
-        match self {
-            Body::Of(worker) => Ok(worker),
-            Body::Own(_) => Err(foreign("listener")),
-        }
+impl Lane {
+    /// A lane of its own for a session.
+    pub fn new(session: Session, seat: Seat) -> Arc<Mutex<Lane>> {
+        Arc::new(Mutex::new(Lane { session, scratch: Vec::new(), seat }))
     }
 }
 
@@ -55,25 +59,31 @@ impl Object {
         Box::into_raw(Box::new(self)) as u64
     }
 
-    /// The session of a session or listener, for this call alone.
-    pub fn lane(&self) -> Result<MutexGuard<'_, Lane>, Failure> {
-        let (Object::Session(lane) | Object::Listener(lane, _)) = self else {
-            return Err(foreign("session"));
-        };
-        match lane.try_lock() {
-            Ok(lane) => Ok(lane),
+    /// The lane of a session, for this call alone.
+    pub fn lane(&self, wanted: Use) -> Result<MutexGuard<'_, Lane>, Failure> {
+        let Object::Session(lane) = self else { return Err(foreign("session")) };
+        let lane = match lane.try_lock() {
+            Ok(lane) => lane,
             Err(TryLockError::Poisoned(_)) => {
-                Err(Failure::Own(Code::Panic, "an earlier call on the session panicked".into()))
+                let text = "an earlier call on the session panicked";
+                return Err(Failure::Own(Code::Panic, text.into()));
             }
             Err(TryLockError::WouldBlock) => {
-                Err(Failure::Own(Code::Busy, "another thread is using the session".into()))
+                return Err(Failure::Own(Code::Busy, "another thread is in the session".into()));
+            }
+        };
+        match (&lane.seat, wanted) {
+            (Seat::Own, _) | (Seat::Lent, Use::Put) => Ok(lane),
+            (Seat::Lent, Use::All) => {
+                let text =
+                    "the session is lent by a listener, which receives, commits and closes it";
+                Err(Failure::Own(Code::Busy, text.into()))
+            }
+            (Seat::Empty, _) => {
+                let text = "the session was lent by a listener, for the call of its handler";
+                Err(Failure::Own(Code::Closed, text.into()))
             }
         }
-    }
-
-    /// A new session.
-    pub fn session(body: Body) -> Mutex<Lane> {
-        Mutex::new(Lane { body, scratch: Vec::new() })
     }
 }
 
@@ -87,13 +97,14 @@ pub fn object<'call>(handle: jlong) -> Result<&'call Object, Failure> {
     Ok(unsafe { &*at })
 }
 
-/// Ends what a handle stands for.
-pub fn free(handle: jlong) {
+/// What a handle stands for, which it does no more. Dropping it ends it.
+pub fn take(handle: jlong) -> Result<Object, Failure> {
     let at = handle as *mut Object;
-    if !at.is_null() {
-        // SAFETY: `Handle.java` frees what `hand_over` gave it once, when no call is inside and none can begin.
-        drop(unsafe { Box::from_raw(at) });
+    if at.is_null() {
+        return Err(foreign("handle"));
     }
+    // SAFETY: `Handle.java` gives up what `hand_over` gave it once, when no call is inside and none can begin.
+    Ok(*unsafe { Box::from_raw(at) })
 }
 
 /// The complaint about a handle of another kind.

@@ -4,16 +4,20 @@ use std::time::Duration;
 
 use jni::sys::{jint, jlong};
 use repliq::{
-    Code, Commit, ConnectOptions, ConsumerOptions, From, Handled, Level, ListenerOptions, Policy,
-    Port, Queue, Replication, ReplicationOptions, Right, Select, Server, ServerOptions, Store,
-    StoreOptions, TargetOptions, Token, Unit, UserSource, Users, Worker,
+    BackupInfo, Code, Commit, ConnectOptions, ConsumerOptions, From, Level, ListenerOptions,
+    Policy, Port, Queue, Replication, ReplicationOptions, Right, Select, Server, ServerOptions,
+    Store, StoreOptions, TargetOptions, TargetStatus, Token, Unit, UserSource, Users,
 };
 
 use crate::bytes::{Reader, Writer};
 use crate::failure::{Failure, pack_error};
+use crate::listener::Listener;
 use crate::logging;
 use crate::message;
-use crate::object::{Body, Object, foreign, free, object};
+use crate::object::{Lane, Object, Seat, Use, foreign, object, take};
+
+/// The number of the ABI of C that goes with this version.
+const ABI: u32 = 0;
 
 type Answer = Result<Vec<u8>, Failure>;
 
@@ -96,7 +100,7 @@ fn library(verb: jint, handle: jlong, args: &mut Reader<'_>) -> Answer {
     match verb {
         0 => text(repliq::VERSION),
         1 => {
-            free(handle);
+            drop(take(handle)?);
             done()
         }
         2 => {
@@ -116,6 +120,8 @@ fn library(verb: jint, handle: jlong, args: &mut Reader<'_>) -> Answer {
                 |to: Writer, code: &Code| to.u32(*code as u32).u32(code.flags()).text(code.name());
             Ok(names.fold(Writer::default().u32(Code::ALL.len() as u32), pack).0)
         }
+        8 => Ok(Writer::default().u32(ABI).0),
+        9 => Ok(Writer::default().u8(Token::parse(args.bytes()?)?.is_empty().into()).0),
         _ => unknown(verb),
     }
 }
@@ -128,6 +134,10 @@ fn store(verb: jint, handle: jlong, args: &mut Reader<'_>) -> Answer {
         let options = store_options(args)?;
         return made(Object::Store(Store::open(path, &options)?));
     }
+    if verb == 13 {
+        let (backup, path) = (args.text()?, args.text()?);
+        return copied(&Store::restore(backup, path, &store_options(args)?)?);
+    }
     let Object::Store(store) = object(handle)? else { return Err(foreign("store")) };
     match verb {
         11 => {
@@ -135,7 +145,6 @@ fn store(verb: jint, handle: jlong, args: &mut Reader<'_>) -> Answer {
             done()
         }
         12 => Ok(Writer::default().u32(store.queue(args.text()?)?.number()).0),
-        13 => Ok(Writer::default().u32(store.find_queue(args.text()?)?.number()).0),
         14 => committed(store.queue_pause(queue(args)?)?),
         15 => committed(store.queue_resume(queue(args)?)?),
         16 => committed(store.queue_purge(queue(args)?)?),
@@ -155,7 +164,7 @@ fn store(verb: jint, handle: jlong, args: &mut Reader<'_>) -> Answer {
                 done()
             })
         }
-        20 => made(Object::Session(Object::session(Body::Own(store.session()?)))),
+        20 => made(Object::Session(Lane::new(store.session()?, Seat::Own))),
         21 => {
             let (name, queue) = (args.text()?, queue(args)?);
             let options = ConsumerOptions { from: start(args)?, ack_level: level(args)? };
@@ -171,8 +180,9 @@ fn store(verb: jint, handle: jlong, args: &mut Reader<'_>) -> Answer {
             done()
         }
         25 => {
-            let (at, port, tag) = (args.text()?, args.u64()?, args.u64()?);
-            store.watch(at, &tokens(args)?, port_of(port.cast_signed())?, tag)?;
+            let (at, tokens) = (args.text()?, tokens(args)?);
+            let (port, tag) = (args.u64()?, args.u64()?);
+            store.watch(at, &tokens, port_of(port.cast_signed())?, tag)?;
             done()
         }
         26 => text(&store.status()?),
@@ -181,11 +191,17 @@ fn store(verb: jint, handle: jlong, args: &mut Reader<'_>) -> Answer {
             done()
         }
         28 => Ok(Writer::default().u8(store.is_encrypted().into()).0),
-        29 => Ok(store.claim()?.to_bytes().to_vec()),
-        30 => Ok(store.fork()?.to_bytes().to_vec()),
+        29 => copied(&store.backup(args.text()?)?),
         31 => text(&store.queue_name(queue(args)?)?),
         _ => unknown(verb),
     }
+}
+
+/// What a backup or a restore copied.
+fn copied(info: &BackupInfo) -> Answer {
+    let to = Writer::default().u64(info.epoch.into()).u64(info.sequence);
+    let to = to.u64(info.files).u64(info.files_copied);
+    Ok(to.u64(info.bytes).u64(info.bytes_copied).0)
 }
 
 fn store_options(args: &mut Reader<'_>) -> Result<StoreOptions, Failure> {
@@ -207,8 +223,8 @@ fn store_options(args: &mut Reader<'_>) -> Result<StoreOptions, Failure> {
 // ---- sessions
 
 fn session(verb: jint, handle: jlong, args: &mut Reader<'_>) -> Answer {
-    let mut lane = object(handle)?.lane()?;
-    let session = lane.body.session();
+    let mut lane = object(handle)?.lane(Use::All)?;
+    let session = &mut lane.session;
     match verb {
         40 => match level(args)? {
             None => committed(session.commit()?),
@@ -247,6 +263,11 @@ fn consumer(verb: jint, handle: jlong, args: &mut Reader<'_>) -> Answer {
             consumer.close();
             done()
         }
+        54 => {
+            let (port, tag) = (args.u64()?, args.u64()?);
+            consumer.watch(port_of(port.cast_signed())?, tag)?;
+            done()
+        }
         _ => unknown(verb),
     }
 }
@@ -255,38 +276,26 @@ fn consumer(verb: jint, handle: jlong, args: &mut Reader<'_>) -> Answer {
 
 fn listener(verb: jint, handle: jlong, args: &mut Reader<'_>) -> Answer {
     if verb == 60 {
-        let consumer = ConsumerOptions { from: start(args)?, ack_level: level(args)? };
-        let (name, queue) = (args.text()?, queue(args)?);
+        let consumer = args.u64()?.cast_signed();
         let options = listener_options(args)?;
         let Object::Store(store) = object(handle)? else { return Err(foreign("store")) };
-        let consumer = store.consumer(name, queue, &consumer)?;
-        let worker = Worker::open(store, consumer, &options)?;
-        let stopper = worker.stopper();
-        return made(Object::Listener(Object::session(Body::Of(worker)), stopper));
+        let Object::Consumer(_) = object(consumer)? else { return Err(foreign("consumer")) };
+        let Object::Consumer(consumer) = take(consumer)? else { return Err(foreign("consumer")) };
+        let listener = Listener::open(store, consumer, &options)?;
+        let lane = Object::Session(listener.lane.clone());
+        let to = Writer::default().u64(Object::Listener(listener).hand_over());
+        return Ok(to.u64(lane.hand_over()).0);
     }
-    let listener = object(handle)?;
-    let Object::Listener(_, stopper) = listener else { return Err(foreign("listener")) };
+    let Object::Listener(Listener { listener, .. }) = object(handle)? else {
+        return Err(foreign("listener"));
+    };
     match verb {
-        61 => match listener.lane()?.body.worker()?.next_unit() {
-            Some(unit) => message::pack(unit),
-            None => done(),
-        },
-        62 => {
-            let (answer, reason) = (args.u8()?, args.text()?.to_owned());
-            let handled = match answer {
-                0 => Handled::Done,
-                1 => Handled::Retry(reason),
-                _ => Handled::Park(reason),
-            };
-            let goes_on = listener.lane()?.body.worker()?.handled(handled);
-            Ok(Writer::default().u8(goes_on.into()).0)
-        }
-        63 => {
-            stopper.stop();
+        61 => {
+            listener.close()?;
             done()
         }
-        64 => {
-            let status = stopper.status();
+        62 => {
+            let status = listener.status();
             let counts = Writer::default().u64(status.done).u64(status.failed).u64(status.dead);
             let parked = counts.u32(status.parked.len() as u32);
             let pack = |to: Writer, (key, reason): &(Vec<u8>, String)| to.bytes(key).text(reason);
@@ -348,6 +357,7 @@ fn port(verb: jint, handle: jlong, args: &mut Reader<'_>) -> Answer {
             port.close();
             done()
         }
+        74 => Ok(Writer::default().u32(port.fd()?.cast_unsigned()).0),
         _ => unknown(verb),
     }
 }
@@ -380,16 +390,25 @@ fn replication(verb: jint, handle: jlong, args: &mut Reader<'_>) -> Answer {
         88 => replication.abort_job()?,
         89 => replication.push()?,
         90 => return text(&replication.status()?),
-        91 => replication.stop(wait(args)?)?,
         92 => replication.close()?,
-        93 => return Ok(Writer::default().u64(replication.horizon()?).0),
+        93 => replication.settle(wait(args)?)?,
         94 => {
-            let (last, wait) = (args.u64()?, wait(args)?);
-            return Ok(Writer::default().u8(replication.wait_sent(last, wait)?.into()).0);
+            let targets = replication.targets()?;
+            let to = Writer::default().u32(targets.len() as u32);
+            return Ok(targets.iter().fold(to, pack_target).0);
         }
+        95 => return Ok(pack_target(Writer::default(), &replication.target(args.text()?)?).0),
         _ => return unknown(verb),
     }
     done()
+}
+
+fn pack_target(to: Writer, status: &TargetStatus) -> Writer {
+    let to = to.text(&status.name).text(&status.url).text(&status.state);
+    let to = to.text(&status.position.to_string()).u64(status.lag_messages).u64(status.lag_bytes);
+    let to = to.u64(status.lag_ms).maybe_text(status.last_error.as_deref());
+    let to = to.maybe_text(status.refused.as_deref()).u64(status.rewinds).u64(status.skipped);
+    to.u64(status.gaps).u64(status.orphans)
 }
 
 fn target_options(args: &mut Reader<'_>) -> Result<TargetOptions, Failure> {
@@ -403,7 +422,7 @@ fn target_options(args: &mut Reader<'_>) -> Result<TargetOptions, Failure> {
         heartbeat_ms: args.or(defaults.heartbeat_ms)?,
         connect_timeout_ms: args.or(defaults.connect_timeout_ms)?,
         reconnect_ms_max: args.or(defaults.reconnect_ms_max)?,
-        ..defaults
+        reconnect: args.flag()?,
     };
     let queue = args.maybe_text()?.map(Into::into);
     let from = start(args)?;
@@ -468,7 +487,7 @@ fn server_options(args: &mut Reader<'_>) -> Result<ServerOptions, Failure> {
     limits.connections_max = count(args, limits.connections_max)?;
     limits.strangers_max = count(args, limits.strangers_max)?;
     limits.failures_max = match args.u32()? {
-        0 => limits.failures_max,
+        u32::MAX => limits.failures_max,
         max => max,
     };
     Ok(chosen)
@@ -476,25 +495,30 @@ fn server_options(args: &mut Reader<'_>) -> Result<ServerOptions, Failure> {
 
 fn count(args: &mut Reader<'_>, default: usize) -> Result<usize, Failure> {
     Ok(match args.u32()? {
-        0 => default,
+        u32::MAX => default,
         count => count as usize,
     })
 }
 
 fn user(users: &mut Users, args: &mut Reader<'_>) -> Result<(), Failure> {
     let (name, password) = (args.text()?, args.bytes()?);
-    let (verbs, queues) = (args.text()?, args.text()?);
-    let list = |text: &str| -> Vec<String> {
-        text.split(',').map(|part| part.trim().to_owned()).collect()
-    };
-    let verb = |name: String| {
-        let known = repliq::Verb::ALL.iter().find(|verb| verb.name() == name).copied();
-        known.ok_or_else(|| {
-            Failure::Own(Code::Invalid, format!("{name:?} is no verb that a user can have"))
-        })
-    };
-    let verbs = list(verbs).into_iter().map(verb).collect::<Result<_, _>>()?;
+    let rights = args.list(|args| {
+        let (verbs, queues) = (args.text()?, args.text()?);
+        let verbs = parts(verbs).map(user_verb).collect::<Result<_, _>>()?;
+        Ok(Right { verbs, queues: parts(queues).map(str::to_owned).collect() })
+    })?;
     users.add(name, &password.into())?;
-    users.set_rights(name, &[Right { verbs, queues: list(queues) }])?;
+    users.set_rights(name, &rights)?;
     Ok(())
+}
+
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim)
+}
+
+fn user_verb(name: &str) -> Result<repliq::Verb, Failure> {
+    let known = repliq::Verb::ALL.iter().find(|verb| verb.name() == name).copied();
+    known.ok_or_else(|| {
+        Failure::Own(Code::Invalid, format!("{name:?} is no verb that a user can have"))
+    })
 }

@@ -1,0 +1,295 @@
+package repliq;
+
+import java.nio.ByteBuffer;
+import java.time.Duration;
+import java.util.Collection;
+import java.util.Iterator;
+import java.util.List;
+import java.util.NoSuchElementException;
+import java.util.stream.Collectors;
+
+/**
+ * A named, durable reader of a queue. Safe to use from several threads.
+ *
+ * <p>As an {@code Iterable} it hands out what is there, message by message, and ends when nothing is left. A message is
+ * acknowledged when the next one is asked for, so a body that throws or breaks leaves its message in the queue.
+ */
+public final class Consumer implements AutoCloseable, Iterable<Message> {
+    private static final String DOING = "waiting for messages";
+
+    private final Store store;
+    private final String name;
+    private final Queue queue;
+    private final Handle handle;
+
+    Consumer(Store store, String name, Queue queue, long id) {
+        this.store = store;
+        this.name = name;
+        this.queue = queue;
+        handle = Handle.shared(this, "consumer", id);
+    }
+
+    Handle handle() {
+        return handle;
+    }
+
+    /**
+     * Its name.
+     *
+     * @return as it was opened
+     */
+    public String name() {
+        return name;
+    }
+
+    /**
+     * Its queue.
+     *
+     * @return as it was opened
+     */
+    public Queue queue() {
+        return queue;
+    }
+
+    /**
+     * Receives messages, waiting for the first. Each comes again unless it is acknowledged.
+     *
+     * @param max as many at most, at least 1
+     * @param timeout as long at most; 0 for what is there
+     * @return in the order of their queue; none when the time is over
+     * @throws RepliqException with {@link Code#CANCELLED} when the thread is interrupted, which it stays, within 100 ms;
+     *     with PAUSED, NO_SUCH_NAME, CLOSED or CORRUPT
+     */
+    public List<Message> receive(int max, Duration timeout) {
+        return take(max, Check.given(timeout, "the timeout"));
+    }
+
+    /**
+     * Receives messages as {@link #receive(int, Duration)} does, for as long as it takes.
+     *
+     * @param max as many at most, at least 1
+     * @return at least one
+     */
+    public List<Message> receive(int max) {
+        return take(max, null);
+    }
+
+    private List<Message> take(int max, Duration timeout) {
+        Check.range(max, 1, Integer.MAX_VALUE, "max");
+        ByteBuffer packed = (ByteBuffer) Waits.slices(timeout, DOING, milliseconds -> {
+            long id = handle.enter();
+            try {
+                return Native.receive(0, id, max, milliseconds, 1);
+            } finally {
+                handle.leave();
+            }
+        });
+        return packed == null ? List.of() : Message.read(packed);
+    }
+
+    /**
+     * Waits for messages without a thread.
+     *
+     * @param port gets an event once a receive may give something, or would fail
+     * @param tag under this number
+     */
+    public void watch(Port port, long tag) {
+        Handle other = Check.given(port, "the port").handle();
+        long id = other.enter();
+        try {
+            handle.call(Verb.CONSUMER_WATCH, new Packer(16).i64(id).i64(tag));
+        } finally {
+            other.leave();
+        }
+    }
+
+    private static Packer sequences(Collection<Long> sequences) {
+        Check.given(sequences, "the sequences");
+        Packer packed = new Packer(4 + 8 * sequences.size()).i32(sequences.size());
+        for (Long sequence : sequences) {
+            packed.i64(Check.given(sequence, "a sequence"));
+        }
+        return packed;
+    }
+
+    private static List<Long> sequences(List<Message> messages) {
+        return Check.given(messages, "the messages").stream()
+            .map(message -> Check.given(message, "a message").sequence()).collect(Collectors.toList());
+    }
+
+    /**
+     * Acknowledges messages as a transaction of its own.
+     *
+     * @param messages in any order, at least one
+     * @return the token
+     */
+    public Commit ack(List<Message> messages) {
+        return ackSequences(sequences(messages));
+    }
+
+    /**
+     * Acknowledges a message as a transaction of its own.
+     *
+     * @param message that was received
+     * @return the token
+     */
+    public Commit ack(Message message) {
+        return ack(List.of(Check.given(message, "the message")));
+    }
+
+    /**
+     * Acknowledges messages as {@link #ack(List)} does.
+     *
+     * @param sequences of them
+     * @return the token
+     */
+    public Commit ackSequences(Collection<Long> sequences) {
+        return handle.call(Verb.CONSUMER_ACK, sequences(sequences)).commit();
+    }
+
+    /**
+     * Gives messages back: they come again, in order, before newer ones.
+     *
+     * @param messages that were received
+     */
+    public void reject(List<Message> messages) {
+        rejectSequences(sequences(messages));
+    }
+
+    /**
+     * Gives messages back as {@link #reject(List)} does.
+     *
+     * @param sequences of them
+     */
+    public void rejectSequences(Collection<Long> sequences) {
+        handle.call(Verb.CONSUMER_REJECT, sequences(sequences));
+    }
+
+    /**
+     * Goes on with a sequence: what is before counts as acknowledged, from it on nothing does.
+     *
+     * @param sequence of the next message
+     * @return the token
+     */
+    public Commit seek(long sequence) {
+        return handle.call(Verb.CONSUMER_SEEK, new Packer(8).i64(sequence)).commit();
+    }
+
+    /**
+     * Calls a handler for each message, on a thread of its own; see {@link Listener}.
+     *
+     * @param handler what to do with a message
+     * @return to be closed. The consumer belongs to it from now on
+     */
+    public Listener listen(Listener.Handler handler) {
+        return listen(handler, options -> {});
+    }
+
+    /**
+     * Calls a handler as {@link #listen(Listener.Handler)} does.
+     *
+     * @param handler what to do with a message
+     * @param set sets options
+     * @return to be closed
+     */
+    public Listener listen(
+            Listener.Handler handler, java.util.function.Consumer<? super ListenerOptions> set) {
+        Check.given(handler, "the handler");
+        return open(Unit.MESSAGE, (session, unit) -> handler.handle(session, unit.get(0)), set);
+    }
+
+    /**
+     * Calls a handler for all messages of each transaction, on a thread of its own; see {@link Listener}.
+     *
+     * @param handler what to do with the messages of a transaction
+     * @return to be closed. The consumer belongs to it from now on
+     */
+    public Listener listenJobs(Listener.JobHandler handler) {
+        return listenJobs(handler, options -> {});
+    }
+
+    /**
+     * Calls a handler as {@link #listenJobs(Listener.JobHandler)} does.
+     *
+     * @param handler what to do with the messages of a transaction
+     * @param set sets options
+     * @return to be closed
+     */
+    public Listener listenJobs(
+            Listener.JobHandler handler, java.util.function.Consumer<? super ListenerOptions> set) {
+        return open(Unit.JOB, Check.given(handler, "the handler"), set);
+    }
+
+    private Listener open(
+            Unit unit, Listener.JobHandler handler, java.util.function.Consumer<? super ListenerOptions> set) {
+        ListenerOptions options = new ListenerOptions();
+        Check.given(set, "the options").accept(options);
+        Handle opened = store.handle();
+        long id = opened.enter();
+        try {
+            Packer packed = new Packer().i64(handle.give());
+            options.pack(packed, unit);
+            Unpacker answer = packed.call(Verb.LISTENER_OPEN, id);
+            return new Listener(name, answer.i64(), Session.lent(store, answer.i64()), handler);
+        } finally {
+            opened.leave();
+        }
+    }
+
+    /** Hands out what is there, and ends when nothing is left. */
+    @Override
+    public Iterator<Message> iterator() {
+        return new Each(Duration.ZERO);
+    }
+
+    /**
+     * Hands out messages as the consumer itself does, and ends when nothing came for so long.
+     *
+     * @param timeout of each wait
+     * @return to be used once
+     */
+    public Iterable<Message> each(Duration timeout) {
+        Check.given(timeout, "the timeout");
+        return () -> new Each(timeout);
+    }
+
+    /** Ends the use; who waits in a receive gets {@link Code#CLOSED}. What was not acknowledged comes again. */
+    @Override
+    public void close() {
+        Handles.close(handle, Verb.CONSUMER_CLOSE);
+    }
+
+    /** The messages one by one; each is acknowledged when the next is asked for. */
+    private final class Each implements Iterator<Message> {
+        private final Duration timeout;
+        private Message current;
+        private Message next;
+
+        Each(Duration timeout) {
+            this.timeout = timeout;
+        }
+
+        @Override
+        public boolean hasNext() {
+            if (next == null) {
+                if (current != null) {
+                    ack(current);
+                    current = null;
+                }
+                List<Message> received = receive(1, timeout);
+                next = received.isEmpty() ? null : received.get(0);
+            }
+            return next != null;
+        }
+
+        @Override
+        public Message next() {
+            if (!hasNext()) {
+                throw new NoSuchElementException("nothing is left in the queue");
+            }
+            current = next;
+            next = null;
+            return current;
+        }
+    }
+}

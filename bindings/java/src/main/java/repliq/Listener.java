@@ -1,0 +1,151 @@
+package repliq;
+
+import java.lang.System.Logger;
+import java.nio.ByteBuffer;
+import java.time.Duration;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+
+/**
+ * A consumer with a handler, made by {@link Consumer#listen}.
+ *
+ * <p>The handler runs on a thread of its own, which does not keep the JVM alive; it works until the listener or its store
+ * is closed, whether somebody holds this object or not. When the handler returns, the session is committed with what it
+ * put there; when it throws, it is rolled back and the {@link Policy} decides. {@code throw new Park(reason)} sets the key
+ * aside at once. A handler may put into the session, and do nothing else with it.
+ */
+public final class Listener implements AutoCloseable {
+    private static final String DOING = "waiting for the handler of a listener";
+
+    private final Handle handle;
+    private final Session session;
+    private final Thread thread;
+
+    Listener(String name, long id, Session session, JobHandler handler) {
+        handle = Handle.shared(this, "listener", id);
+        this.session = session;
+        Work work = new Work(session, handler);
+        thread = new Thread(() -> run(work), "repliq-listener-" + name);
+        thread.setDaemon(true);
+        thread.start();
+    }
+
+    /** What to do with a message. */
+    public interface Handler {
+        /**
+         * Works on a message.
+         *
+         * @param session commits what is put into it together with the acknowledgement; of no use behind this call
+         * @param message to work on
+         * @throws Exception to be tried again as the policy says
+         */
+        void handle(Session session, Message message) throws Exception;
+    }
+
+    /** What to do with the messages of a transaction. */
+    public interface JobHandler {
+        /**
+         * Works on the messages of a transaction.
+         *
+         * @param session commits what is put into it together with the acknowledgement; of no use behind this call
+         * @param messages to work on, at least one
+         * @throws Exception to be tried again as the policy says
+         */
+        void handle(Session session, List<Message> messages) throws Exception;
+    }
+
+    private void run(Work work) {
+        long id = handle.enter();
+        try {
+            Native.run(id, work);
+        } finally {
+            handle.leave();
+        }
+    }
+
+    /** What the native library calls. */
+    static final class Work {
+        private static final Logger LOG = Log.logger("repliq.listener");
+
+        private final Session session;
+        private final JobHandler handler;
+
+        Work(Session session, JobHandler handler) {
+            this.session = session;
+            this.handler = handler;
+        }
+
+        /** Calls the handler with packed messages; null when it is done, else whether to park, and why. */
+        byte[] handle(byte[] packed) {
+            try {
+                handler.handle(session, Message.read(ByteBuffer.wrap(packed)));
+                return null;
+            } catch (Park park) {
+                LOG.log(Logger.Level.WARNING, () -> "a handler put its message aside: " + park.getMessage());
+                return answer(true, park.getMessage());
+            } catch (Throwable error) {
+                // Nobody else would hear of it; an Error of the JVM, too, must not end in the native library.
+                LOG.log(Logger.Level.ERROR, "a handler failed", error);
+                return answer(false, error.toString());
+            }
+        }
+
+        private static byte[] answer(boolean park, String reason) {
+            return new Packer().flag(park).text(reason == null ? "" : reason).done();
+        }
+    }
+
+    /**
+     * What it has done so far.
+     *
+     * @return as it is now
+     */
+    public ListenerStatus status() {
+        return new ListenerStatus(handle.call(Verb.LISTENER_STATUS));
+    }
+
+    /**
+     * Ends the work after the call under way, for which it waits, and closes the consumer. Does nothing the second time.
+     *
+     * @throws RepliqException with {@link Code#BUSY} from the handler itself; with {@link Code#CANCELLED} when the thread is
+     *     interrupted: the work ends when the handler returns
+     */
+    @Override
+    public void close() {
+        end(null);
+    }
+
+    /**
+     * Ends the work as {@link #close()} does.
+     *
+     * @param timeout as long at most
+     * @throws RepliqException with {@link Code#TIMEOUT} when the handler did not return: the work ends when it does
+     */
+    public void close(Duration timeout) {
+        end(Check.given(timeout, "the timeout"));
+    }
+
+    private void end(Duration timeout) {
+        if (Thread.currentThread() == thread) {
+            throw RepliqException.of(Code.BUSY, "a listener cannot be closed by its own handler");
+        }
+        if (!handle.isClosed()) {
+            handle.call(Verb.LISTENER_STOP);
+        }
+        Boolean ended = Waits.slices(timeout, DOING, milliseconds -> {
+            try {
+                if (milliseconds > 0) {
+                    TimeUnit.MILLISECONDS.timedJoin(thread, milliseconds);
+                }
+            } catch (InterruptedException error) {
+                Thread.currentThread().interrupt();
+            }
+            return thread.isAlive() ? null : Boolean.TRUE;
+        });
+        if (ended == null) {
+            throw RepliqException.of(Code.TIMEOUT, "the handler of a listener has not returned in the time given");
+        }
+        handle.close();
+        session.end();
+    }
+}

@@ -1,0 +1,52 @@
+package repliq;
+
+/**
+ * How a listener works: {@code consumer.listen(handler, o -> o.policy(Policy.PARK))}. What other languages call the option
+ * {@code unit} is here the choice between {@link Consumer#listen} and {@link Consumer#listenJobs}.
+ */
+public final class ListenerOptions {
+    private Policy policy = Policy.BLOCK;
+    private long retryMs = -1;
+    private long retryMsMax = -1;
+
+    ListenerOptions() {}
+
+    /**
+     * What happens to a message that cannot be handled.
+     *
+     * @param policy {@link Policy#BLOCK} by default
+     * @return this
+     */
+    public ListenerOptions policy(Policy policy) {
+        this.policy = Check.given(policy, "policy");
+        return this;
+    }
+
+    /**
+     * The time before the first new try; doubled with each.
+     *
+     * @param retryMs milliseconds; 100 by default
+     * @return this
+     */
+    public ListenerOptions retryMs(long retryMs) {
+        this.retryMs = Check.positive(retryMs, "retryMs");
+        return this;
+    }
+
+    /**
+     * The time between two tries at most.
+     *
+     * @param retryMsMax milliseconds; 10000 by default
+     * @return this
+     */
+    public ListenerOptions retryMsMax(long retryMsMax) {
+        this.retryMsMax = Check.positive(retryMsMax, "retryMsMax");
+        return this;
+    }
+
+    void pack(Packer to, Unit unit) {
+        to.flag(unit == Unit.JOB);
+        policy.pack(to);
+        to.i64(retryMs).i64(retryMsMax);
+    }
+}

@@ -1,0 +1,542 @@
+package repliq;
+
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * A message: one to be put, or one that was read. Safe to use from several threads. One that was read holds its bytes,
+ * and those of some that were read with it, for as long as it lives; it outlives session, consumer and store. It can be
+ * put again as it is.
+ */
+public abstract class Message {
+    Message() {}
+
+    /**
+     * A message that has nothing but a payload.
+     *
+     * @param payload its bytes; not copied before it is put
+     * @return the message
+     */
+    public static Message of(byte[] payload) {
+        return builder(payload).build();
+    }
+
+    /**
+     * A message that has nothing but a payload.
+     *
+     * @param payload what remains of it, direct or not; not copied before it is put, and left as it is
+     * @return the message
+     */
+    public static Message of(ByteBuffer payload) {
+        return builder(payload).build();
+    }
+
+    /**
+     * A message that has nothing but a text.
+     *
+     * @param text put as UTF-8
+     * @return the message
+     */
+    public static Message of(String text) {
+        return builder(text).build();
+    }
+
+    /**
+     * For a message that has more than a payload.
+     *
+     * @param payload its bytes; not copied before it is put
+     * @return a builder
+     */
+    public static Builder builder(byte[] payload) {
+        return new Builder(ByteBuffer.wrap(Check.given(payload, "the payload")));
+    }
+
+    /**
+     * For a message that has more than a payload.
+     *
+     * @param payload what remains of it, direct or not; not copied before it is put, and left as it is
+     * @return a builder
+     */
+    public static Builder builder(ByteBuffer payload) {
+        return new Builder(Check.given(payload, "the payload").duplicate());
+    }
+
+    /**
+     * For a message that has more than a text.
+     *
+     * @param text put as UTF-8
+     * @return a builder
+     */
+    public static Builder builder(String text) {
+        return new Builder(ByteBuffer.wrap(Check.utf8(text, "the payload")));
+    }
+
+    /** The messages of a buffer that the native library filled. */
+    static List<Message> read(ByteBuffer packed) {
+        packed.order(ByteOrder.LITTLE_ENDIAN);
+        int count = packed.getInt(0);
+        Message[] messages = new Message[count];
+        for (int at = 0; at < count; at++) {
+            messages[at] = new Received(packed, packed.getInt(4 + 4 * at));
+        }
+        return Arrays.asList(messages);
+    }
+
+    /**
+     * The payload.
+     *
+     * @return a copy
+     */
+    public byte[] payload() {
+        ByteBuffer view = view();
+        byte[] copy = new byte[view.remaining()];
+        view.get(copy);
+        return copy;
+    }
+
+    /**
+     * The payload as UTF-8.
+     *
+     * @return a text
+     */
+    public String text() {
+        return StandardCharsets.UTF_8.decode(view()).toString();
+    }
+
+    /**
+     * The payload without a copy.
+     *
+     * @return a buffer that can only be read, direct where the message was received, at its beginning; it holds the
+     *     bytes
+     */
+    public abstract ByteBuffer view();
+
+    /**
+     * What readers select and order by.
+     *
+     * @return a copy; empty for none
+     */
+    public abstract byte[] key();
+
+    /**
+     * All headers.
+     *
+     * @return as they were given, in their order
+     */
+    public abstract List<Header> headers();
+
+    /**
+     * The value of a header.
+     *
+     * @param name of it
+     * @return that of the first header of this name, a copy
+     */
+    public Optional<byte[]> header(String name) {
+        return headers().stream().filter(one -> one.name().equals(name)).findFirst().map(Header::value);
+    }
+
+    /**
+     * A number for the program's own use.
+     *
+     * @return 0 to 65535
+     */
+    public abstract int kind();
+
+    /**
+     * When it stops being worth delivering.
+     *
+     * @return to the millisecond, or empty
+     */
+    public abstract Optional<Instant> expires();
+
+    /**
+     * Who numbers its messages.
+     *
+     * @return empty for nobody
+     */
+    public abstract String producer();
+
+    /**
+     * The number its producer gave it.
+     *
+     * @return unsigned; 0 for none
+     */
+    public abstract long producerSequence();
+
+    /**
+     * Its place in its queue, gap-free from 1.
+     *
+     * @return 0 for one that was not read
+     */
+    public long sequence() {
+        return 0;
+    }
+
+    /**
+     * The number of its queue.
+     *
+     * @return 0 for one that was not read
+     */
+    public int queue() {
+        return 0;
+    }
+
+    /**
+     * How often it was handed to this consumer, this time counted.
+     *
+     * @return 0 for one that was not received
+     */
+    public int deliveries() {
+        return 0;
+    }
+
+    /**
+     * When its transaction was committed.
+     *
+     * @return to the millisecond, or empty for one that was not read
+     */
+    public Optional<Instant> committed() {
+        return Optional.empty();
+    }
+
+    /** Appends it to what is put. */
+    abstract void pack(Packer to);
+
+    private static Optional<Instant> instant(long milliseconds) {
+        return milliseconds == 0 ? Optional.empty() : Optional.of(Instant.ofEpochMilli(milliseconds));
+    }
+
+    /** Makes a message to be put. Not for several threads at the same time. */
+    public static final class Builder {
+        private static final byte[] NONE = new byte[0];
+
+        private final ByteBuffer payload;
+        private byte[] key = NONE;
+        private byte[] producer = NONE;
+        private int kind;
+        private int priority;
+        private long producerSequence;
+        private long expires;
+        private long deliverAt;
+        private final List<Header> headers = new ArrayList<>();
+
+        private Builder(ByteBuffer payload) {
+            this.payload = payload;
+        }
+
+        /**
+         * A number for the program's own use.
+         *
+         * @param kind 0 to 65535
+         * @return this
+         * @throws RepliqException with {@link Code#INVALID} for another
+         */
+        public Builder kind(int kind) {
+            this.kind = Check.range(kind, 0, 0xffff, "kind");
+            return this;
+        }
+
+        /**
+         * What readers select and order by.
+         *
+         * @param key a copy is taken
+         * @return this
+         */
+        public Builder key(byte[] key) {
+            this.key = Check.given(key, "the key").clone();
+            return this;
+        }
+
+        /**
+         * What readers select and order by.
+         *
+         * @param key taken as UTF-8
+         * @return this
+         */
+        public Builder key(String key) {
+            this.key = Check.utf8(key, "the key");
+            return this;
+        }
+
+        /**
+         * Adds a header; several may have the same name.
+         *
+         * @param name 1 to 255 bytes of UTF-8
+         * @param value a copy is taken
+         * @return this
+         */
+        public Builder header(String name, byte[] value) {
+            headers.add(new Header(Check.given(name, "the name of a header"),
+                Check.given(value, "the value of a header").clone()));
+            return this;
+        }
+
+        /**
+         * Adds a header; several may have the same name.
+         *
+         * @param name 1 to 255 bytes of UTF-8
+         * @param value taken as UTF-8
+         * @return this
+         */
+        public Builder header(String name, String value) {
+            headers.add(new Header(Check.given(name, "the name of a header"),
+                Check.utf8(value, "the value of a header")));
+            return this;
+        }
+
+        /**
+         * When it stops being worth delivering.
+         *
+         * @param expires taken to the millisecond, behind 1970
+         * @return this
+         */
+        public Builder expires(Instant expires) {
+            this.expires = milliseconds(expires, "expires");
+            return this;
+        }
+
+        /**
+         * Not before when it is to be delivered.
+         *
+         * @param deliverAt taken to the millisecond, behind 1970
+         * @return this
+         */
+        public Builder deliverAt(Instant deliverAt) {
+            this.deliverAt = milliseconds(deliverAt, "deliverAt");
+            return this;
+        }
+
+        /**
+         * Its priority.
+         *
+         * @param priority 0 to 255
+         * @return this
+         * @throws RepliqException with {@link Code#INVALID} for another
+         */
+        public Builder priority(int priority) {
+            this.priority = Check.range(priority, 0, 0xff, "priority");
+            return this;
+        }
+
+        /**
+         * Who numbers its messages: a repeated number is stored once.
+         *
+         * @param producer its name
+         * @param sequence one more than that of its message before, unsigned
+         * @return this
+         */
+        public Builder producer(String producer, long sequence) {
+            this.producer = Check.utf8(producer, "producer");
+            this.producerSequence = sequence;
+            return this;
+        }
+
+        /**
+         * The message.
+         *
+         * @return what was set
+         */
+        public Message build() {
+            return new Made(this);
+        }
+
+        private static long milliseconds(Instant time, String name) {
+            try {
+                return Check.positive(Check.given(time, name).toEpochMilli(), name);
+            } catch (ArithmeticException error) {
+                throw Check.invalid(name + " is " + time + ", too far away");
+            }
+        }
+    }
+
+    /** A message to be put. */
+    private static final class Made extends Message {
+        private final ByteBuffer payload;
+        private final byte[] key;
+        private final byte[] producer;
+        private final int kind;
+        private final int priority;
+        private final long producerSequence;
+        private final long expires;
+        private final long deliverAt;
+        private final List<Header> headers;
+
+        Made(Builder from) {
+            payload = from.payload;
+            key = from.key;
+            producer = from.producer;
+            kind = from.kind;
+            priority = from.priority;
+            producerSequence = from.producerSequence;
+            expires = from.expires;
+            deliverAt = from.deliverAt;
+            headers = List.copyOf(from.headers);
+        }
+
+        @Override
+        void pack(Packer to) {
+            to.bytes(payload).bytes(key).bytes(producer).u16(kind).u8(priority);
+            to.i64(producerSequence).i64(expires).i64(deliverAt).i32(headers.size());
+            for (Header header : headers) {
+                to.text(header.name()).bytes(header.bytes());
+            }
+        }
+
+        @Override
+        public ByteBuffer view() {
+            return payload.asReadOnlyBuffer();
+        }
+
+        @Override
+        public byte[] key() {
+            return key.clone();
+        }
+
+        @Override
+        public List<Header> headers() {
+            return headers;
+        }
+
+        @Override
+        public int kind() {
+            return kind;
+        }
+
+        @Override
+        public Optional<Instant> expires() {
+            return instant(expires);
+        }
+
+        @Override
+        public String producer() {
+            return new String(producer, StandardCharsets.UTF_8);
+        }
+
+        @Override
+        public long producerSequence() {
+            return producerSequence;
+        }
+    }
+
+    /** A message that was read: a place in a buffer, as {@code message.rs} fills it. */
+    private static final class Received extends Message {
+        private static final int COMMITTED = 8;
+        private static final int EXPIRES = 16;
+        private static final int PRODUCER_SEQUENCE = 24;
+        private static final int QUEUE = 32;
+        private static final int DELIVERIES = 36;
+        private static final int KIND = 40;
+        private static final int PAYLOAD = 42;
+
+        private final ByteBuffer packed;
+        private final int at;
+
+        Received(ByteBuffer packed, int at) {
+            this.packed = packed;
+            this.at = at;
+        }
+
+        /** Where the part behind this one begins. */
+        private int behind(int part) {
+            return part + 4 + packed.getInt(part);
+        }
+
+        private byte[] copy(int part) {
+            byte[] copy = new byte[packed.getInt(part)];
+            ByteBuffer from = packed.duplicate();
+            from.position(part + 4);
+            from.get(copy);
+            return copy;
+        }
+
+        private String text(int part) {
+            return new String(copy(part), StandardCharsets.UTF_8);
+        }
+
+        @Override
+        void pack(Packer to) {
+            to.bytes(view()).bytes(key()).bytes(copy(behind(behind(at + PAYLOAD)))).u16(kind()).u8(0);
+            to.i64(producerSequence()).i64(packed.getLong(at + EXPIRES)).i64(0).i32(headers().size());
+            for (Header header : headers()) {
+                to.text(header.name()).bytes(header.bytes());
+            }
+        }
+
+        @Override
+        public ByteBuffer view() {
+            ByteBuffer view = packed.asReadOnlyBuffer();
+            view.position(at + PAYLOAD + 4).limit(behind(at + PAYLOAD));
+            return view.slice();
+        }
+
+        @Override
+        public byte[] payload() {
+            return copy(at + PAYLOAD);
+        }
+
+        @Override
+        public byte[] key() {
+            return copy(behind(at + PAYLOAD));
+        }
+
+        @Override
+        public List<Header> headers() {
+            int part = behind(behind(behind(at + PAYLOAD)));
+            int count = packed.getInt(part);
+            List<Header> headers = new ArrayList<>(count);
+            part += 4;
+            for (int one = 0; one < count; one++) {
+                int value = behind(part);
+                headers.add(new Header(text(part), copy(value)));
+                part = behind(value);
+            }
+            return headers;
+        }
+
+        @Override
+        public int kind() {
+            return packed.getShort(at + KIND) & 0xffff;
+        }
+
+        @Override
+        public Optional<Instant> expires() {
+            return instant(packed.getLong(at + EXPIRES));
+        }
+
+        @Override
+        public String producer() {
+            return text(behind(behind(at + PAYLOAD)));
+        }
+
+        @Override
+        public long producerSequence() {
+            return packed.getLong(at + PRODUCER_SEQUENCE);
+        }
+
+        @Override
+        public long sequence() {
+            return packed.getLong(at);
+        }
+
+        @Override
+        public int queue() {
+            return packed.getInt(at + QUEUE);
+        }
+
+        @Override
+        public int deliveries() {
+            return packed.getInt(at + DELIVERIES);
+        }
+
+        @Override
+        public Optional<Instant> committed() {
+            return instant(packed.getLong(at + COMMITTED));
+        }
+    }
+}

@@ -1,0 +1,51 @@
+package repliq;
+
+import java.nio.ByteBuffer;
+
+/** The native library: its functions, and what they call. */
+final class Native {
+    /** Below this size messages received share a buffer. */
+    private static final int SHARED = 32 << 10;
+    /** The size of such a buffer. */
+    private static final int ROOM = 256 << 10;
+    private static final ThreadLocal<ByteBuffer> ROOMS = new ThreadLocal<>();
+
+    private Native() {}
+
+    /** Calls a verb of {@link Verb}; the answer is packed. */
+    static native byte[] call(int verb, long handle, byte[] input);
+
+    /** Puts packed messages into a session. */
+    static native void put(long session, int queue, byte[] packed, int length);
+
+    /** Receives packed messages, of a consumer or into a session; null when the time is over. */
+    static native Object receive(long session, long consumer, int max, long waitMs, int direct);
+
+    /** Works for a listener until it is closed, calling {@link Listener.Work#handle}. */
+    static native void run(long listener, Listener.Work work);
+
+    /** Does nothing: what a call costs. */
+    static native void nothing(long handle);
+
+    /** A direct buffer of this length: the native library asks for it, and fills it. */
+    static ByteBuffer direct(int length) {
+        if (length > SHARED) {
+            return ByteBuffer.allocateDirect(length);
+        }
+        ByteBuffer room = ROOMS.get();
+        if (room == null || room.remaining() < length) {
+            room = ByteBuffer.allocateDirect(ROOM);
+            ROOMS.set(room);
+        }
+        int end = room.position() + length;
+        ByteBuffer part = room.duplicate();
+        part.limit(end);
+        room.position(end);
+        return part.slice();
+    }
+
+    /** Throws what the native library packed. */
+    static void fail(byte[] packed) {
+        throw RepliqException.read(new Unpacker(packed));
+    }
+}

@@ -1,0 +1,178 @@
+package repliq;
+
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
+import java.util.Collection;
+
+/** Puts arguments together as the native library reads them; see {@code bytes.rs} and {@code message.rs}. */
+final class Packer {
+    private static final VarHandle I16 = view(short[].class);
+    private static final VarHandle I32 = view(int[].class);
+    private static final VarHandle I64 = view(long[].class);
+    private static final byte[] NONE = new byte[0];
+    /** An array of Java has not many more. */
+    private static final int LENGTH_MAX = Integer.MAX_VALUE - 16;
+    /** What is kept for the next message of a session. */
+    private static final int KEPT_MAX = 1 << 20;
+
+    byte[] bytes;
+    int length;
+
+    Packer() {
+        this(64);
+    }
+
+    Packer(int room) {
+        bytes = new byte[room];
+    }
+
+    private static VarHandle view(Class<?> array) {
+        return MethodHandles.byteArrayViewVarHandle(array, ByteOrder.LITTLE_ENDIAN);
+    }
+
+    /** Empties it for the next use. */
+    Packer clear() {
+        length = 0;
+        if (bytes.length > KEPT_MAX) {
+            bytes = new byte[1024];
+        }
+        return this;
+    }
+
+    /** Makes room for so many bytes more. */
+    private int grow(int more) {
+        int at = length;
+        if (more > bytes.length - at) {
+            if (more > LENGTH_MAX - at) {
+                throw RepliqException.of(Code.TOO_LARGE, "the messages do not fit into one array of Java");
+            }
+            int doubled = bytes.length > LENGTH_MAX / 2 ? LENGTH_MAX : bytes.length * 2;
+            byte[] larger = Arrays.copyOf(bytes, Math.max(doubled, at + more));
+            // A password may be in it.
+            Arrays.fill(bytes, 0, at, (byte) 0);
+            bytes = larger;
+        }
+        length = at + more;
+        return at;
+    }
+
+    Packer u8(int value) {
+        int at = grow(1);
+        bytes[at] = (byte) value;
+        return this;
+    }
+
+    Packer flag(boolean value) {
+        return u8(value ? 1 : 0);
+    }
+
+    Packer u16(int value) {
+        int at = grow(2);
+        I16.set(bytes, at, (short) value);
+        return this;
+    }
+
+    Packer i32(int value) {
+        int at = grow(4);
+        I32.set(bytes, at, value);
+        return this;
+    }
+
+    Packer i64(long value) {
+        int at = grow(8);
+        I64.set(bytes, at, value);
+        return this;
+    }
+
+    Packer raw(byte[] value) {
+        int at = grow(value.length);
+        System.arraycopy(value, 0, bytes, at, value.length);
+        return this;
+    }
+
+    /** Bytes behind their length; null is none. */
+    Packer bytes(byte[] value) {
+        return value == null ? i32(-1) : i32(value.length).raw(value);
+    }
+
+    /** What remains of a buffer, which is left as it is. */
+    Packer bytes(ByteBuffer value) {
+        int count = value.remaining();
+        i32(count);
+        int at = grow(count);
+        if (value.hasArray()) {
+            System.arraycopy(value.array(), value.arrayOffset() + value.position(), bytes, at, count);
+        } else {
+            value.duplicate().get(bytes, at, count);
+        }
+        return this;
+    }
+
+    /** A text; null is none. */
+    Packer text(String value) {
+        return bytes(value == null ? null : value.getBytes(StandardCharsets.UTF_8));
+    }
+
+    Packer level(Level level) {
+        return u8(level == null ? 0 : level.number());
+    }
+
+    Packer from(From from) {
+        return u8(from.kind()).i64(from.sequence());
+    }
+
+    Packer tokens(Collection<Token> tokens) {
+        i32(tokens.size());
+        for (Token token : tokens) {
+            bytes(Check.given(token, "a token").bytes);
+        }
+        return this;
+    }
+
+    /** One message that has nothing but a payload. */
+    Packer message(byte[] payload) {
+        return bytes(payload).rest();
+    }
+
+    /** One message that has nothing but a payload. */
+    Packer message(ByteBuffer payload) {
+        return bytes(payload).rest();
+    }
+
+    /** Key, producer, kind, priority, number of the producer, times and headers of a message without them. */
+    private Packer rest() {
+        int at = grow(39);
+        Arrays.fill(bytes, at, at + 39, (byte) 0);
+        return this;
+    }
+
+    Packer messages(Collection<Message> messages) {
+        i32(messages.size());
+        for (Message message : messages) {
+            Check.given(message, "a message").pack(this);
+        }
+        return this;
+    }
+
+    /** Exactly what was packed. */
+    byte[] done() {
+        return length == 0 ? NONE : length == bytes.length ? bytes : Arrays.copyOf(bytes, length);
+    }
+
+    /** Calls a verb with what was packed, and forgets it. */
+    Unpacker call(int verb, long handle) {
+        byte[] input = done();
+        try {
+            return new Unpacker(Native.call(verb, handle, input));
+        } finally {
+            if (input != bytes) {
+                Arrays.fill(input, (byte) 0);
+            }
+            Arrays.fill(bytes, 0, length, (byte) 0);
+        }
+    }
+}

@@ -1,0 +1,240 @@
+package repliq;
+
+import java.nio.ByteBuffer;
+import java.time.Duration;
+import java.util.Collection;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+
+/**
+ * One transaction after the other, over any queues of a store. One thread at a time; others get {@link Code#BUSY} and do
+ * not wait. {@link #close} rolls back what was not committed.
+ */
+public final class Session implements AutoCloseable {
+    private static final String DOING = "waiting for messages";
+
+    private final Store store;
+    private final Handle handle;
+    private final Level level;
+    private final boolean lent;
+    /** Belongs to the thread inside. */
+    private final Packer packer = new Packer(1024);
+
+    Session(Store store, long id, Level level) {
+        this(store, id, level, false);
+    }
+
+    private Session(Store store, long id, Level level, boolean lent) {
+        this.store = store;
+        this.level = level;
+        this.lent = lent;
+        handle = Handle.alone(this, "session", id);
+    }
+
+    /** A session of a listener, whose handler puts into it and does nothing else. */
+    static Session lent(Store store, long id) {
+        return new Session(store, id, null, true);
+    }
+
+    /**
+     * Adds a message to the transaction.
+     *
+     * @param queue of this store
+     * @param payload its bytes; copied before this returns
+     * @throws RepliqException with TOO_LARGE, PAUSED, OUT_OF_ORDER or NO_SUCH_NAME when it was not added
+     */
+    public void put(Queue queue, byte[] payload) {
+        int number = store.own(queue);
+        Check.given(payload, "the payload");
+        long id = handle.enter();
+        try {
+            Packer packed = packer.clear().i32(1).message(payload);
+            Native.put(id, number, packed.bytes, packed.length);
+        } finally {
+            handle.leave();
+        }
+    }
+
+    /**
+     * Adds a message to the transaction, as {@link #put(Queue, byte[])} does.
+     *
+     * @param queue of this store
+     * @param payload what remains of it, direct or not; copied before this returns, and left as it is
+     */
+    public void put(Queue queue, ByteBuffer payload) {
+        int number = store.own(queue);
+        Check.given(payload, "the payload");
+        long id = handle.enter();
+        try {
+            Packer packed = packer.clear().i32(1).message(payload);
+            Native.put(id, number, packed.bytes, packed.length);
+        } finally {
+            handle.leave();
+        }
+    }
+
+    /**
+     * Adds a message to the transaction, as {@link #put(Queue, byte[])} does.
+     *
+     * @param queue of this store
+     * @param message to be put
+     */
+    public void put(Queue queue, Message message) {
+        int number = store.own(queue);
+        Check.given(message, "the message");
+        long id = handle.enter();
+        try {
+            Packer packed = packer.clear().i32(1);
+            message.pack(packed);
+            Native.put(id, number, packed.bytes, packed.length);
+        } finally {
+            handle.leave();
+        }
+    }
+
+    /**
+     * Adds messages to the transaction.
+     *
+     * @param queue of this store
+     * @param messages all of them, or none
+     * @throws RepliqException as {@link #put(Queue, byte[])} does; {@link RepliqException#messageIndex} says which one was
+     *     refused
+     */
+    public void putMany(Queue queue, Collection<Message> messages) {
+        int number = store.own(queue);
+        Check.given(messages, "the messages");
+        long id = handle.enter();
+        try {
+            Packer packed = packer.clear().messages(messages);
+            Native.put(id, number, packed.bytes, packed.length);
+        } finally {
+            handle.leave();
+        }
+    }
+
+    /**
+     * Receives messages into the transaction, waiting for the first; the commit acknowledges them.
+     *
+     * @param consumer of this store
+     * @param max as many at most, at least 1
+     * @param timeout as long at most; 0 for what is there
+     * @return in the order of their queue; none when the time is over
+     * @throws RepliqException with {@link Code#CANCELLED} when the thread is interrupted, which it stays, within 100 ms;
+     *     with PAUSED, NO_SUCH_NAME, CLOSED or CORRUPT
+     */
+    public List<Message> receive(Consumer consumer, int max, Duration timeout) {
+        return take(consumer, max, Check.given(timeout, "the timeout"));
+    }
+
+    /**
+     * Receives messages as {@link #receive(Consumer, int, Duration)} does, for as long as it takes.
+     *
+     * @param consumer of this store
+     * @param max as many at most, at least 1
+     * @return at least one
+     */
+    public List<Message> receive(Consumer consumer, int max) {
+        return take(consumer, max, null);
+    }
+
+    private List<Message> take(Consumer consumer, int max, Duration timeout) {
+        Check.range(max, 1, Integer.MAX_VALUE, "max");
+        Handle other = Check.given(consumer, "the consumer").handle();
+        long id = own();
+        try {
+            ByteBuffer packed = (ByteBuffer) Waits.slices(timeout, DOING, milliseconds -> {
+                long from = other.enter();
+                try {
+                    return Native.receive(id, from, max, milliseconds, 1);
+                } finally {
+                    other.leave();
+                }
+            });
+            return packed == null ? List.of() : Message.read(packed);
+        } finally {
+            handle.leave();
+        }
+    }
+
+    /** Begins a call that a handler may not make. */
+    private long own() {
+        if (lent) {
+            throw RepliqException.of(Code.BUSY,
+                "the session is lent by a listener, which receives, commits and closes it");
+        }
+        return handle.enter();
+    }
+
+    private Unpacker call(int verb, Packer packed) {
+        long id = own();
+        try {
+            return packed.call(verb, id);
+        } finally {
+            handle.leave();
+        }
+    }
+
+    /**
+     * Commits, and begins the next transaction.
+     *
+     * @return the token, and what it survives
+     * @throws RepliqException with PAUSED, OUT_OF_ORDER, NO_SUCH_NAME or NO_SPACE when nothing was written: the transaction
+     *     stands and can be tried again or rolled back; with {@link Code#OUTCOME_UNKNOWN} when the disk failed and the next
+     *     open decides
+     */
+    public Commit commit() {
+        return call(Verb.SESSION_COMMIT, new Packer(1).level(level)).commit();
+    }
+
+    /**
+     * Commits at the store's level without waiting, and begins the next transaction.
+     *
+     * @return see {@link Queue#putAsync(Message)}
+     */
+    public CompletableFuture<Commit> commitAsync() {
+        return store.futures().start(store, this::start);
+    }
+
+    /**
+     * Commits at the store's level without waiting, and begins the next transaction.
+     *
+     * @param port gets the outcome
+     * @param tag under this number
+     */
+    public void commitStart(Port port, long tag) {
+        Handle other = Check.given(port, "the port").handle();
+        long id = other.enter();
+        try {
+            start(id, tag);
+        } finally {
+            other.leave();
+        }
+    }
+
+    private void start(long port, long tag) {
+        call(Verb.SESSION_COMMIT_START, new Packer(16).i64(port).i64(tag));
+    }
+
+    /** Forgets what was put and gives back what was received. */
+    public void rollback() {
+        call(Verb.SESSION_ROLLBACK, new Packer(0));
+    }
+
+    /**
+     * Rolls back what was not committed, and ends the session. Does nothing the second time.
+     *
+     * @throws RepliqException with {@link Code#BUSY} for the session that a handler got
+     */
+    @Override
+    public void close() {
+        if (lent) {
+            own();
+        }
+        handle.close();
+    }
+
+    /** Ends the loan. */
+    void end() {
+        handle.close();
+    }
+}

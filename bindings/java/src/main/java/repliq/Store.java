@@ -1,0 +1,473 @@
+package repliq;
+
+import java.nio.ByteBuffer;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.Collection;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+
+/**
+ * An open store. Safe to use from several threads. Close it, best by try-with-resources; one that is forgotten with all
+ * that was opened on it is closed by the garbage collector some day.
+ *
+ * <p>Calls that wait end within 100 ms when their thread is interrupted, with {@link Code#CANCELLED}; the thread stays
+ * interrupted, and nothing was lost. The exception is unchecked like all of this library: it needs no {@code catch} in a
+ * handler or a lambda. A virtual thread that waits here holds the thread that carries it.
+ */
+public final class Store implements AutoCloseable {
+    private static final String DOING = "waiting for a transaction";
+
+    private final Handle handle;
+    private final Futures futures = new Futures();
+
+    private Store(long id) {
+        handle = Handle.shared(this, "store", id);
+    }
+
+    /**
+     * Opens the store in a directory, which is created when there is none.
+     *
+     * @param path of the directory
+     * @return to be closed
+     * @throws RepliqException with {@link Code#LOCKED} when it is open elsewhere, naming the owner; with NOT_A_STORE,
+     *     BAD_PASSWORD, PERMISSION, VERSION, CORRUPT, NO_SPACE or IO; with {@link Code#UNSUPPORTED} when the native library
+     *     cannot be loaded
+     */
+    public static Store open(Path path) {
+        return open(path, options -> {});
+    }
+
+    /**
+     * Opens a store as {@link #open(Path)} does.
+     *
+     * @param path of the directory
+     * @param set sets options
+     * @return to be closed
+     * @throws RepliqException with {@link Code#NO_SUCH_NAME} when there is none and none is to be created
+     */
+    public static Store open(Path path, java.util.function.Consumer<? super StoreOptions> set) {
+        return open(Check.given(path, "the path").toString(), set);
+    }
+
+    /**
+     * Opens a store as {@link #open(Path)} does.
+     *
+     * @param path of the directory
+     * @return to be closed
+     */
+    public static Store open(String path) {
+        return open(path, options -> {});
+    }
+
+    /**
+     * Opens a store as {@link #open(Path)} does.
+     *
+     * @param path of the directory
+     * @param set sets options
+     * @return to be closed
+     */
+    public static Store open(String path, java.util.function.Consumer<? super StoreOptions> set) {
+        Library.load();
+        Packer packed = new Packer().text(Check.given(path, "the path"));
+        pack(packed, set);
+        return new Store(packed.call(Verb.STORE_OPEN, 0).i64());
+    }
+
+    private static void pack(Packer to, java.util.function.Consumer<? super StoreOptions> set) {
+        StoreOptions options = new StoreOptions();
+        Check.given(set, "the options").accept(options);
+        options.pack(to);
+    }
+
+    /**
+     * Makes a store of a backup in a directory that is empty or missing; it begins a new epoch. Tokens of what was
+     * committed behind the backup then answer {@link Code#NOT_FOUND}.
+     *
+     * @param backup the directory of the backup
+     * @param path the directory of the store
+     * @return what was copied
+     */
+    public static BackupInfo restore(Path backup, Path path) {
+        return restore(backup, path, options -> {});
+    }
+
+    /**
+     * Makes a store of a backup as {@link #restore(Path, Path)} does.
+     *
+     * @param backup the directory of the backup
+     * @param path the directory of the store
+     * @param set sets options, such as the password
+     * @return what was copied
+     */
+    public static BackupInfo restore(
+            Path backup, Path path, java.util.function.Consumer<? super StoreOptions> set) {
+        Library.load();
+        Packer packed = new Packer().text(Check.given(backup, "the backup").toString());
+        packed.text(Check.given(path, "the path").toString());
+        pack(packed, set);
+        return packed.call(Verb.STORE_RESTORE, 0).backupInfo();
+    }
+
+    Handle handle() {
+        return handle;
+    }
+
+    Futures futures() {
+        return futures;
+    }
+
+    /** Refuses a queue of another store. */
+    int own(Queue queue) {
+        if (Check.given(queue, "the queue").store() != this) {
+            throw Check.invalid("the queue belongs to another store");
+        }
+        return queue.number();
+    }
+
+    /**
+     * The queue of a name.
+     *
+     * @param name 1 to 255 bytes of UTF-8; created on first use
+     * @return a value
+     */
+    public Queue queue(String name) {
+        int number = handle.call(Verb.STORE_QUEUE, new Packer().text(Check.given(name, "the name"))).i32();
+        return new Queue(this, number);
+    }
+
+    /**
+     * The same as {@link Queue#put(byte[])}.
+     *
+     * @param queue of this store
+     * @param payload its bytes; copied before this returns
+     * @return the token
+     */
+    public Commit put(Queue queue, byte[] payload) {
+        own(queue);
+        return queue.put(payload);
+    }
+
+    /**
+     * The same as {@link Queue#put(ByteBuffer)}.
+     *
+     * @param queue of this store
+     * @param payload what remains of it
+     * @return the token
+     */
+    public Commit put(Queue queue, ByteBuffer payload) {
+        own(queue);
+        return queue.put(payload);
+    }
+
+    /**
+     * The same as {@link Queue#put(Message)}.
+     *
+     * @param queue of this store
+     * @param message to be put
+     * @return the token
+     */
+    public Commit put(Queue queue, Message message) {
+        own(queue);
+        return queue.put(message);
+    }
+
+    /**
+     * The same as {@link Queue#put(Message, Level)}.
+     *
+     * @param queue of this store
+     * @param message to be put
+     * @param level what it has to survive when this returns
+     * @return the token
+     */
+    public Commit put(Queue queue, Message message, Level level) {
+        own(queue);
+        return queue.put(message, level);
+    }
+
+    /**
+     * The same as {@link Queue#putMany(Collection)}.
+     *
+     * @param queue of this store
+     * @param messages all of them, or none
+     * @return the token
+     */
+    public Commit putMany(Queue queue, Collection<Message> messages) {
+        own(queue);
+        return queue.putMany(messages);
+    }
+
+    /**
+     * The same as {@link Queue#putMany(Collection, Level)}.
+     *
+     * @param queue of this store
+     * @param messages all of them, or none
+     * @param level what they have to survive when this returns
+     * @return the token
+     */
+    public Commit putMany(Queue queue, Collection<Message> messages, Level level) {
+        own(queue);
+        return queue.putMany(messages, level);
+    }
+
+    /**
+     * The same as {@link Queue#putAsync(Message)}.
+     *
+     * @param queue of this store
+     * @param message to be put
+     * @return ends when it is durable
+     */
+    public CompletableFuture<Commit> putAsync(Queue queue, Message message) {
+        own(queue);
+        return queue.putAsync(message);
+    }
+
+    /**
+     * Opens a session: transactions over any queues of this store.
+     *
+     * @return to be closed
+     */
+    public Session session() {
+        return new Session(this, handle.call(Verb.SESSION_OPEN).i64(), null);
+    }
+
+    /**
+     * Opens a session.
+     *
+     * @param level what its commits survive
+     * @return to be closed
+     */
+    public Session session(Level level) {
+        Check.given(level, "level");
+        return new Session(this, handle.call(Verb.SESSION_OPEN).i64(), level);
+    }
+
+    /**
+     * Opens the consumer of a name on a queue; it is created on first use.
+     *
+     * @param name of the consumer
+     * @param queue of this store
+     * @return to be closed
+     * @throws RepliqException with {@link Code#BUSY} when it is open already
+     */
+    public Consumer consumer(String name, Queue queue) {
+        return consumer(name, queue, options -> {});
+    }
+
+    /**
+     * Opens a consumer as {@link #consumer(String, Queue)} does.
+     *
+     * @param name of the consumer
+     * @param queue of this store
+     * @param set sets options
+     * @return to be closed
+     */
+    public Consumer consumer(
+            String name, Queue queue, java.util.function.Consumer<? super ConsumerOptions> set) {
+        Packer packed = new Packer().text(Check.given(name, "the name")).i32(own(queue));
+        ConsumerOptions options = new ConsumerOptions();
+        Check.given(set, "the options").accept(options);
+        options.pack(packed);
+        return new Consumer(this, name, queue, handle.call(Verb.CONSUMER_OPEN, packed).i64());
+    }
+
+    /**
+     * Opens a consumer as {@link #consumer(String, Queue)} does.
+     *
+     * @param name of the consumer
+     * @param queue name of the queue; created on first use
+     * @return to be closed
+     */
+    public Consumer consumer(String name, String queue) {
+        return consumer(name, queue(queue));
+    }
+
+    /**
+     * Deletes a consumer; messages only it waited for may go.
+     *
+     * @param name of the consumer
+     * @param queue of this store
+     * @return the token
+     * @throws RepliqException with {@link Code#BUSY} while it is open; with {@link Code#NO_SUCH_NAME}
+     */
+    public Commit consumerDelete(String name, Queue queue) {
+        Packer packed = new Packer().text(Check.given(name, "the name")).i32(own(queue));
+        return handle.call(Verb.CONSUMER_DELETE, packed).commit();
+    }
+
+    /**
+     * Opens a look at all queues as they are now.
+     *
+     * @return to be closed: it keeps the disk space of what it can see
+     */
+    public Snapshot snapshot() {
+        return new Snapshot(this, handle.call(Verb.SNAPSHOT_OPEN).i64());
+    }
+
+    /**
+     * Waits until a transaction is at a place.
+     *
+     * @param token of the transaction
+     * @param at where
+     * @param timeout as long at most; 0 for a look
+     * @throws RepliqException with {@link Code#TIMEOUT} when the time was over; {@link Code#NOT_FOUND} when the transaction
+     *     is lost, which is final; EMPTY, WRONG_GROUP, NO_SUCH_NAME; {@link Code#CANCELLED} when the thread is interrupted
+     */
+    public void await(Token token, Place at, Duration timeout) {
+        await(List.of(Check.given(token, "the token")), at, timeout);
+    }
+
+    /**
+     * Waits for a transaction as {@link #await(Token, Place, Duration)} does, for as long as it takes.
+     *
+     * @param token of the transaction
+     * @param at where
+     */
+    public void await(Token token, Place at) {
+        await(List.of(Check.given(token, "the token")), at);
+    }
+
+    /**
+     * Waits for several transactions as {@link #await(Token, Place, Duration)} does.
+     *
+     * @param tokens of all of them
+     * @param at where
+     * @param timeout as long at most; 0 for a look
+     */
+    public void await(Collection<Token> tokens, Place at, Duration timeout) {
+        attempts(tokens, at, Check.given(timeout, "the timeout"));
+    }
+
+    /**
+     * Waits for several transactions as {@link #await(Token, Place, Duration)} does, for as long as it takes.
+     *
+     * @param tokens of all of them
+     * @param at where
+     */
+    public void await(Collection<Token> tokens, Place at) {
+        attempts(tokens, at, null);
+    }
+
+    private void attempts(Collection<Token> tokens, Place at, Duration timeout) {
+        byte[] place = place(tokens, at).done();
+        Waits.attempts(timeout, DOING, milliseconds ->
+            handle.call(Verb.STORE_WAIT, new Packer(place.length + 8).raw(place).i64(milliseconds)));
+    }
+
+    private static Packer place(Collection<Token> tokens, Place at) {
+        Check.given(tokens, "the tokens");
+        return new Packer().text(Check.given(at, "the place").toString()).tokens(tokens);
+    }
+
+    /**
+     * Waits for a transaction without a thread.
+     *
+     * @param token of the transaction
+     * @param at where
+     * @return ends when it is there, or with what {@link #await(Token, Place, Duration)} throws, but for the time; see
+     *     {@link Queue#putAsync(Message)}
+     */
+    public CompletableFuture<Commit> awaitAsync(Token token, Place at) {
+        return awaitAsync(List.of(Check.given(token, "the token")), at);
+    }
+
+    /**
+     * Waits for several transactions without a thread, as {@link #awaitAsync(Token, Place)} does.
+     *
+     * @param tokens of all of them
+     * @param at where
+     * @return ends when all are there
+     */
+    public CompletableFuture<Commit> awaitAsync(Collection<Token> tokens, Place at) {
+        byte[] place = place(tokens, at).done();
+        return futures.start(this, (port, tag) -> watch(place, port, tag));
+    }
+
+    /**
+     * Waits for transactions as {@link #awaitAsync(Token, Place)} does.
+     *
+     * @param tokens of all of them
+     * @param at where
+     * @param port gets the outcome
+     * @param tag under this number
+     */
+    public void watch(Collection<Token> tokens, Place at, Port port, long tag) {
+        byte[] place = place(tokens, at).done();
+        Handle other = Check.given(port, "the port").handle();
+        long id = other.enter();
+        try {
+            watch(place, id, tag);
+        } finally {
+            other.leave();
+        }
+    }
+
+    private void watch(byte[] place, long port, long tag) {
+        handle.call(Verb.STORE_WATCH, new Packer(place.length + 16).raw(place).i64(port).i64(tag));
+    }
+
+    /**
+     * What it is and has.
+     *
+     * @return JSON, as {@code repliq status --json} prints it
+     */
+    public String status() {
+        return handle.call(Verb.STORE_STATUS).rest();
+    }
+
+    /**
+     * Whether it is encrypted.
+     *
+     * @return whether it has a password
+     */
+    public boolean isEncrypted() {
+        return handle.call(Verb.STORE_IS_ENCRYPTED).flag();
+    }
+
+    /**
+     * Copies everything committed into a directory while others go on; the next backup into it copies what is new.
+     *
+     * @param dest the directory; created when there is none
+     * @return what was copied
+     */
+    public BackupInfo backup(Path dest) {
+        Packer packed = new Packer().text(Check.given(dest, "the directory").toString());
+        return handle.call(Verb.STORE_BACKUP, packed).backupInfo();
+    }
+
+    /**
+     * Gives an encrypted store another password; a crash leaves one of the two valid.
+     *
+     * @param password a copy is taken and wiped; the array stays the caller's, to be wiped by it
+     */
+    public void changePassword(char[] password) {
+        byte[] copy = Secret.of(password);
+        try {
+            handle.call(Verb.STORE_PASSWORD, new Packer(copy.length + 4).bytes(copy));
+        } finally {
+            Secret.wipe(copy);
+        }
+    }
+
+    /**
+     * Gives an encrypted store another password. A text cannot be wiped: prefer {@link #changePassword(char[])}.
+     *
+     * @param password taken as UTF-8
+     */
+    public void changePassword(String password) {
+        changePassword(Check.given(password, "the password").toCharArray());
+    }
+
+    /**
+     * Makes everything durable and gives the directory free; what was opened on it then answers {@link Code#CLOSED}, as
+     * does who waits. Futures that did not end end with that. Does nothing the second time.
+     */
+    @Override
+    public void close() {
+        try {
+            Handles.close(handle, Verb.STORE_CLOSE);
+        } finally {
+            futures.close();
+        }
+    }
+}

@@ -1,0 +1,143 @@
+package repliq;
+
+/** How a store is opened: {@code Store.open(path, o -> o.password(password).level(Level.PROCESS))}. */
+public final class StoreOptions {
+    private byte[] password;
+    private boolean create = true;
+    private boolean readOnly;
+    private boolean helper = true;
+    private Level level;
+    private long segmentBytes = -1;
+    private long segmentBytesMax = -1;
+    private long keepMs = -1;
+    private long keepBytes = -1;
+
+    StoreOptions() {}
+
+    /**
+     * Encrypts the store, which it must be from its creation on.
+     *
+     * @param password a copy is taken, and wiped after the call; the array stays the caller's, to be wiped by it
+     * @return this
+     */
+    public StoreOptions password(char[] password) {
+        this.password = Secret.of(password);
+        return this;
+    }
+
+    /**
+     * Encrypts the store, which it must be from its creation on.
+     *
+     * @param password a copy is taken, and wiped after the call; the array stays the caller's, to be wiped by it
+     * @return this
+     */
+    public StoreOptions password(byte[] password) {
+        this.password = Secret.of(password);
+        return this;
+    }
+
+    /**
+     * Encrypts the store, which it must be from its creation on. A text cannot be wiped: prefer an array.
+     *
+     * @param password taken as UTF-8
+     * @return this
+     */
+    public StoreOptions password(String password) {
+        this.password = Secret.of(password);
+        return this;
+    }
+
+    /**
+     * Whether a store is created where there is none.
+     *
+     * @param create yes by default
+     * @return this
+     */
+    public StoreOptions create(boolean create) {
+        this.create = create;
+        return this;
+    }
+
+    /**
+     * Opens for looking only, also while another process writes and when the store is damaged.
+     *
+     * @param readOnly no by default
+     * @return this
+     */
+    public StoreOptions readOnly(boolean readOnly) {
+        this.readOnly = readOnly;
+        return this;
+    }
+
+    /**
+     * Lets a thread prepare segments ahead and give dead ones back.
+     *
+     * @param helper yes by default
+     * @return this
+     */
+    public StoreOptions helper(boolean helper) {
+        this.helper = helper;
+        return this;
+    }
+
+    /**
+     * What commits survive that name no level.
+     *
+     * @param level {@link Level#POWER} by default
+     * @return this
+     */
+    public StoreOptions level(Level level) {
+        this.level = Check.given(level, "level");
+        return this;
+    }
+
+    /**
+     * The first segment.
+     *
+     * @param segmentBytes a power of two from 4096 on; 65536 by default
+     * @return this
+     */
+    public StoreOptions segmentBytes(long segmentBytes) {
+        this.segmentBytes = Check.positive(segmentBytes, "segmentBytes");
+        return this;
+    }
+
+    /**
+     * The largest segment. A transaction fits into one.
+     *
+     * @param segmentBytesMax a power of two up to 67108864, which is the default
+     * @return this
+     */
+    public StoreOptions segmentBytesMax(long segmentBytesMax) {
+        this.segmentBytesMax = Check.positive(segmentBytesMax, "segmentBytesMax");
+        return this;
+    }
+
+    /**
+     * How long data stays after the slowest target has it.
+     *
+     * @param keepMs milliseconds; a day by default
+     * @return this
+     */
+    public StoreOptions keepMs(long keepMs) {
+        this.keepMs = Check.positive(keepMs, "keepMs");
+        return this;
+    }
+
+    /**
+     * How much of it stays at most.
+     *
+     * @param keepBytes bytes; 1 GiB by default
+     * @return this
+     */
+    public StoreOptions keepBytes(long keepBytes) {
+        this.keepBytes = Check.positive(keepBytes, "keepBytes");
+        return this;
+    }
+
+    void pack(Packer to) {
+        to.bytes(password).flag(create).flag(readOnly).flag(helper).level(level);
+        to.i64(segmentBytes).i64(segmentBytesMax).i64(keepMs).i64(keepBytes);
+        Secret.wipe(password);
+    }
+}
