@@ -10,8 +10,8 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 LOG := target/test.log
 
-# In this order; each runs even where one before it failed. Python comes early: the tests of the core compare all languages that are built.
-TIERS := test-format test-lint test-python test-rust test-c test-cpp
+# In this order; each runs even where one before it failed. Python and Java come early: the tests of the core compare all languages that are built.
+TIERS := test-format test-lint test-python test-java test-rust test-c test-cpp
 
 .PHONY: help setup build test $(TIERS) demo bench install clean
 
@@ -49,6 +49,9 @@ test-cpp: ## Builds the C++ tests against the installed library and runs them wi
 
 test-python: ## Builds the wheel, installs it in target/venv and runs the tests of Python
 	@scripts/test-bindings.sh python
+
+test-java: ## Builds the jar and runs the tests of Java
+	@scripts/test-bindings.sh java
 
 demo bench install: ## Runs scripts/demo.sh, bench.sh or install.sh
 	@if [ -x scripts/$@.sh ]; then \

@@ -23,6 +23,8 @@ cmake cmake
 pkg-config pkg-config
 valgrind valgrind
 python3 python3
+javac default-jdk-headless
+mvn maven
 TOOLS
 
 # Debian ships Python without what makes virtual environments.

@@ -13,6 +13,7 @@
 #     100% tests passed, 0 tests failed out of 5                      ctest; skipped ones count as passed
 #      3/5 Test #3: name ……***Skipped                                 ctest
 #     1 failed, 3 passed, 1 skipped in 2.50s                          pytest; errors count as failed
+#     [INFO] Tests run: 5, Failures: 1, Errors: 0, Skipped: 1         Maven; the lines of its classes say more
 #     3 passed, 0 failed, 1 skipped                                   any other runner
 #     SKIPPED why                               a test that returned early
 # A tier skipped as many tests as its runners counted, or as it printed SKIPPED lines, whichever is more: some
@@ -51,6 +52,10 @@ awk -v committed="$committed" '
             if ($(i + 1) ~ /^(failed|errors?)/) failed += $i
             if ($(i + 1) ~ /^skipped/) skipped += $i
         }
+        next
+    }
+    /^\[[A-Z]+\] Tests run: [0-9]+, Failures: [0-9]+, Errors: [0-9]+, Skipped: [0-9]+$/ {
+        passed += $4 - $6 - $8 - $10; failed += $6 + $8; skipped += $10
         next
     }
     /^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$/ { passed += $1; failed += $3; skipped += $5; next }

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Tests C or C++ against the library as `make install` would install it, under target/stage; and Python with the
-# wheel as it is built, in target/venv.
+# Tests C or C++ against the library as `make install` would install it, under target/stage; Python with the wheel
+# as it is built, in target/venv; and Java with the jar as it is built, under target/java.
 #
-# Usage: scripts/test-bindings.sh c|cpp|python
+# Usage: scripts/test-bindings.sh c|cpp|python|java
 set -euo pipefail
 cd "$(dirname "$0")/.."
 stage=$PWD/target/stage
@@ -41,8 +41,30 @@ case ${1:-} in
         python bindings/python/tests/conformance.py target/python tests/conformance/*.script || failed=1
         exit "$failed"
         ;;
+    java)
+        native=$PWD/target/java/native
+        cargo build --quiet --locked --package repliq-java
+        mkdir -p "$native"
+        strip --strip-debug -o "$native/librepliq_jni.so" target/debug/librepliq_jni.so
+        failed=0
+        mvn --batch-mode --no-transfer-progress --file bindings/java "-Dnative.directory=$native" test 2>&1 \
+            | tee target/java.log || failed=1
+        # The tutorials, for the tests that let all languages talk to each other.
+        jar=$(echo "$PWD"/target/java/repliq-*.jar)
+        tutorials=(examples/*/java/*.java)
+        if [ -f "${tutorials[0]}" ]; then
+            javac -Xlint:all -Werror -d target/java/examples -cp "$jar" "${tutorials[@]}" || failed=1
+            echo "$jar:$PWD/target/java/examples" > target/java/examples.classpath
+        fi
+        # The JVM checks each call of the native library, prints what is wrong, and goes on.
+        if grep -nE 'in native method|JNI local refs|Warning: SIG' target/java.log; then
+            echo "the JVM warned about the native library, see above" >&2
+            failed=1
+        fi
+        exit "$failed"
+        ;;
     *)
-        echo "usage: scripts/test-bindings.sh c|cpp|python" >&2
+        echo "usage: scripts/test-bindings.sh c|cpp|python|java" >&2
         exit 2
         ;;
 esac

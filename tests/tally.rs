@@ -54,6 +54,30 @@ fn what_pytest_counted_is_added_whatever_its_order() {
 }
 
 #[test]
+fn what_maven_counted_is_added_once() {
+    let class = "[INFO] Tests run: 4, Failures: 0, Errors: 0, Skipped: 1, Time elapsed: 1.2 s -- in repliq.A";
+    let rows = [
+        (
+            "[INFO] Tests run: 9, Failures: 0, Errors: 0, Skipped: 0",
+            ("9 passed, 0 failed, 0 skipped", true),
+        ),
+        (
+            "[\x1b[1;33mWARNING\x1b[m] Tests run: 9, Failures: 0, Errors: 0, Skipped: 1",
+            ("8 passed, 0 failed, 1 skipped", true),
+        ),
+        (
+            "[ERROR] Tests run: 9, Failures: 1, Errors: 2, Skipped: 1",
+            ("5 passed, 3 failed, 1 skipped", false),
+        ),
+    ];
+    for (line, (expected, content)) in rows {
+        let skipped = if line.ends_with('1') { "1" } else { "0" };
+        let found = tally(&format!("== test-java\n{class}\n{line}\n"), skipped);
+        assert_eq!(found, (expected.into(), content), "{line}");
+    }
+}
+
+#[test]
 fn another_number_of_skipped_tests_than_committed_is_a_failure() {
     for committed in ["0", "2"] {
         assert_eq!(tally(CARGO, committed), ("7 passed, 0 failed, 1 skipped".into(), false));
