@@ -47,6 +47,8 @@ final class Futures {
             thread.setDaemon(true);
             thread.start();
             port = opened;
+            // A store that was forgotten forgets this, too; the thread holds the port alone.
+            Handle.whenForgotten(this, opened::close);
         }
         return port;
     }

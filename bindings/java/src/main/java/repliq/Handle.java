@@ -46,6 +46,11 @@ final class Handle implements Runnable {
         return guard(owner, new Handle(what, true, id));
     }
 
+    /** Does something when an object was forgotten, which it must not hold. */
+    static void whenForgotten(Object owner, Runnable action) {
+        CLEANER.register(owner, action);
+    }
+
     private static Handle guard(Object owner, Handle handle) {
         CLEANER.register(owner, handle);
         return handle;

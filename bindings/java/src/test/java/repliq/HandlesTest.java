@@ -1,0 +1,325 @@
+package repliq;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.lang.reflect.InvocationTargetException;
+import java.lang.reflect.Method;
+import java.lang.reflect.Modifier;
+import java.nio.ByteBuffer;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicReference;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** What happens to handles: closed, used after that, used while they are closed, forgotten. */
+class HandlesTest {
+    /** What knows its answer without asking. */
+    private static final Set<String> ACCESSORS = Set.of("Consumer.name", "Consumer.queue", "Consumer.each",
+        "Consumer.iterator", "Replication.root", "Replication.token", "Server.store");
+
+    @TempDir Path dir;
+    private Store store;
+    private Queue queue;
+    private Token token;
+
+    @BeforeEach
+    void open() {
+        store = Store.open(dir.resolve("s"));
+        queue = store.queue("q");
+        token = queue.put(new byte[] {1}).token();
+    }
+
+    @AfterEach
+    void close() {
+        store.close();
+    }
+
+    /** One open object of each kind; the store comes last. */
+    private Map<Class<?>, AutoCloseable> objects() {
+        Map<Class<?>, AutoCloseable> objects = new LinkedHashMap<>();
+        objects.put(Session.class, store.session());
+        objects.put(Consumer.class, store.consumer("c", queue));
+        objects.put(Snapshot.class, store.snapshot());
+        objects.put(Port.class, Port.open());
+        objects.put(Listener.class, store.consumer("l", queue).listen((session, message) -> {}));
+        objects.put(Replication.class, new Replication(store.queue("root")));
+        objects.put(Server.class, Fixture.server(store));
+        objects.put(Store.class, store);
+        return objects;
+    }
+
+    private Object argument(Method method, Class<?> type) {
+        Object found = arguments().get(type);
+        assertTrue(found != null, "no " + type + " for " + method);
+        return found;
+    }
+
+
+    private Consumer spare;
+    private Port sparePort;
+
+    private Map<Class<?>, Object> arguments() {
+        Map<Class<?>, Object> all = new LinkedHashMap<>();
+        java.util.function.Consumer<Object> nothing = options -> {};
+        Listener.Handler handler = (session, message) -> {};
+        Listener.JobHandler jobs = (session, messages) -> {};
+        Replication.Job<Exception> job = () -> {};
+        all.put(int.class, 1);
+        all.put(long.class, 1L);
+        all.put(String.class, "x");
+        all.put(byte[].class, new byte[1]);
+        all.put(char[].class, new char[] {'p'});
+        all.put(ByteBuffer.class, ByteBuffer.allocate(1));
+        all.put(Message.class, Message.of("m"));
+        all.put(Queue.class, queue);
+        all.put(Level.class, Level.PROCESS);
+        all.put(Place.class, Place.HERE);
+        all.put(Token.class, token);
+        all.put(Duration.class, Duration.ZERO);
+        all.put(Path.class, dir.resolve("b"));
+        all.put(Consumer.class, spare);
+        all.put(Port.class, sparePort);
+        all.put(java.util.function.Consumer.class, nothing);
+        all.put(Listener.Handler.class, handler);
+        all.put(Listener.JobHandler.class, jobs);
+        all.put(Replication.Job.class, job);
+        return all;
+    }
+
+    private Object[] arguments(Method method) {
+        List<Object> made = new ArrayList<>();
+        for (int at = 0; at < method.getParameterCount(); at++) {
+            Class<?> type = method.getParameterTypes()[at];
+            if (Collection.class.isAssignableFrom(type)) {
+                String of = method.getGenericParameterTypes()[at].getTypeName();
+                made.add(of.contains("Token") ? List.of(token)
+                    : of.contains("Message") ? List.of(Message.of("m")) : List.of(1L));
+            } else {
+                made.add(argument(method, type));
+            }
+        }
+        return made.toArray();
+    }
+
+    @Test
+    void whatever_is_closed_says_so_to_every_call_and_can_be_closed_again() throws Exception {
+        spare = store.consumer("spare", queue);
+        sparePort = Port.open();
+        int count = 0;
+        for (Map.Entry<Class<?>, AutoCloseable> one : objects().entrySet()) {
+            one.getValue().close();
+            for (Method method : one.getKey().getDeclaredMethods()) {
+                String name = one.getKey().getSimpleName() + "." + method.getName();
+                int modifiers = method.getModifiers();
+                if (!Modifier.isPublic(modifiers) || Modifier.isStatic(modifiers) || method.isSynthetic()
+                        || ACCESSORS.contains(name)) {
+                    continue;
+                }
+                Code expected = method.getName().equals("close") ? Code.OK : Code.CLOSED;
+                assertEquals(expected, code(method, one.getValue()), name);
+                count++;
+            }
+        }
+        assertTrue(count > 70, "only " + count + " calls");
+        // Queues are values of a closed store by now.
+        for (Method method : Queue.class.getDeclaredMethods()) {
+            if (!Modifier.isPublic(method.getModifiers()) || Set.of("number", "equals", "hashCode", "toString")
+                    .contains(method.getName())) {
+                continue;
+            }
+            assertEquals(Code.CLOSED, code(method, queue), "Queue." + method.getName());
+        }
+    }
+
+    private Code code(Method method, Object of) throws Exception {
+        try {
+            method.invoke(of, arguments(method));
+            return Code.OK;
+        } catch (InvocationTargetException error) {
+            if (error.getCause() instanceof RepliqException) {
+                return ((RepliqException) error.getCause()).code();
+            }
+            throw new AssertionError(method + " threw " + error.getCause(), error.getCause());
+        }
+    }
+
+    @Test
+    void what_was_opened_on_a_store_says_that_it_is_closed_once_the_store_is() {
+        Map<Class<?>, AutoCloseable> objects = objects();
+        store.close();
+        Fixture.refused(Code.CLOSED, () -> ((Session) objects.get(Session.class)).put(queue, new byte[1]));
+        Fixture.refused(Code.CLOSED, () -> ((Session) objects.get(Session.class)).commit());
+        Fixture.refused(Code.CLOSED, () -> ((Consumer) objects.get(Consumer.class)).receive(1, Duration.ZERO));
+        Fixture.refused(Code.CLOSED, () -> ((Snapshot) objects.get(Snapshot.class)).browse(queue, 1, 1));
+        Fixture.refused(Code.CLOSED, () -> ((Replication) objects.get(Replication.class)).send(1, new byte[1]));
+        objects.values().forEach(object -> {
+            try {
+                object.close();
+            } catch (Exception error) {
+                throw new AssertionError(error);
+            }
+        });
+    }
+
+    @Test
+    void a_close_ends_who_waits_on_another_thread() throws Exception {
+        Consumer consumer = store.consumer("c", store.queue("empty"));
+        Port port = Port.open();
+        Map<AutoCloseable, Runnable> waits = new LinkedHashMap<>();
+        waits.put(consumer, () -> consumer.receive(1));
+        waits.put(port, () -> port.drain(1, Duration.ofHours(1)));
+        waits.put(store, () -> store.await(token, Place.consumer("c")));
+        store.consumer("c", queue);
+        for (Map.Entry<AutoCloseable, Runnable> one : waits.entrySet()) {
+            AtomicReference<Throwable> thrown = new AtomicReference<>();
+            Thread thread = new Thread(() -> {
+                try {
+                    one.getValue().run();
+                } catch (Throwable error) {
+                    thrown.set(error);
+                }
+            });
+            thread.start();
+            TimeUnit.MILLISECONDS.sleep(50);
+            assertTrue(thread.isAlive(), () -> "" + thrown.get());
+            one.getKey().close();
+            thread.join(30_000);
+            assertEquals(RepliqException.Closed.class, thrown.get().getClass(), () -> "" + thrown.get());
+        }
+    }
+
+    @Test
+    void a_close_may_race_with_calls() throws Exception {
+        for (int round = 0; round < 200; round++) {
+            Session session = store.session();
+            Consumer consumer = store.consumer("r", queue);
+            Port port = Port.open();
+            Snapshot snapshot = store.snapshot();
+            List<Throwable> odd = new ArrayList<>();
+            CountDownLatch start = new CountDownLatch(1);
+            List<Runnable> all = List.of(() -> session.put(queue, new byte[100]), session::commit,
+                () -> consumer.receive(1, Duration.ofMillis(1)), () -> consumer.seek(1), () -> port.drain(1, Duration.ZERO),
+                () -> snapshot.browse(queue, 1, 3), () -> session.receive(consumer, 1, Duration.ZERO));
+            List<Thread> threads = new ArrayList<>();
+            for (Runnable call : all) {
+                Thread thread = new Thread(() -> {
+                    try {
+                        start.await();
+                        for (int at = 0; at < 50; at++) {
+                            try {
+                                call.run();
+                            } catch (RepliqException.Busy error) {
+                                Thread.yield();
+                            }
+                        }
+                    } catch (RepliqException.Closed error) {
+                        return;
+                    } catch (Throwable error) {
+                        synchronized (odd) {
+                            odd.add(error);
+                        }
+                    }
+                });
+                thread.start();
+                threads.add(thread);
+            }
+            start.countDown();
+            if (round % 2 == 0) {
+                TimeUnit.MICROSECONDS.sleep(round * 5L);
+            }
+            session.close();
+            consumer.close();
+            port.close();
+            snapshot.close();
+            for (Thread thread : threads) {
+                thread.join();
+            }
+            assertEquals(List.of(), odd);
+        }
+    }
+
+    @Test
+    void a_second_thread_in_a_session_is_told_so() throws Exception {
+        try (Session session = store.session(); Consumer consumer = store.consumer("c", store.queue("empty"))) {
+            Thread thread = new Thread(() -> session.receive(consumer, 1, Duration.ofSeconds(30)));
+            thread.start();
+            Fixture.until(() -> {
+                try {
+                    session.put(queue, new byte[1]);
+                    return false;
+                } catch (RepliqException.Busy error) {
+                    return true;
+                }
+            });
+            store.queue("empty").put(new byte[1]);
+            thread.join();
+            session.rollback();
+        }
+    }
+
+    @Test
+    void what_was_forgotten_is_closed_by_the_cleaner() throws Exception {
+        forget();
+        Set<String> left = new TreeSet<>(Set.of("consumer", "store"));
+        Path other = dir.resolve("forgotten");
+        Fixture.until(() -> {
+            System.gc();
+            try {
+                store.consumer("forgotten", queue).close();
+                left.remove("consumer");
+            } catch (RepliqException.Busy error) {
+                assertTrue(left.contains("consumer"));
+            }
+            try {
+                Store.open(other).close();
+                left.remove("store");
+            } catch (RepliqException.Locked error) {
+                assertTrue(left.contains("store"));
+            }
+            return left.isEmpty() && futures() == 0;
+        });
+    }
+
+    private static long futures() {
+        return Thread.getAllStackTraces().keySet().stream()
+            .filter(thread -> thread.getName().equals("repliq-futures")).count();
+    }
+
+    private void forget() {
+        Consumer consumer = store.consumer("forgotten", queue);
+        assertEquals("forgotten", consumer.name());
+        Fixture.refused(Code.BUSY, () -> store.consumer("forgotten", queue));
+        Store other = Store.open(dir.resolve("forgotten"));
+        // What was opened on it keeps it open, and is forgotten with it.
+        Session session = other.session();
+        session.put(other.queue("q"), new byte[1]);
+        other.putAsync(other.queue("q"), Message.of("m")).join();
+        assertEquals(1, futures());
+        Fixture.refused(Code.LOCKED, () -> Store.open(dir.resolve("forgotten")));
+    }
+
+    @Test
+    void a_message_outlives_everything_it_came_from() {
+        Message message = store.consumer("c", queue).receive(1, Fixture.LONG).get(0);
+        ByteBuffer view = message.view();
+        store.close();
+        for (int at = 0; at < 3; at++) {
+            System.gc();
+        }
+        assertEquals(1, view.get(0));
+        assertEquals(1, message.payload()[0]);
+    }
+}
