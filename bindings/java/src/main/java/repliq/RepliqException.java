@@ -30,8 +30,14 @@ public abstract class RepliqException extends RuntimeException {
         }
     }
 
-    /** An error of this side. */
-    static RepliqException of(Code code, String text) {
+    /**
+     * An error of this side.
+     *
+     * @param code its code, which says the subclass, too
+     * @param text what was done, to what, and why it failed
+     * @return to be thrown
+     */
+    public static RepliqException of(Code code, String text) {
         return of(new Facts(code, text));
     }
 
