@@ -1,6 +1,7 @@
 package repliq;
 
 import java.nio.charset.StandardCharsets;
+import java.time.Duration;
 
 /** Checks of arguments; what is refused changed nothing. */
 final class Check {
@@ -37,6 +38,18 @@ final class Check {
     /** The same, unless it is negative. */
     static int positive(int value, String name) {
         return (int) positive((long) value, name);
+    }
+
+    /** A time in milliseconds, unless it is negative. */
+    static long milliseconds(Duration time, String name) {
+        if (given(time, name).isNegative()) {
+            throw invalid(name + " is " + time + ", less than 0");
+        }
+        try {
+            return time.toMillis();
+        } catch (ArithmeticException error) {
+            throw invalid(name + " is " + time + ", too long");
+        }
     }
 
     /** A text as bytes. */

@@ -1,5 +1,7 @@
 package repliq;
 
+import java.time.Duration;
+
 /**
  * How a listener works: {@code consumer.listen(handler, o -> o.policy(Policy.PARK))}. What other languages call the option
  * {@code unit} is here the choice between {@link Consumer#listen} and {@link Consumer#listenJobs}.
@@ -25,22 +27,22 @@ public final class ListenerOptions {
     /**
      * The time before the first new try; doubled with each.
      *
-     * @param retryMs milliseconds; 100 by default
+     * @param retry 100 ms by default; taken to the millisecond
      * @return this
      */
-    public ListenerOptions retryMs(long retryMs) {
-        this.retryMs = Check.positive(retryMs, "retryMs");
+    public ListenerOptions retry(Duration retry) {
+        retryMs = Check.milliseconds(retry, "retry");
         return this;
     }
 
     /**
      * The time between two tries at most.
      *
-     * @param retryMsMax milliseconds; 10000 by default
+     * @param retryMax 10 s by default; taken to the millisecond
      * @return this
      */
-    public ListenerOptions retryMsMax(long retryMsMax) {
-        this.retryMsMax = Check.positive(retryMsMax, "retryMsMax");
+    public ListenerOptions retryMax(Duration retryMax) {
+        retryMsMax = Check.milliseconds(retryMax, "retryMax");
         return this;
     }
 

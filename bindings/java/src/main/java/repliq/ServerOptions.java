@@ -1,6 +1,7 @@
 package repliq;
 
 import java.nio.file.Path;
+import java.time.Duration;
 
 /** How a server is opened: {@code new Server(store, o -> o.listen("127.0.0.1:0").plain(true).users(user))}. */
 public final class ServerOptions {
@@ -95,33 +96,33 @@ public final class ServerOptions {
     /**
      * After which time a silent connection shows that it lives.
      *
-     * @param heartbeatMs 50 to 20000 milliseconds; 5000 by default
+     * @param heartbeat 50 ms to 20 s; 5 s by default; taken to the millisecond
      * @return this
      */
-    public ServerOptions heartbeatMs(long heartbeatMs) {
-        this.heartbeatMs = Check.positive(heartbeatMs, "heartbeatMs");
+    public ServerOptions heartbeat(Duration heartbeat) {
+        heartbeatMs = Check.milliseconds(heartbeat, "heartbeat");
         return this;
     }
 
     /**
      * The time from the first byte of a stranger to the end of the login.
      *
-     * @param loginMs milliseconds; 5000 by default
+     * @param login 5 s by default; taken to the millisecond
      * @return this
      */
-    public ServerOptions loginMs(long loginMs) {
-        this.loginMs = Check.positive(loginMs, "loginMs");
+    public ServerOptions login(Duration login) {
+        loginMs = Check.milliseconds(login, "login");
         return this;
     }
 
     /**
      * The longest time that a login has to wait after too many failed ones.
      *
-     * @param failureWaitMsMax milliseconds; 30000 by default
+     * @param failureWaitMax 30 s by default; taken to the millisecond
      * @return this
      */
-    public ServerOptions failureWaitMsMax(long failureWaitMsMax) {
-        this.failureWaitMsMax = Check.positive(failureWaitMsMax, "failureWaitMsMax");
+    public ServerOptions failureWaitMax(Duration failureWaitMax) {
+        failureWaitMsMax = Check.milliseconds(failureWaitMax, "failureWaitMax");
         return this;
     }
 

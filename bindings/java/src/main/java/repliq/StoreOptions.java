@@ -1,5 +1,7 @@
 package repliq;
 
+import java.time.Duration;
+
 /** How a store is opened: {@code Store.open(path, o -> o.password(password).level(Level.PROCESS))}. */
 public final class StoreOptions {
     private byte[] password;
@@ -116,11 +118,11 @@ public final class StoreOptions {
     /**
      * How long data stays after the slowest target has it.
      *
-     * @param keepMs milliseconds; a day by default
+     * @param keep a day by default; taken to the millisecond
      * @return this
      */
-    public StoreOptions keepMs(long keepMs) {
-        this.keepMs = Check.positive(keepMs, "keepMs");
+    public StoreOptions keep(Duration keep) {
+        keepMs = Check.milliseconds(keep, "keep");
         return this;
     }
 

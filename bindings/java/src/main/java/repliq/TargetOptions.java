@@ -1,6 +1,7 @@
 package repliq;
 
 import java.nio.file.Path;
+import java.time.Duration;
 
 /** How a target is added: {@code replication.add("east", url, o -> o.password(password).kinds(7))}. */
 public final class TargetOptions {
@@ -102,33 +103,33 @@ public final class TargetOptions {
     /**
      * After which time a silent connection shows that it lives.
      *
-     * @param heartbeatMs 50 to 20000 milliseconds; 5000 by default
+     * @param heartbeat 50 ms to 20 s; 5 s by default; taken to the millisecond
      * @return this
      */
-    public TargetOptions heartbeatMs(long heartbeatMs) {
-        this.heartbeatMs = Check.positive(heartbeatMs, "heartbeatMs");
+    public TargetOptions heartbeat(Duration heartbeat) {
+        heartbeatMs = Check.milliseconds(heartbeat, "heartbeat");
         return this;
     }
 
     /**
      * The time from the name of the host to the end of the login.
      *
-     * @param connectTimeoutMs milliseconds; 10000 by default
+     * @param connectTimeout 10 s by default; taken to the millisecond
      * @return this
      */
-    public TargetOptions connectTimeoutMs(long connectTimeoutMs) {
-        this.connectTimeoutMs = Check.positive(connectTimeoutMs, "connectTimeoutMs");
+    public TargetOptions connectTimeout(Duration connectTimeout) {
+        connectTimeoutMs = Check.milliseconds(connectTimeout, "connectTimeout");
         return this;
     }
 
     /**
      * The time between two tries at most.
      *
-     * @param reconnectMsMax milliseconds; 30000 by default
+     * @param reconnectMax 30 s by default; taken to the millisecond
      * @return this
      */
-    public TargetOptions reconnectMsMax(long reconnectMsMax) {
-        this.reconnectMsMax = Check.positive(reconnectMsMax, "reconnectMsMax");
+    public TargetOptions reconnectMax(Duration reconnectMax) {
+        reconnectMsMax = Check.milliseconds(reconnectMax, "reconnectMax");
         return this;
     }
 
