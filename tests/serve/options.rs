@@ -1,5 +1,5 @@
 //! `docs/OPTIONS.md` against everything that has options: the Rust structs, the C header, the flags, the keys of the
-//! file, and the Python stub and the Java classes where there are some.
+//! file, the Python stub and the Java classes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -46,7 +46,7 @@ fn said(place: &str, language: &str) -> Names {
     let rows = page().into_iter().filter(|row| match row.places.get(place) {
         None => false,
         Some(None) => true,
-        Some(Some(only)) => only == language,
+        Some(Some(only)) => only.split(" and ").any(|one| one == language),
     });
     rows.map(|row| row.name).collect()
 }
@@ -219,45 +219,59 @@ fn sources(folder: &str, ends: &str) -> Vec<PathBuf> {
     found
 }
 
-fn has_word(text: &str, word: &str) -> bool {
+/// A name as a language writes it that has a type for times.
+fn without_unit(name: &str) -> String {
+    name.replace("_ms", "")
+}
+
+/// What the page says a place has, in the words of Python.
+fn said_in_python(place: &str) -> Names {
+    let word = |name: String| match name.as_str() {
+        "from" => "start".to_string(),
+        "unit" => "job".to_string(),
+        name => without_unit(name),
+    };
+    said(place, "Python").into_iter().map(word).collect()
+}
+
+/// The keywords of a function of the stub, found behind some text.
+fn keywords(stub: &str, behind: &str, function: &str) -> Names {
+    let begin = stub.find(behind).unwrap_or_else(|| panic!("{behind}"));
+    let rest = &stub[begin..];
+    let begin = rest.find(&format!("def {function}(")).unwrap_or_else(|| panic!("{function}"));
+    let arguments = rest[begin..].split(") ->").next().unwrap();
+    let (_, named) = arguments.split_once("*,").unwrap();
     let is_part = |letter: char| letter.is_alphanumeric() || letter == '_';
-    text.split(|letter| !is_part(letter)).any(|found| found == word)
-}
-
-/// The names that other languages must know: not those only C or only Rust has.
-fn shared() -> Vec<String> {
-    let rows = page()
-        .into_iter()
-        .filter(|row| row.places.iter().any(|(place, only)| place != "serve" && only.is_none()));
-    rows.map(|row| row.name).collect()
+    let names = named.split(": ").filter_map(|part| part.rsplit(|sign| !is_part(sign)).next());
+    let with_default =
+        names.filter(|name| !name.is_empty() && named.contains(&format!("{name}: ")));
+    with_default.map(str::to_string).collect()
 }
 
 #[test]
-fn the_python_stub_knows_every_option() {
-    let stubs = sources("bindings/python", ".pyi");
-    if stubs.is_empty() {
-        println!("SKIPPED there is no stub of the Python package");
-        return;
+fn the_keywords_of_the_python_stub_are_in_the_page() {
+    let stubs = sources("bindings/python", "/_repliq.pyi");
+    let [stub] = &stubs[..] else { panic!("{stubs:?}") };
+    let stub = fs::read_to_string(stub).unwrap();
+    for (place, behind, function) in [
+        ("store", "abi:", "open"),
+        ("session", "class Store:", "session"),
+        ("consumer", "class Store:", "consumer"),
+        ("listener", "class Consumer:", "listen"),
+        ("replication", "class Replication:", "__new__"),
+        ("target", "class Replication:", "add"),
+        ("server", "class Server:", "__new__"),
+    ] {
+        assert_eq!(said_in_python(place), keywords(&stub, behind, function), "{place}");
     }
-    let text: String = stubs.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
-    let missing: Vec<String> =
-        // A word of the language gets an underscore, as the language's own guide has it.
-        shared()
-            .into_iter()
-            .filter(|name| !has_word(&text, name) && !has_word(&text, &format!("{name}_")))
-            .collect();
-    assert!(missing.is_empty(), "not in the stub: {missing:?}");
+    // Beside what a message has.
+    assert!(said_in_python("put").is_subset(&keywords(&stub, "class Queue:", "put")));
 }
 
-#[test]
-fn the_java_options_know_every_option() {
-    let classes = sources("bindings/java", "Options.java");
-    if classes.is_empty() {
-        println!("SKIPPED there are no options of the Java package");
-        return;
-    }
-    let text: String = classes.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
-    let camel = |name: &str| {
+/// What the page says a place has, in the words of Java.
+fn said_in_java(place: &str) -> Names {
+    let camel = |name: String| {
+        let name = without_unit(&name);
         let mut parts = name.split('_');
         let mut word = parts.next().unwrap().to_string();
         for part in parts {
@@ -266,10 +280,37 @@ fn the_java_options_know_every_option() {
         }
         word
     };
-    let missing: Vec<String> = shared()
-        .into_iter()
-        .map(|name| camel(&name))
-        .filter(|name| !has_word(&text, name))
-        .collect();
-    assert!(missing.is_empty(), "not in the options: {missing:?}");
+    said(place, "Java").into_iter().map(camel).collect()
+}
+
+fn java(class: &str) -> String {
+    let file = Path::new(ROOT).join(format!("bindings/java/src/main/java/repliq/{class}.java"));
+    fs::read_to_string(&file).unwrap_or_else(|error| panic!("{class}: {error}"))
+}
+
+#[test]
+fn the_setters_of_the_java_options_are_in_the_page() {
+    for (place, class) in [
+        ("store", "StoreOptions"),
+        ("consumer", "ConsumerOptions"),
+        ("listener", "ListenerOptions"),
+        ("replication", "ReplicationOptions"),
+        ("target", "TargetOptions"),
+        ("server", "ServerOptions"),
+    ] {
+        let (text, head) = (java(class), format!("    public {class} "));
+        let setters = text.lines().filter_map(|line| line.strip_prefix(&head)?.split_once('('));
+        let mut setters: Names = setters.map(|(name, _)| name.to_string()).collect();
+        if place == "listener" {
+            // It changes the type of the handler, so it is a method.
+            assert!(java("Consumer").contains("public Listener listenJobs("));
+            setters.insert("unit".to_string());
+        }
+        assert_eq!(said_in_java(place), setters, "{place}");
+    }
+    // One option needs no builder.
+    let level = Names::from(["level".to_string()]);
+    assert_eq!([said_in_java("put"), said_in_java("session")], [level.clone(), level]);
+    assert!(java("Queue").contains("public Commit put(Message message, Level level)"));
+    assert!(java("Store").contains("public Session session(Level level)"));
 }
