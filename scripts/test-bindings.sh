@@ -53,7 +53,7 @@ case ${1:-} in
         jar=$(echo "$PWD"/target/java/repliq-*.jar)
         tutorials=(examples/*/java/*.java)
         if [ -f "${tutorials[0]}" ]; then
-            javac -Xlint:all -Werror -d target/java/examples -cp "$jar" "${tutorials[@]}" || failed=1
+            javac --release 11 -Xlint:all,-try -Werror -d target/java/examples -cp "$jar" "${tutorials[@]}" || failed=1
             echo "$jar:$PWD/target/java/examples" > target/java/examples.classpath
         fi
         # The JVM checks each call of the native library, prints what is wrong, and goes on.

@@ -8,6 +8,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -27,7 +28,7 @@ import repliq.TargetStatus;
 /** What a successful Start opened. */
 final class Opened {
     private static final int NAME_MAX = 247;
-    private static final int RECONNECT_MS_MAX = 5000;
+    private static final Duration RECONNECT_MAX = Duration.ofSeconds(5);
     private static final Pattern IPV4 = Pattern.compile("[0-9.]*");
 
     final String root;
@@ -84,9 +85,9 @@ final class Opened {
         link.add(name, "repliq://" + host + ":" + to.Port, options -> {
             options.user(to.UserId)
                     .plain(to.EncrytionMethod == tagEncryptionMethod.NoEncryption)
-                    .heartbeatMs(heartbeat(setting))
-                    .connectTimeoutMs(Integer.toUnsignedLong(setting.ConnTimeout))
-                    .reconnectMsMax(RECONNECT_MS_MAX)
+                    .heartbeat(heartbeat(setting))
+                    .connectTimeout(Duration.ofMillis(Integer.toUnsignedLong(setting.ConnTimeout)))
+                    .reconnectMax(RECONNECT_MAX)
                     .reconnect(!setting.NoAutoConn);
             where(to, options);
         });
@@ -107,9 +108,9 @@ final class Opened {
         }
     }
 
-    private static long heartbeat(ReplicationSetting setting) {
+    private static Duration heartbeat(ReplicationSetting setting) {
         long third = Integer.toUnsignedLong(setting.RecvTimeout) / 3;
-        return Math.min(Math.max(third, 50), 20_000);
+        return Duration.ofMillis(Math.min(Math.max(third, 50), 20_000));
     }
 
     void send(int kind, ByteBuffer payload, int ttl) {
