@@ -190,7 +190,7 @@ public abstract class Message {
     /**
      * How often it was handed to this consumer, this time counted.
      *
-     * @return 0 for one that was not received
+     * @return from 1 on; 0 for one that was not read
      */
     public int deliveries() {
         return 0;

@@ -3,7 +3,7 @@ package repliq;
 import java.nio.ByteBuffer;
 import java.util.List;
 
-/** A look at the queues of a store as they were, without taking anything. Safe to use from several threads. */
+/** A look at the queues of a store as they were, durably, without taking anything. Safe to use from several threads. */
 public final class Snapshot implements AutoCloseable {
     private final Store store;
     private final Handle handle;

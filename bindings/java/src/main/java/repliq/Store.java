@@ -44,7 +44,7 @@ public final class Store implements AutoCloseable {
      * @param path of the directory
      * @param set sets options
      * @return to be closed
-     * @throws RepliqException with {@link Code#NO_SUCH_NAME} when there is none and none is to be created
+     * @throws RepliqException with {@link Code#NOT_A_STORE} when there is none and none is to be created
      */
     public static Store open(Path path, java.util.function.Consumer<? super StoreOptions> set) {
         return open(Check.given(path, "the path").toString(), set);
@@ -288,7 +288,7 @@ public final class Store implements AutoCloseable {
      * @param name of the consumer
      * @param queue of this store
      * @return the token
-     * @throws RepliqException with {@link Code#BUSY} while it is open; with {@link Code#NO_SUCH_NAME}
+     * @throws RepliqException with {@link Code#NO_SUCH_NAME} where there is none
      */
     public Commit consumerDelete(String name, Queue queue) {
         Packer packed = new Packer().text(Check.given(name, "the name")).i32(own(queue));

@@ -14,13 +14,18 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.logging.Logger;
+import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Handlers: what they do, what they throw, how they end. */
 class ListenersTest {
+    private static final Logger LOG = Logger.getLogger("repliq.listener");
+
     @TempDir Path dir;
     private Store store;
     private Queue queue;
@@ -31,6 +36,17 @@ class ListenersTest {
         store = Store.open(dir.resolve("s"));
         queue = store.queue("q");
         other = store.queue("other");
+    }
+
+    /** Failures that are meant are not to be read by people. */
+    @BeforeAll
+    static void quiet() {
+        LOG.setLevel(java.util.logging.Level.OFF);
+    }
+
+    @AfterAll
+    static void loud() {
+        LOG.setLevel(null);
     }
 
     @AfterEach
@@ -92,7 +108,7 @@ class ListenersTest {
             if (calls.incrementAndGet() < 3) {
                 throw new IllegalStateException("not yet");
             }
-        }, o -> o.retryMs(1).retryMsMax(5))) {
+        }, o -> o.retry(Duration.ofMillis(1)).retryMax(Duration.ofMillis(5)))) {
             Fixture.until(() -> listener.status().done() == 1);
             assertEquals(2, listener.status().failed());
         }
@@ -115,7 +131,7 @@ class ListenersTest {
                     break;
                 default:
             }
-        }, o -> o.retryMs(1))) {
+        }, o -> o.retry(Duration.ofMillis(1)))) {
             Fixture.until(() -> listener.status().done() == 1);
             assertEquals(2, listener.status().failed());
         }
@@ -156,7 +172,7 @@ class ListenersTest {
         }
         try (Listener listener = store.consumer("dead", queue).listen((session, message) -> {
             throw new IllegalStateException("no");
-        }, o -> o.policy(Policy.deadLetter(2, "dead")).retryMs(1))) {
+        }, o -> o.policy(Policy.deadLetter(2, "dead")).retry(Duration.ofMillis(1)))) {
             Fixture.until(() -> listener.status().dead() == 1);
         }
         Message letter = next(store.queue("dead"));
