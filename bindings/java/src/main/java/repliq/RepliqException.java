@@ -7,6 +7,7 @@ import java.util.OptionalInt;
  * for people. It is unchecked, since most callers can do nothing but give up what they are doing.
  */
 public abstract class RepliqException extends RuntimeException {
+    /** What is known about it. */
     private final Facts facts;
 
     private RepliqException(Facts facts) {
