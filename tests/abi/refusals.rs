@@ -1,5 +1,5 @@
-//! The table of bad input: what is refused, with which code and which sentence, the same in Rust, C and C++, and
-//! as `docs/ERRORS.md` has it. `BLESS=1` writes that file anew.
+//! The table of bad input: what is refused, with which code and which sentence, the same in Rust, C, C++, Python
+//! and Java, and as `docs/ERRORS.md` has it. `BLESS=1` writes that file anew.
 //!
 //! The scripts of `tests/conformance/refused` need surroundings that a script cannot make: a full disk, one that
 //! may not be written, servers with certificates, a server of another protocol. They are made here.
@@ -208,6 +208,15 @@ fn python() -> Command {
     python
 }
 
+/// The interpreter in Java, as its tier compiled it; -Xcheck:jni looks at what the native library does.
+fn java() -> Command {
+    let built = Path::new(ROOT).join("target/java");
+    let path = ["classes", "test-classes"].map(|folder| built.join(folder).display().to_string());
+    let mut java = Command::new("java");
+    java.args(["-Xcheck:jni", "-cp", &path.join(":"), "repliq.conformance.Conformance"]);
+    java
+}
+
 /// All languages whose interpreter is built; Rust is the first.
 fn languages() -> Vec<&'static str> {
     let mut all = LANGUAGES.to_vec();
@@ -216,6 +225,11 @@ fn languages() -> Vec<&'static str> {
     match import.is_ok_and(|output| output.status.success()) {
         true => all.push("python"),
         false => println!("SKIPPED refusals in Python: make test-python installs it"),
+    }
+    let usage = java().output().ok().and_then(|output| String::from_utf8(output.stderr).ok());
+    match usage.is_some_and(|text| text.contains("usage: Conformance")) {
+        true => all.push("java"),
+        false => println!("SKIPPED refusals in Java: make test-java compiles it"),
     }
     all
 }
@@ -238,12 +252,15 @@ fn refusals(language: &str, scripts: &[Script], stores: &Path, prefix: &Path) ->
     } else {
         let mut program = match language {
             "python" => python(),
+            "java" => java(),
             _ => Command::new(interpreter(outside, prefix, language).unwrap()),
         };
         let paths = scripts.iter().map(|script| &script.path);
         let output = program.arg("-e").arg(stores).args(paths).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success(), "{language}: {text}");
+        // What -Xcheck:jni says.
+        assert!(!text.contains("in native method"), "{language}: {text}");
         text.lines().filter_map(|line| line.strip_prefix("refused ")).map(str::to_owned).collect()
     };
     lines.iter().map(|line| unnamed(line, outside)).collect()
