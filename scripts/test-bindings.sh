@@ -49,6 +49,9 @@ case ${1:-} in
         failed=0
         mvn --batch-mode --no-transfer-progress --file bindings/java "-Dnative.directory=$native" test 2>&1 \
             | tee target/java.log || failed=1
+        rm -rf target/java-stores && mkdir -p target/java-stores
+        java -Xcheck:jni -cp target/java/classes:target/java/test-classes repliq.conformance.Conformance \
+            target/java-stores tests/conformance/*.script 2>&1 | tee -a target/java.log || failed=1
         # The tutorials, for the tests that let all languages talk to each other.
         jar=$(echo "$PWD"/target/java/repliq-*.jar)
         tutorials=(examples/*/java/*.java)

@@ -55,7 +55,7 @@ class WaitsTest {
     }
 
     @BeforeEach
-    void open() {
+    void open() throws Exception {
         store = Store.open(dir.resolve("s" + opened++));
         handler = new CountDownLatch(1);
         queue = store.queue("q");
@@ -88,8 +88,9 @@ class WaitsTest {
         looks("Port.drain(int,Duration)", t -> assertEquals(List.of(), port.drain(1, t)));
         waits("Replication.stop(Duration)", t -> replication.stop(t));
         waits("Replication.stop()", t -> replication.stop());
-        waits("Listener.close(Duration)", t -> stuck().close(t));
-        waits("Listener.close()", t -> stuck().close());
+        Listener stuck = stuck();
+        waits("Listener.close(Duration)", t -> stuck.close(t));
+        waits("Listener.close()", t -> stuck.close());
     }
 
     @AfterEach
