@@ -52,6 +52,8 @@ pub const ROOM_BYTES_MAX: usize = 1 << 30;
 
 /// Targets of one store: each costs a row of state, a link and a thread.
 pub const STREAMS_MAX: usize = 1_024;
+/// Stores a transaction remembers that it came by: rings are recognised up to this size, and a row costs 24 bytes.
+pub const PATH_HOPS_MAX: usize = 64;
 /// Ranges of transactions a target is known not to get: each is an operator's decision, and the oldest are the
 /// least asked for.
 pub const MISSING_MAX: usize = 1_024;

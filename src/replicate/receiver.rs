@@ -11,7 +11,7 @@ use crate::error::{Code, Error, Result};
 use crate::journal::{Body, body_sum};
 use crate::limits;
 use crate::position::Stamp;
-use crate::store::{Arrival, Core, Entry, LinkClaim, StreamId, Watch, check_name};
+use crate::store::{Arrival, Core, Entry, LinkClaim, StreamId, Watch, check_name, is_path};
 use crate::wire::stream::{self, Answer, Hello, Part, Refused, Resume, Transaction, kind};
 use crate::wire::{Machine, Waker};
 use std::collections::VecDeque;
@@ -256,12 +256,13 @@ impl Receiver {
     /// Appends a transaction, with the run before it; false when it was refused.
     fn transaction(&mut self, transaction: &Transaction<'_>, run: Option<Stamp>) -> Result<bool> {
         let (stamp, from) = (transaction.stamp, self.stamp.unwrap_or_default());
-        let appended = self.entries(transaction).and_then(|entries| match run {
-            Some(to) => {
-                let arrivals = [Arrival::Advance(from, to), Arrival::Data(to, stamp)];
-                self.append(&entries, &arrivals, stamp)
+        let appended = self.entries(transaction).and_then(|(path, entries)| {
+            if !path.is_empty() && self.core.look(|state| state.is_back(self.queue, path)) {
+                return self.append(&[], &[Arrival::Advance(from, stamp)], stamp);
             }
-            None => self.append(&entries, &[Arrival::Data(from, stamp)], stamp),
+            let before = run.unwrap_or(from);
+            let both = [Arrival::Advance(from, before), Arrival::Data(before, stamp, path)];
+            self.append(&entries, &both[usize::from(run.is_none())..], stamp)
         });
         match appended {
             Ok(()) => Ok(true),
@@ -275,19 +276,27 @@ impl Receiver {
         }
     }
 
-    fn entries<'a>(&self, transaction: &Transaction<'a>) -> Result<Vec<Entry<'a>>> {
-        let mut entries = Vec::new();
+    /// The path a transaction came by, empty for one that began at the sender, and its messages.
+    fn entries<'a>(&self, transaction: &Transaction<'a>) -> Result<(&'a [u8], Vec<Entry<'a>>)> {
+        let (mut path, mut entries) = (&[][..], Vec::new());
         for (index, record) in transaction.records().enumerate() {
             let body = record.body;
             let wrong = |code: Code, what: &str| {
                 let text = format!("message {index} of transaction {} {what}", transaction.stamp);
                 Err(Error::new(code, text).at_message(index))
             };
-            if record.kind != stream::MESSAGE {
+            if !matches!((record.kind, index), (stream::MESSAGE, _) | (stream::PATH, 0)) {
                 return wrong(Code::Unsupported, "is a record that this version does not read");
             }
             if body_sum(&[body]) != record.sum {
                 return wrong(Code::Corrupt, "fails its checksum");
+            }
+            if record.kind == stream::PATH {
+                if !is_path(body) {
+                    return wrong(Code::Invalid, "is a path that cannot be taken apart");
+                }
+                path = body;
+                continue;
             }
             let Some(decoded) = Body::decode(body) else {
                 return wrong(Code::Invalid, "cannot be taken apart");
@@ -295,7 +304,7 @@ impl Receiver {
             let parts = [body, &[], &[], &[]];
             entries.push(Entry { queue: self.queue, parts, sum: record.sum, front: decoded.front });
         }
-        Ok(entries)
+        Ok((path, entries))
     }
 
     fn append(

@@ -8,10 +8,10 @@
 use super::handshake::{self, Facts};
 use super::target::{Progress, Target};
 use crate::error::{Code, Error, Result};
-use crate::journal::{Type, Walked, Walker};
+use crate::journal::{Type, Walked, Walker, body_sum};
 use crate::limits;
 use crate::position::{Position, Stamp};
-use crate::store::{Core, Stream, StreamChange, Watch};
+use crate::store::{Core, Stream, StreamChange, Watch, path_behind};
 use crate::wire::stream::{self, Answer, Hello, Part, Record, Refused, Resume, kind};
 use crate::wire::{Machine, Waker};
 use std::collections::VecDeque;
@@ -306,7 +306,13 @@ impl Sender {
                 self.core.append_stream(self.target.queue, change)?;
             }
         } else {
-            stream::put_transaction(&mut held.entry, &stamp, walked.time_ms, found.records);
+            let path = path_of(&walked);
+            let records = found.records + u32::from(path.is_some());
+            stream::put_transaction(&mut held.entry, &stamp, walked.time_ms, records);
+            if let Some(path) = &path {
+                let record = Record { kind: stream::PATH, sum: body_sum(&[path]), body: path };
+                stream::put_record(&mut held.entry, &record);
+            }
             for (head, body) in walked.records {
                 let body = &walked.bytes[body.clone()];
                 if meant(head.kind, head.queue, head.sequence, body, purged, &self.target) {
@@ -547,6 +553,12 @@ fn look_at(
             u32::from(meant(head.kind, head.queue, head.sequence, body, purged, target));
     }
     seen
+}
+
+/// The path that a transaction came by, where it did not begin here.
+fn path_of(walked: &Walked<'_>) -> Option<Vec<u8>> {
+    let mut arrived = walked.records.iter().filter(|(head, _)| head.kind == Type::Received);
+    arrived.find_map(|(_, body)| path_behind(&walked.bytes[body.clone()]))
 }
 
 fn meant(kind: Type, queue: u32, sequence: u64, body: &[u8], purged: u64, target: &Target) -> bool {

@@ -31,7 +31,7 @@ pub use committer::{Committer, Watch};
 pub use open::Options;
 pub use pins::{Pin, PinKind};
 pub use ranges::{Ranges, ranges_of};
-pub use received::{Arrival, LinkClaim, Received, StreamId};
+pub use received::{Arrival, LinkClaim, Received, StreamId, is_path, path_behind};
 pub use record::Change;
 pub use repair::{RepairInfo, repair};
 pub use state::{QueueState, State, check_name};

@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! received  op (1), group (16), stream (8), then by op; the queue in the frame's header is where it goes to
-//!             1 data     previous stamp (20), stamp (20)
+//!             1 data     previous stamp (20), stamp (20), then the path: the streams it came by before, oldest first,
+//!                        each group (16), stream (8)
 //!             2 opened   length of the user's name (1), name, name of the target
 //!             3 begin    stamp (20): the first transaction comes behind it
 //!             4 orphan   epoch (4), first (8), last (8): received, and in no history any more; goes on behind
@@ -26,6 +27,8 @@ use crate::limits;
 use crate::position::{Cause, GroupId, HistoryRow, STAMP_SIZE, Stamp};
 
 const ROW: usize = 17;
+/// Bytes of a hop: group and stream.
+const HOP: usize = 24;
 
 /// A stream this store receives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,8 +61,8 @@ pub struct StreamId {
 /// What a stream brings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Arrival<'a> {
-    /// A transaction with this stamp behind the previous one.
-    Data(Stamp, Stamp),
+    /// A transaction with this stamp behind the previous one, and the path it came by before.
+    Data(Stamp, Stamp, &'a [u8]),
     /// The stream is bound to a user, and has a target's name.
     Opened(&'a str, &'a str),
     /// It begins behind a stamp.
@@ -85,7 +88,7 @@ impl Arrival<'_> {
             Arrival::Advance(from, to) => {
                 return (Type::Advance, queue, [id, two(from, to)].concat());
             }
-            Arrival::Data(from, to) => [&[1][..], &id, &two(from, to)].concat(),
+            Arrival::Data(from, to, path) => [&[1][..], &id, &two(from, to), path].concat(),
             Arrival::Opened(user, target) => {
                 let length = u8::try_from(user.len()).unwrap_or(u8::MAX);
                 [&[2][..], &id, &[length], user.as_bytes(), target.as_bytes()].concat()
@@ -108,7 +111,7 @@ impl Arrival<'_> {
     /// The stamp that must be the receiver's before this, when there is one.
     fn follows(&self) -> Option<Stamp> {
         match self {
-            Arrival::Data(from, _) | Arrival::Skipped(from, _) | Arrival::Advance(from, _) => {
+            Arrival::Data(from, ..) | Arrival::Skipped(from, _) | Arrival::Advance(from, _) => {
                 Some(*from)
             }
             _ => None,
@@ -118,7 +121,7 @@ impl Arrival<'_> {
     /// The stamp after it, when it moves.
     fn leads_to(&self) -> Option<Stamp> {
         match self {
-            Arrival::Data(_, to)
+            Arrival::Data(_, to, _)
             | Arrival::Skipped(_, to)
             | Arrival::Advance(_, to)
             | Arrival::Begin(to)
@@ -158,6 +161,25 @@ fn stream_id(bytes: &[u8]) -> Option<(StreamId, &[u8])> {
     Some((StreamId { group: *group, id: u64::from_le_bytes(*id) }, rest))
 }
 
+/// Whether these bytes are a path that a transaction may come by.
+pub fn is_path(bytes: &[u8]) -> bool {
+    bytes.len().is_multiple_of(HOP) && bytes.len() <= limits::PATH_HOPS_MAX * HOP
+}
+
+/// The streams of a path, oldest first.
+fn hops(path: &[u8]) -> impl Iterator<Item = StreamId> {
+    path.chunks_exact(HOP).filter_map(|hop| stream_id(hop).map(|(id, _)| id))
+}
+
+/// The path that a transaction came by, the stream that brought it here included; the newest hops where it is too
+/// long. `None` for a record that does not bring one.
+pub fn path_behind(body: &[u8]) -> Option<Vec<u8>> {
+    let (id, Arrival::Data(_, _, path)) = parse(Type::Received, body)? else { return None };
+    let path = [path, &id.group, &id.id.to_le_bytes()].concat();
+    let over = path.len().saturating_sub(limits::PATH_HOPS_MAX * HOP);
+    Some(path[over..].to_vec())
+}
+
 fn utf8(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok()
 }
@@ -176,7 +198,10 @@ fn parse(kind: Type, body: &[u8]) -> Option<(StreamId, Arrival<'_>)> {
     };
     let arrival = match op {
         0 => two().map(|(from, to)| Arrival::Advance(from, to))?,
-        1 => two().map(|(from, to)| Arrival::Data(from, to))?,
+        1 => {
+            let path = rest.get(2 * STAMP_SIZE..).filter(|path| is_path(path))?;
+            Arrival::Data(stamp(0)?, stamp(STAMP_SIZE)?, path)
+        }
         2 => {
             let (length, names) = rest.split_first()?;
             let (user, target) = names.split_at_checked(usize::from(*length))?;
@@ -198,6 +223,13 @@ fn parse(kind: Type, body: &[u8]) -> Option<(StreamId, Arrival<'_>)> {
 }
 
 impl State {
+    /// Whether what came by this path left this queue of this store before: it is there, and must not go round.
+    pub fn is_back(&self, queue: u32, path: &[u8]) -> bool {
+        let own = self.group_id().to_bytes();
+        let mut left = hops(path).filter(|hop| hop.group == own).map(|hop| hop.id);
+        left.any(|id| self.streams().any(|(from, _, stream)| from == queue && stream.id == id))
+    }
+
     /// A received or an advance record.
     pub(super) fn arrival(&mut self, kind: Type, queue: u32, body: &[u8]) -> Result<()> {
         let (id, arrival) = parse(kind, body).ok_or_else(|| unread(kind.name()))?;

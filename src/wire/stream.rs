@@ -15,7 +15,9 @@
 //!                           for 3 then the orphans: epoch (4), first (8), last (8)
 //!   35  data      sender    stream (8), the stamp before (20), then entries to the end:
 //!                             1 transaction  stamp (20), committed at (8), records (4), then each record:
-//!                                            kind (1), zero (3), length (4), body sum (4), body
+//!                                            kind (1): 1 a message, or 2, as the first, the path it came
+//!                                            by: group (16) and stream (8) of each, oldest first;
+//!                                            zero (3), length (4), body sum (4), body
 //!                             2 advance      stamp (20): nothing up to here is for the receiver
 //!                             3 skip         stamp (20): the transaction with this stamp was set aside
 //!   36  part      sender    stream (8), the stamp before (20), length of the whole entry (8), place in it (8), bytes: a
@@ -57,6 +59,8 @@ pub mod kind {
 const VERSION: u8 = 1;
 /// The kind of record a stream carries: a message.
 pub const MESSAGE: u8 = 1;
+/// The kind of record that says which streams a transaction came by.
+pub const PATH: u8 = 2;
 const ROW: usize = 17;
 const RECORD: usize = 12;
 const TRANSACTION: u8 = 1;

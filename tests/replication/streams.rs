@@ -198,15 +198,76 @@ fn two_stores_that_feed_each_other_come_to_rest() {
     b.put("west", &numbered(6, 9)).unwrap();
     let (east, west) = (Plan::new("east", "b", "east"), Plan::new("west", "a", "west"));
     let mut links = [Link::open(&a, &b, &east).unwrap(), Link::open(&b, &a, &west).unwrap()];
-    let mut spoken = 0;
-    for _ in 0..40 {
-        let before = links.iter().map(|link| link.said.len()).sum::<usize>();
-        links.iter_mut().for_each(|link| link.run(&mut clock));
-        spoken = links.iter().map(|link| link.said.len()).sum::<usize>() - before;
-    }
-    assert_eq!(spoken, 0, "they never came to rest");
+    come_to_rest(&mut links, &mut clock);
     assert_eq!(b.payloads("east"), a.payloads("east"));
     assert_eq!(a.payloads("west"), b.payloads("west"));
+}
+
+/// Runs links side by side until nobody says anything any more.
+fn come_to_rest(links: &mut [Link], clock: &mut Clock) {
+    let said = |links: &[Link]| links.iter().map(|link| link.said.len()).sum::<usize>();
+    for _ in 0..40 {
+        let before = said(links);
+        links.iter_mut().for_each(|link| link.run(clock));
+        if said(links) == before {
+            return;
+        }
+    }
+    panic!("they never came to rest");
+}
+
+#[test]
+fn two_stores_with_one_queue_feed_each_other_and_each_has_everything_once() {
+    let (a, b, mut clock) = (Node::new(1), Node::new(2), Clock::new());
+    a.put(ROOT, &numbered(1, 5)).unwrap();
+    b.put(ROOT, &numbered(6, 9)).unwrap();
+    let (to_b, to_a) = (Plan::new(ROOT, "b", ROOT), Plan::new(ROOT, "a", ROOT));
+    let mut links = [Link::open(&a, &b, &to_b).unwrap(), Link::open(&b, &a, &to_a).unwrap()];
+    come_to_rest(&mut links, &mut clock);
+    a.put(ROOT, &numbered(10, 12)).unwrap();
+    come_to_rest(&mut links, &mut clock);
+    for node in [&a, &b] {
+        let mut all = node.payloads(ROOT);
+        let mut whole = [numbered(1, 5), numbered(6, 9), numbered(10, 12)].concat();
+        all.sort();
+        whole.sort();
+        assert_eq!(all, whole);
+    }
+    for (link, node) in links.iter().zip([&a, &b]) {
+        assert_eq!(link.status(node).lag_messages, 0);
+    }
+}
+
+#[test]
+fn a_ring_of_three_goes_round_once_whatever_was_restarted_between() {
+    let mut nodes = [Node::new(1), Node::new(2), Node::new(3)];
+    let mut clock = Clock::new();
+    let plans = ["b", "c", "a"].map(|name| Plan::new(ROOT, name, ROOT));
+    for (round, node) in (0..3).zip([0, 2, 1]) {
+        nodes[node].put(ROOT, &numbered(10 * round, 10 * round + 4)).unwrap();
+        let open = |n: usize| Link::open(&nodes[n], &nodes[(n + 1) % 3], &plans[n]).unwrap();
+        let mut links = [open(0), open(1), open(2)];
+        come_to_rest(&mut links, &mut clock);
+        drop(links);
+        for node in &mut nodes {
+            node.stop();
+            node.start().unwrap();
+        }
+    }
+    for node in &nodes {
+        assert_eq!(node.payloads(ROOT), nodes[0].payloads(ROOT));
+        assert_eq!(node.payloads(ROOT).len(), 15);
+    }
+}
+
+#[test]
+fn what_comes_home_into_another_queue_is_taken() {
+    let (a, b, mut clock) = (Node::new(1), Node::new(2), Clock::new());
+    a.put("orders", &numbered(1, 5)).unwrap();
+    let (out, home) = (Plan::new("orders", "b", "work"), Plan::new("work", "a", "done"));
+    let mut links = [Link::open(&a, &b, &out).unwrap(), Link::open(&b, &a, &home).unwrap()];
+    come_to_rest(&mut links, &mut clock);
+    assert_eq!(a.payloads("done"), numbered(1, 5));
 }
 
 #[test]
