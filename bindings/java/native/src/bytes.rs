@@ -101,17 +101,17 @@ impl Writer {
     }
 
     pub fn u32(mut self, value: u32) -> Writer {
-        self.0.extend(value.to_le_bytes());
+        self.0.extend_from_slice(&value.to_le_bytes());
         self
     }
 
     pub fn u64(mut self, value: u64) -> Writer {
-        self.0.extend(value.to_le_bytes());
+        self.0.extend_from_slice(&value.to_le_bytes());
         self
     }
 
     pub fn raw(mut self, bytes: &[u8]) -> Writer {
-        self.0.extend(bytes);
+        self.0.extend_from_slice(bytes);
         self
     }
 

@@ -22,8 +22,8 @@ use repliq::{Code, Header, Message, Queue, Received, Session};
 use crate::bytes::{Reader, Writer, utf8};
 use crate::failure::Failure;
 
-/// Bytes of a message received before its first length.
-const FIXED: usize = 8 * 4 + 4 * 2 + 2;
+/// Bytes of a message received beside its payload, where its key is short.
+const GUESS: usize = 96;
 
 /// Puts packed messages into a session.
 pub fn put(session: &mut Session, queue: i32, packed: &[u8]) -> Result<(), Failure> {
@@ -80,11 +80,6 @@ fn one<'a>(
     Ok((message, headers.len()))
 }
 
-fn size(of: &Received) -> usize {
-    let headers: usize = of.headers().map(|(name, value)| 8 + name.len() + value.len()).sum();
-    FIXED + 16 + of.payload().len() + of.key().len() + of.producer().len() + headers
-}
-
 /// Gives messages to Java: nothing where there are none, else one array or direct buffer for all.
 pub fn hand_out<'local>(
     env: &mut Env<'local>,
@@ -116,26 +111,32 @@ pub fn hand_out<'local>(
 /// Messages as Java reads them.
 pub fn pack(received: &[Received]) -> Result<Vec<u8>, Failure> {
     let head = 4 + 4 * received.len();
-    let total = received.iter().map(size).sum::<usize>() + head;
-    if i32::try_from(total).is_err() {
-        return Err(too_much());
+    let payloads: usize = received.iter().map(|one| one.payload().len()).sum();
+    let mut out = Writer(Vec::with_capacity(head + payloads + GUESS * received.len()));
+    out = out.u32(received.len() as u32);
+    out.0.resize(head, 0);
+    for (index, message) in received.iter().enumerate() {
+        let at = i32::try_from(out.0.len()).map_err(|_| too_much())?;
+        out.0[4 + 4 * index..8 + 4 * index].copy_from_slice(&at.to_le_bytes());
+        out = one_out(out, message);
     }
-    let mut out = Writer(Vec::with_capacity(total)).u32(received.len() as u32);
-    let mut at = head;
-    for message in received {
-        // Below the bound of an array, as checked.
-        out = out.u32(at as u32);
-        at += size(message);
-    }
-    for message in received {
-        out = out.u64(message.sequence()).u64(message.committed_ms()).u64(message.expires_ms());
-        out = out.u64(message.producer_sequence()).u32(message.queue().number());
-        out = out.u32(message.deliveries()).raw(&message.kind().to_le_bytes());
-        out = out.bytes(message.payload()).bytes(message.key()).text(message.producer());
-        out = out.u32(message.headers().count() as u32);
-        out = message.headers().fold(out, |to, (name, value)| to.text(name).bytes(value));
-    }
+    i32::try_from(out.0.len()).map_err(|_| too_much())?;
     Ok(out.0)
+}
+
+fn one_out(to: Writer, message: &Received) -> Writer {
+    let to = to.u64(message.sequence()).u64(message.committed_ms()).u64(message.expires_ms());
+    let to = to.u64(message.producer_sequence()).u32(message.queue().number());
+    let to = to.u32(message.deliveries()).raw(&message.kind().to_le_bytes());
+    let mut to = to.bytes(message.payload()).bytes(message.key()).text(message.producer());
+    let (at, mut count) = (to.0.len(), 0_u32);
+    to = to.u32(0);
+    for (name, value) in message.headers() {
+        to = to.text(name).bytes(value);
+        count += 1;
+    }
+    to.0[at..at + 4].copy_from_slice(&count.to_le_bytes());
+    to
 }
 
 fn too_much() -> Failure {
