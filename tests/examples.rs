@@ -229,6 +229,30 @@ fn a_root_goes_on_in_another_language() {
     second.end();
 }
 
+#[test]
+fn the_first_program_goes_on_where_it_stood_in_every_language() {
+    let programs = build::programs();
+    let folder = tempfile::tempdir().unwrap();
+    for (number, program) in programs.iter().enumerate() {
+        let output = Command::new(&program.first[0])
+            .args(&program.first[1..])
+            .arg(folder.path().join("shop"))
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {errors}", program.language);
+        let (tea, sugar) = (2 * number + 1, 2 * number + 2);
+        let expected = format!(
+            "{tea} one pound of tea\n{sugar} two pounds of sugar\nthe clerk has taken everything\n"
+        );
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), expected, "{}", program.language);
+    }
+    let invoices = messages(&folder.path().join("shop"), "invoices");
+    let texts = invoices.iter().map(|one| String::from_utf8_lossy(one.payload()).into_owned());
+    let once = ["invoice: one pound of tea", "invoice: two pounds of sugar"];
+    assert!(texts.eq(once.repeat(programs.len())), "each order is invoiced once");
+}
+
 /// Sends requests to the queue `Tolocal` of a server, as a sender with one target would.
 fn send_to(port: &str, folder: &Path, requests: &[(u16, Vec<u8>)]) {
     let store = Store::open(folder, &StoreOptions::default()).unwrap();

@@ -7,16 +7,18 @@ use std::sync::OnceLock;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// The two programs of a language.
+/// The programs of a language.
 pub struct Programs {
     pub language: &'static str,
+    pub first: Vec<String>,
     pub hello_world: Vec<String>,
     pub replication: Vec<String>,
 }
 
 impl Programs {
     fn new(language: &'static str, of: impl Fn(&str) -> Vec<String>) -> Programs {
-        Programs { language, hello_world: of("hello_world"), replication: of("replication") }
+        let (first, hello_world) = (of("first"), of("hello_world"));
+        Programs { language, first, hello_world, replication: of("replication") }
     }
 }
 
@@ -91,7 +93,11 @@ fn java() -> Result<Programs, String> {
         return Err("there is no target/java/examples.classpath: make test-java makes it".into());
     };
     Ok(Programs::new("Java", |name| {
-        let class = if name == "hello_world" { "HelloWorld" } else { "Replication" };
+        let class = match name {
+            "first" => "First",
+            "hello_world" => "HelloWorld",
+            _ => "Replication",
+        };
         ["java", "--enable-native-access=ALL-UNNAMED", "-cp", class_path.trim(), class]
             .map(String::from)
             .to_vec()
