@@ -11,9 +11,9 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 LOG := target/test.log
 
 # In this order; each runs even where one before it failed. Python and Java come early: the tests of the core compare all languages that are built.
-TIERS := test-format test-lint test-python test-java test-rust test-c test-cpp
+TIERS := test-format test-lint test-python test-java test-docs test-rust test-c test-cpp
 
-.PHONY: help setup build test $(TIERS) demo bench install clean
+.PHONY: help setup build test $(TIERS) docs demo bench install clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "%-20s %s\n", $$1, $$2 }' Makefile
@@ -52,6 +52,12 @@ test-python: ## Builds the wheel, installs it in target/venv and runs the tests 
 
 test-java: ## Builds the jar and runs the tests of Java
 	@scripts/test-bindings.sh java
+
+test-docs: ## Builds the book; a warning is an error
+	@scripts/docs.sh --test
+
+docs: ## Makes a book of docs/ in target/book
+	@scripts/docs.sh
 
 demo bench install: ## Runs scripts/demo.sh, bench.sh or install.sh
 	@if [ -x scripts/$@.sh ]; then \

@@ -20,8 +20,6 @@ mod hole;
 mod messages;
 #[path = "cli/passwords.rs"]
 mod passwords;
-#[path = "cli/readme.rs"]
-mod readme;
 #[path = "cli/replication.rs"]
 mod replication;
 #[path = "cli/run.rs"]

@@ -313,6 +313,34 @@ TEST(a_root_reaches_its_target_in_jobs_and_an_aborted_job_leaves_nothing)
     replication.stop(10s);
 }
 
+TEST(a_job_of_the_book_arrives)
+{
+    std::filesystem::create_directory(folder);
+    repliq::store there(folder + "/there"), store(folder + "/here");
+    repliq::server_options serving;
+    serving.listen = {"unix:" + folder + "/socket"};
+    serving.users = {{"till", "secret", "replicate", "orders"}};
+    repliq::server server(there, serving);
+    std::string url = "repliq+unix://till@" + folder + "/socket";
+
+    // ANCHOR: job
+    repliq::replication replication(store, store.queue("orders"));
+    repliq::target_options options;
+    options.password = "secret";
+    replication.add("office", url, options);
+
+    // A job: both messages or neither; leaving the scope without end() gives it up.
+    repliq::job job = replication.job();
+    replication.send(1, "one pound of tea");
+    replication.send(1, "two pounds of sugar");
+    repliq::result sent = job.end();
+
+    // Everything is on this disk now; this waits until it is on the office's.
+    store.wait(sent.token, 20s, "target:*");
+    // ANCHOR_END: job
+    CHECK((payloads(there, there.queue("orders")) == texts{"one pound of tea", "two pounds of sugar"}));
+}
+
 TEST(a_password_opens_a_store_and_another_takes_its_place)
 {
     repliq::store_options chosen;

@@ -54,6 +54,7 @@ static int work(const repliq_message *request, char *reply, size_t size)
     return !arguments.failed && arguments.left == 0;
 }
 
+/* ANCHOR: handle */
 /* `user` is the queue the replies go to. */
 static int32_t handle(void *user, repliq_session *session, const repliq_message *requests, size_t n)
 {
@@ -71,6 +72,7 @@ static int32_t handle(void *user, repliq_session *session, const repliq_message 
     }
     return REPLIQ_HANDLED;
 }
+/* ANCHOR_END: handle */
 
 int main(int argc, char **argv)
 {
@@ -91,6 +93,7 @@ int main(int argc, char **argv)
 
     if (repliq_store_open(directory, NULL, &store) || repliq_store_queue(store, "replies", &replies))
         return fail("cannot open the store");
+    /* ANCHOR: listen */
     /* What fails three times goes to the queue "errors", and those behind it go on. */
     errors.policy = REPLIQ_POLICY_DEAD_LETTER;
     errors.dead_letter_after = 3;
@@ -104,6 +107,8 @@ int main(int argc, char **argv)
             || repliq_listener_open(consumer, handle, &replies, &errors, &listeners[i]))
             return fail("cannot listen to a queue");
     }
+    /* ANCHOR_END: listen */
+    /* ANCHOR: serve */
     users[0].password = repliq_text("p4localhost");
     users[1].password = repliq_text("PassOne");
     options.listen = &address;
@@ -113,6 +118,7 @@ int main(int argc, char **argv)
     options.user_count = 2;
     if (repliq_server_open(store, &options, &server))
         return fail("cannot serve");
+    /* ANCHOR_END: serve */
     printf("listening on %s, press Enter to end\n", address);
     fflush(stdout);
     /* The end of the input ends the server, too. */

@@ -46,6 +46,7 @@ static std::string work(const repliq::received &request)
     return reply;
 }
 
+// ANCHOR: listen
 // Works on the requests of one queue, on a thread of its own.
 static repliq::listener listen(repliq::store &store, const std::string &queue)
 {
@@ -65,6 +66,7 @@ static repliq::listener listen(repliq::store &store, const std::string &queue)
             }
         }, errors);
 }
+// ANCHOR_END: listen
 
 int main(int argc, char **argv)
 try {
@@ -74,6 +76,7 @@ try {
     repliq::store store(directory);
     repliq::listener from_roots = listen(store, "hw_root_queue_name");
     repliq::listener from_singles = listen(store, "Tolocal");
+    // ANCHOR: serve
     repliq::server_options options;
     options.listen = {address};
     options.plain = true;
@@ -82,6 +85,7 @@ try {
         {"remote_rep", "PassOne", "replicate", "hw_root_queue_name,Tolocal"},
     };
     repliq::server server(store, options);
+    // ANCHOR_END: serve
     std::cout << "listening on " << address << ", press Enter to end" << std::endl;
     // The end of the input ends the server, too.
     std::cin.get();

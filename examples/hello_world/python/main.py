@@ -42,6 +42,7 @@ def work(request: repliq.Message) -> str:
     return reply
 
 
+# ANCHOR: listen
 def listen(store: repliq.Store, queue: str) -> repliq.Listener:
     """Works on the requests of one queue, on a thread of its own."""
     replies = store.queue("replies")
@@ -55,15 +56,18 @@ def listen(store: repliq.Store, queue: str) -> repliq.Listener:
     return store.consumer("hello_world", store.queue(queue)).listen(
         handle, policy="dead_letter", dead_letter_after=3, dead_letter_queue="errors", retry=0.01
     )
+# ANCHOR_END: listen
 
 
 def main() -> None:
     directory = sys.argv[1] if len(sys.argv) > 1 else "hello_world_store"
     address = sys.argv[2] if len(sys.argv) > 2 else "127.0.0.1:20901"
+    # ANCHOR: users
     users = [
         repliq.User("replication", "p4localhost", "replicate", "hw_root_queue_name,Tolocal"),
         repliq.User("remote_rep", "PassOne", "replicate", "hw_root_queue_name,Tolocal"),
     ]
+    # ANCHOR_END: users
     with repliq.open(directory) as store:
         with listen(store, "hw_root_queue_name"), listen(store, "Tolocal"):
             with repliq.Server(store, listen=[address], plain=True, users=users):

@@ -44,6 +44,7 @@ fn work(request: &Received) -> Result<String, String> {
     Ok(reply)
 }
 
+// ANCHOR: listen
 /// Works on the requests of one queue, on a thread of its own.
 fn listen(store: &Store, queue: &str) -> repliq::Result<Listener> {
     let replies = store.queue("replies")?;
@@ -66,6 +67,7 @@ fn listen(store: &Store, queue: &str) -> repliq::Result<Listener> {
         Handled::Done
     })
 }
+// ANCHOR_END: listen
 
 fn main() -> repliq::Result<()> {
     let mut words = env::args().skip(1);
@@ -73,6 +75,7 @@ fn main() -> repliq::Result<()> {
     let address = words.next().unwrap_or("127.0.0.1:20901".into());
     let queues = ["hw_root_queue_name", "Tolocal"];
 
+    // ANCHOR: serve
     let mut users = Users::new();
     let rights = [Right { verbs: vec![Verb::Replicate], queues: queues.map(String::from).into() }];
     for (name, password) in [("replication", "p4localhost"), ("remote_rep", "PassOne")] {
@@ -91,6 +94,7 @@ fn main() -> repliq::Result<()> {
         },
     )?;
     println!("listening on {}, press Enter to end", server.addresses()[0]);
+    // ANCHOR_END: serve
     // The end of the input ends the server, too.
     let _ = io::stdin().read_line(&mut String::new());
     server.close();

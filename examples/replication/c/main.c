@@ -65,6 +65,7 @@ int main(int argc, char **argv)
         || repliq_store_queue(store, "hw_root_queue_name", &root)
         || repliq_replication_open(store, root, NULL, &replication))
         return fail("cannot open the root queue");
+    /* ANCHOR: targets */
     target.plain = REPLIQ_YES;
     target.reconnect_ms_max = 5000;
     target.password = repliq_text("p4localhost");
@@ -73,13 +74,16 @@ int main(int argc, char **argv)
     target.password = repliq_text("PassOne");
     if (repliq_replication_add(replication, "ToLinux", linux_url, &target))
         return fail("cannot add ToLinux");
+    /* ANCHOR_END: targets */
 
+    /* ANCHOR: job */
     /* A job: both requests or neither. */
     if (repliq_replication_start_job(replication)
         || say_hello(replication, "David", "Young")
         || repliq_replication_send(replication, ECHO, echo.bytes, echo.len)
         || repliq_replication_end_job(replication, NULL))
         return fail("cannot send a job");
+    /* ANCHOR_END: job */
 
     /* Outside a job each request is a transaction of its own; a token tells where in the order it is. */
     if (say_hello(replication, "Jack", "Smith")
@@ -92,9 +96,11 @@ int main(int argc, char **argv)
         || repliq_replication_abort_job(replication))
         return fail("cannot give up a job");
 
+    /* ANCHOR: wait */
     /* Everything is on this disk now; this waits until it is on the servers' disks. */
     if (repliq_store_wait(store, "target:*", &last.token, 1, 60000))
         return fail("not everybody has it");
+    /* ANCHOR_END: wait */
     printf("everybody has it\n");
     repliq_replication_close(replication);
     return repliq_store_close(store) ? fail("cannot close the store") : 0;

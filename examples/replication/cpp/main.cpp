@@ -25,17 +25,20 @@ static CConnectionContext at(const std::string &address, const char *user, const
     return {address.substr(0, colon), port, user, password};
 }
 
+// ANCHOR: run
 // The tutorial: every answer is looked at, for false means that nothing was stored.
 static bool run(CReplication &rep, const CMapQNameConn &targets)
 {
     if (!rep.Start(targets, "hw_root_queue_name"))
         return false;
 
+    // ANCHOR: job
     // A job: both requests or neither.
     CScopeUQueue echo;
     CMyStruct().SaveTo(echo);
     if (!rep.StartJob() || !rep.Send(idSayHello, "David", "Young") || !rep.Send(idEcho, echo) || !rep.EndJob())
         return false;
+    // ANCHOR_END: job
 
     // Outside a job each request is a transaction of its own.
     if (!rep.Send(idSayHello, "Jack", "Smith") || !rep.Send(idSleep, std::int32_t(5)))
@@ -44,9 +47,11 @@ static bool run(CReplication &rep, const CMapQNameConn &targets)
     // A job that is given up leaves nothing, here or at any server.
     return rep.StartJob() && rep.Send(idSayHello, "Nobody", "Here") && rep.AbortJob();
 }
+// ANCHOR_END: run
 
 int main(int argc, char **argv)
 try {
+    // ANCHOR: start
     QueueConfigure::SetMessageQueuePassword("MyQPassword");
     QueueConfigure::SetWorkDirectory(argc > 1 ? argv[1] : "sp_test/");
     CReplication rep{ReplicationSetting{}};
@@ -54,6 +59,7 @@ try {
         {"Tolocal", at(argc > 2 ? argv[2] : "127.0.0.1:20901", "replication", "p4localhost")},
         {"ToLinux", at(argc > 3 ? argv[3] : "127.0.0.1:20902", "remote_rep", "PassOne")},
     };
+    // ANCHOR_END: start
     if (!run(rep, targets)) {
         std::cerr << "replication: " << rep.LastError().what() << "\n";
         return 1;

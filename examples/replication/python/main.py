@@ -36,6 +36,7 @@ def names(first: str, last: str) -> CScopeUQueue:
     return CScopeUQueue().SaveString(first).SaveString(last)
 
 
+# ANCHOR: run
 def run(rep: CReplication, targets: dict[str, CConnectionContext]) -> bool:
     """The tutorial: every answer is looked at, for false means that nothing was stored."""
     return (
@@ -53,16 +54,19 @@ def run(rep: CReplication, targets: dict[str, CConnectionContext]) -> bool:
         and rep.Send(ID_SAY_HELLO, names("Nobody", "Here"))
         and rep.AbortJob()
     )
+# ANCHOR_END: run
 
 
 def main() -> int:
     arguments = sys.argv[1:] + ["sp_test/", "127.0.0.1:20901", "127.0.0.1:20902"][len(sys.argv) - 1 :]
+    # ANCHOR: start
     QueueConfigure.SetMessageQueuePassword("MyQPassword")
     QueueConfigure.SetWorkDirectory(arguments[0])
     targets = {
         "Tolocal": at(arguments[1], "replication", "p4localhost"),
         "ToLinux": at(arguments[2], "remote_rep", "PassOne"),
     }
+    # ANCHOR_END: start
     with CReplication(ReplicationSetting()) as rep:
         if not run(rep, targets):
             print(f"replication: {rep.LastError()}", file=sys.stderr)

@@ -64,28 +64,36 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = StoreOptions { password: Some("MyQPassword".into()), ..StoreOptions::default() };
     let place = Path::new(&directory).join(format!("{ROOT}.repliq"));
     let store = Store::open(place, &options)?;
+    // ANCHOR: send
     let root = store.queue(ROOT)?;
     let replication = Replication::open(&store, root, &ReplicationOptions::default())?;
     replication.add("Tolocal", &local, &target("p4localhost"))?;
     replication.add("ToLinux", &linux, &target("PassOne"))?;
 
+    // ANCHOR: job
     // A job: both requests or neither.
     replication.start_job()?;
     replication.send(SAY_HELLO, &hello("David", "Young"))?;
     replication.send(ECHO, &echo())?;
     replication.end_job()?;
+    // ANCHOR_END: job
 
     // Outside a job each request is a transaction of its own.
     replication.send(SAY_HELLO, &hello("Jack", "Smith"))?;
     let last = replication.send(SLEEP, &Packer::default().i32(5).0)?;
 
+    // ANCHOR: abort
     // A job that is given up leaves nothing, here or at any server.
     replication.start_job()?;
     replication.send(SAY_HELLO, &hello("Nobody", "Here"))?;
     replication.abort_job()?;
+    // ANCHOR_END: abort
 
+    // ANCHOR: wait
     // Everything is on this disk now; this waits until it is on the servers' disks.
     store.wait("target:*", &[last.token], Duration::from_secs(60))?;
+    // ANCHOR_END: wait
+    // ANCHOR_END: send
     println!("everybody has it");
     replication.close()?;
     store.close()?;
