@@ -19,7 +19,7 @@ use std::path::Path;
 
 use page::{ROOT, anchor, blocks, headings, links, pages_in, read};
 
-/// What is read by people and looked after here.
+/// What is read by people and looked after here. The README of Java is tested where Java is.
 fn pages() -> Vec<String> {
     let others =
         ["CONTRIBUTING.md", "README.md", "bindings/python/README.md", "examples/README.md"];

@@ -62,6 +62,7 @@ public final class HelloWorld {
         return reply;
     }
 
+    // ANCHOR: listen
     /** Works on the requests of one queue, on a thread of its own. */
     private static Listener listen(Store store, String queue) {
         Queue replies = store.queue("replies");
@@ -74,7 +75,9 @@ public final class HelloWorld {
                 // What fails three times goes to the queue "errors", and those behind it go on.
                 options -> options.policy(Policy.deadLetter(3, "errors")).retry(Duration.ofMillis(10)));
     }
+    // ANCHOR_END: listen
 
+    // ANCHOR: serve
     private static void run(String directory, String address) throws IOException {
         String queues = "hw_root_queue_name,Tolocal";
         try (Store store = Store.open(directory);
@@ -90,6 +93,7 @@ public final class HelloWorld {
             System.in.read();
         }
     }
+    // ANCHOR_END: serve
 
     /**
      * Runs the server.

@@ -33,14 +33,17 @@ public final class Replication {
         return new CScopeUQueue().Save(first).Save(last);
     }
 
+    // ANCHOR: run
     /** The tutorial: every answer is looked at, for false means that nothing was stored. */
     private static boolean run(CReplication rep, Map<String, CConnectionContext> targets) {
         return rep.Start(targets, "hw_root_queue_name")
+                // ANCHOR: job
                 // A job: both requests or neither.
                 && rep.StartJob()
                 && rep.Send(ID_SAY_HELLO, names("David", "Young"))
                 && rep.Send(ID_ECHO, new CMyStruct().SaveTo(new CScopeUQueue()))
                 && rep.EndJob()
+                // ANCHOR_END: job
                 // Outside a job each request is a transaction of its own.
                 && rep.Send(ID_SAY_HELLO, names("Jack", "Smith"))
                 && rep.Send(ID_SLEEP, new CScopeUQueue().Save(5))
@@ -49,6 +52,7 @@ public final class Replication {
                 && rep.Send(ID_SAY_HELLO, names("Nobody", "Here"))
                 && rep.AbortJob();
     }
+    // ANCHOR_END: run
 
     /** Everything is on this disk; this waits until it is on the servers' disks. */
     private static boolean everybodyHasIt(CReplication rep) throws InterruptedException {
@@ -67,11 +71,13 @@ public final class Replication {
     }
 
     private static int replicate(String[] args) throws InterruptedException {
+        // ANCHOR: start
         QueueConfigure.SetMessageQueuePassword("MyQPassword");
         QueueConfigure.SetWorkDirectory(args.length > 0 ? args[0] : "sp_test/");
         Map<String, CConnectionContext> targets = Map.of(
                 "Tolocal", at(args.length > 1 ? args[1] : "127.0.0.1:20901", "replication", "p4localhost"),
                 "ToLinux", at(args.length > 2 ? args[2] : "127.0.0.1:20902", "remote_rep", "PassOne"));
+        // ANCHOR_END: start
         try (CReplication rep = new CReplication(new ReplicationSetting())) {
             if (!run(rep, targets)) {
                 System.err.println("replication: " + rep.LastError().getMessage());

@@ -41,11 +41,13 @@ def run(rep: CReplication, targets: dict[str, CConnectionContext]) -> bool:
     """The tutorial: every answer is looked at, for false means that nothing was stored."""
     return (
         rep.Start(targets, "hw_root_queue_name")
+        # ANCHOR: job
         # A job: both requests or neither.
         and rep.StartJob()
         and rep.Send(ID_SAY_HELLO, names("David", "Young"))
         and rep.Send(ID_ECHO, CMyStruct().SaveTo(CScopeUQueue()))
         and rep.EndJob()
+        # ANCHOR_END: job
         # Outside a job each request is a transaction of its own.
         and rep.Send(ID_SAY_HELLO, names("Jack", "Smith"))
         and rep.Send(ID_SLEEP, CScopeUQueue().SaveInt(5))
