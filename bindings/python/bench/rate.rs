@@ -1,55 +1,62 @@
-//! The calls of speed.py as Rust.
+//! The calls of speed.py as Rust, in turn with those of Python.
 //!
-//! Usage: python_rate FOLDER       FOLDER is empty; prints `NAME NANOSECONDS`, for one message, a line
+//! Usage: python_rate FOLDER       FOLDER is empty; for each line on the standard input, `put_many` or `receive`,
+//! it prints the nanoseconds that a message took
 
 use std::hint::black_box;
+use std::io::Write;
 use std::time::{Duration, Instant};
 
-use repliq::{ConsumerOptions, Level, Message, Result, Store, StoreOptions};
+use repliq::{
+    Consumer, ConsumerOptions, Level, Message, Queue, Result, Session, Store, StoreOptions,
+};
 
-const ROUNDS: usize = 200;
 const BATCH: usize = 256;
+const PUTS: usize = 40;
 const MESSAGES: usize = 256 * 200;
 
-fn least(mut call: impl FnMut() -> Result<()>, messages: usize) -> Result<f64> {
-    let mut least = f64::MAX;
-    for _ in 0..ROUNDS {
-        let began = Instant::now();
-        call()?;
-        least = least.min(began.elapsed().as_nanos() as f64 / messages as f64);
+fn put_many(session: &mut Session, queue: Queue) -> Result<f64> {
+    let payload = [0; 100];
+    let batch = [Message::new(black_box(&payload)); BATCH];
+    let began = Instant::now();
+    for _ in 0..PUTS {
+        session.put_many(black_box(queue), black_box(&batch))?;
     }
-    Ok(least)
+    let took = began.elapsed();
+    session.rollback()?;
+    Ok(took.as_nanos() as f64 / (PUTS * BATCH) as f64)
+}
+
+fn receive(reader: &Consumer) -> Result<f64> {
+    reader.seek(1)?;
+    let (began, mut seen) = (Instant::now(), 0);
+    while seen < MESSAGES {
+        let received = reader.receive(BATCH, Duration::ZERO)?;
+        seen += received.len();
+        received.iter().for_each(|one| _ = black_box(one.payload().len()));
+    }
+    Ok(began.elapsed().as_nanos() as f64 / MESSAGES as f64)
 }
 
 fn run(folder: &str) -> Result<()> {
     let store = Store::open(folder, &StoreOptions::default())?;
-    let (queue, payload) = (store.queue("orders")?, [0; 100]);
-    let mut session = store.session()?;
-    let batch = [Message::new(black_box(&payload)); BATCH];
-    let put_many = || {
-        for _ in 0..4 {
-            session.put_many(black_box(queue), black_box(&batch))?;
-        }
-        session.rollback()
-    };
-    println!("put_many {:.1}", least(put_many, 4 * BATCH)?);
+    let queue = store.queue("orders")?;
     for _ in 0..MESSAGES / BATCH {
-        store.put_at(queue, &batch, Level::Process)?;
+        store.put_at(queue, &[Message::new(&[0; 100]); BATCH], Level::Process)?;
     }
     store.put(queue, &[])?;
+    let mut session = store.session()?;
     let reader = store.consumer("reader", queue, &ConsumerOptions::default())?;
-    let mut best = f64::MAX;
-    for _ in 0..5 {
-        reader.seek(1)?;
-        let (began, mut seen) = (Instant::now(), 0);
-        while seen < MESSAGES {
-            let received = reader.receive(BATCH, Duration::ZERO)?;
-            seen += received.len();
-            received.iter().for_each(|one| _ = black_box(one.payload().len()));
-        }
-        best = best.min(began.elapsed().as_nanos() as f64 / MESSAGES as f64);
+    for line in std::io::stdin().lines() {
+        let taken = match line.as_deref() {
+            Ok("put_many") => put_many(&mut session, queue)?,
+            Ok("receive") => receive(&reader)?,
+            _ => break,
+        };
+        println!("{taken:.1}");
+        _ = std::io::stdout().flush();
     }
-    println!("receive {best:.1}");
+    drop((session, reader));
     store.close()
 }
 

@@ -2,7 +2,9 @@
 
 Usage: speed.py FOLDER RUST       FOLDER is empty, RUST is the program python_rate; prints `name=value …` a line
 
-A line ends in `held=yes` or `held=no`, by the bound that it names. Exit status 1 where one did not hold.
+Both sides of a line take turns, and the line shows the median of each side. `over` and `ratio` are the median of what
+the rounds compare, `spread` its least and most; of the stores, medians of the calls, and `of_total` of all their time. A line ends in `held=yes` or `held=no`, by the bound that it names. Exit status 1 where one did
+not hold.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
 import diskcache
 import lmdb
@@ -20,7 +23,7 @@ import persistqueue
 import repliq
 from repliq import _repliq
 
-ROUNDS, CALLS, BATCH, MESSAGES = 200, 1000, 256, 256 * 200
+CALLS, BATCH, PUTS, MESSAGES = 5000, 256, 40, 256 * 200
 PAYLOAD = bytes(100)
 missed = False
 
@@ -32,63 +35,114 @@ def line(name: str, held: bool, **values: float | str) -> None:
     print(f"name={name} {' '.join(shown)} held={'yes' if held else 'no'}", flush=True)
 
 
-def least(call: Callable[[], object], after: Callable[[], object] = lambda: None) -> float:
-    """Nanoseconds of a call, at best."""
-    best = float("inf")
-    for _ in range(ROUNDS):
-        began = time.perf_counter_ns()
-        for _ in range(CALLS):
-            call()
-        best = min(best, (time.perf_counter_ns() - began) / CALLS)
-        after()
-    return best
+def spread(of: list[float]) -> str:
+    return f"{min(of):.2f}-{max(of):.2f}"
 
 
-def calls(folder: Path, rust: dict[str, float]) -> None:
+class Rust:
+    """The same calls in Rust, one at a time."""
+
+    def __init__(self, program: str, folder: Path) -> None:
+        self.child = subprocess.Popen(
+            [program, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+
+    def nanoseconds(self, call: str) -> float:
+        assert self.child.stdin and self.child.stdout
+        self.child.stdin.write(call + "\n")
+        self.child.stdin.flush()
+        return float(self.child.stdout.readline())
+
+    def close(self) -> None:
+        self.child.communicate()
+        assert self.child.returncode == 0
+
+
+def timed(body: Callable[[], object], calls: int) -> float:
+    began = time.perf_counter_ns()
+    body()
+    return (time.perf_counter_ns() - began) / calls
+
+
+def single(session: repliq.Session, queue: repliq.Queue) -> None:
+    """A put of one message, over a call of the extension module that does nothing."""
+    put, nothing, turns = session.put, _repliq.nothing, range(CALLS)
+
+    def puts() -> None:
+        for _ in turns:
+            put(queue, PAYLOAD)
+
+    def empties() -> None:
+        for _ in turns:
+            nothing()
+
+    ours, empty = [], []
+    for _ in range(200):
+        empty.append(timed(empties, CALLS))
+        ours.append(timed(puts, CALLS))
+        session.rollback()
+    over = [one - other for one, other in zip(ours, empty)]
+    line("put", median(over) <= 150, python_ns=median(ours), empty_ns=median(empty),
+         over_ns=median(over), spread=spread(over), most=150.0)
+
+
+def against(name: str, rust: Rust, call: Callable[[], float], rounds: int) -> None:
+    """A rate over Rust's."""
+    ours, theirs = [], []
+    for _ in range(rounds):
+        theirs.append(rust.nanoseconds(name))
+        ours.append(call())
+    ratios = [one / other for one, other in zip(theirs, ours)]
+    line(name, median(ratios) >= 0.4, python_ns=median(ours), rust_ns=median(theirs),
+         ratio=median(ratios), spread=spread(ratios), least=0.4)
+
+
+def calls(folder: Path, rust: Rust) -> None:
     """The boundary, without the disk."""
     with repliq.open(folder / "calls") as store, store.session() as session:
-        queue = store.queue("orders")
-        put = session.put
-        empty = least(_repliq.nothing)
-        single = least(lambda: put(queue, PAYLOAD), session.rollback) - least(lambda: None)
-        nothing = least(lambda: _repliq.nothing()) - least(lambda: None)
-        over = single - nothing
-        line("put", over <= 150, python_ns=single, empty_call_ns=nothing, bare_ns=empty, over_ns=over, most=150.0)
+        queue, batch = store.queue("orders"), [PAYLOAD] * BATCH
+        single(session, queue)
 
-        batch, best = [PAYLOAD] * BATCH, float("inf")
-        for _ in range(ROUNDS):
-            began = time.perf_counter_ns()
-            for _ in range(4):
+        def puts() -> None:
+            for _ in range(PUTS):
                 session.put_many(queue, batch)
-            best = min(best, (time.perf_counter_ns() - began) / (4 * BATCH))
-            session.rollback()
-        ratio = rust["put_many"] / best
-        line("put_many", ratio >= 0.4, python_ns=best, rust_ns=rust["put_many"], ratio=ratio, least=0.4)
 
+        def put_many() -> float:
+            taken = timed(puts, PUTS * BATCH)
+            session.rollback()
+            return taken
+
+        against("put_many", rust, put_many, 100)
         for _ in range(MESSAGES // BATCH):
             queue.put_many(batch, level="process")
         queue.put(PAYLOAD)
-        reader, best = store.consumer("reader", queue), float("inf")
-        for _ in range(5):
-            reader.seek(1)
-            seen, began = 0, time.perf_counter_ns()
+        reader = store.consumer("reader", queue)
+
+        def reads() -> None:
+            seen = 0
             while seen < MESSAGES:
                 received = reader.receive(BATCH, timeout=0)
                 seen += len(received)
                 for one in received:
                     len(one.view)
-            best = min(best, (time.perf_counter_ns() - began) / MESSAGES)
-        ratio = rust["receive"] / best
-        line("receive", ratio >= 0.4, python_ns=best, rust_ns=rust["receive"], ratio=ratio, least=0.4)
+
+        def receive() -> float:
+            reader.seek(1)
+            return timed(reads, MESSAGES)
+
+        against("receive", rust, receive, 30)
+        reader.close()
 
 
-def rate(call: Callable[[], object], messages: int) -> float:
-    """Messages in a second, for about a second and a half."""
-    began, done = time.perf_counter(), 0
-    while time.perf_counter() - began < 1.5:
-        call()
-        done += messages
-    return done / (time.perf_counter() - began)
+def ahead(name: str, ours: Callable[[], object], theirs: Callable[[], object]) -> None:
+    """What a transaction takes, call by call in turn: a disk drifts."""
+    ours_us, theirs_us, end = [], [], time.monotonic() + 8
+    while time.monotonic() < end or len(ours_us) < 100:
+        ours_us.append(timed(ours, 1) / 1000)
+        theirs_us.append(timed(theirs, 1) / 1000)
+    ratio, total = median(theirs_us) / median(ours_us), sum(theirs_us) / sum(ours_us)
+    line(name, ratio > 1, repliq_us=median(ours_us), other_us=median(theirs_us), calls=str(len(ours_us)),
+         ratio=ratio, of_total=total, above=1.0)
 
 
 def stores(folder: Path) -> None:
@@ -97,7 +151,7 @@ def stores(folder: Path) -> None:
     store = repliq.open(folder / "repliq")
     queue = store.queue("orders")
 
-    environment = lmdb.open(str(folder / "lmdb"), map_size=1 << 30)
+    environment = lmdb.open(str(folder / "lmdb"), map_size=1 << 31)
     at = [0]
 
     def put_lmdb(payloads: list[bytes]) -> None:
@@ -107,8 +161,8 @@ def stores(folder: Path) -> None:
                 transaction.put(at[0].to_bytes(8, "big"), payload, append=True)
 
     persist = persistqueue.SQLiteQueue(str(folder / "persist"), auto_commit=True)
-    persist._conn.execute("PRAGMA synchronous=FULL")
-    persist._putter.execute("PRAGMA synchronous=FULL")
+    for connection in (persist._conn, persist._putter):
+        connection.execute("PRAGMA synchronous=FULL")
 
     cache = diskcache.Deque(directory=str(folder / "diskcache"))
     cache.cache.reset("sqlite_synchronous", 2)
@@ -117,26 +171,25 @@ def stores(folder: Path) -> None:
         with cache.transact():
             cache.extend(batch)
 
-    rows: list[tuple[str, Callable[[], object], Callable[[], object] | None]] = [
-        ("lmdb", lambda: put_lmdb([PAYLOAD]), lambda: put_lmdb(batch)),
-        ("persist_queue", lambda: persist.put(PAYLOAD), None),
-        ("diskcache", lambda: cache.append(PAYLOAD), many_diskcache),
-    ]
-    for name, single, many in rows:
-        # In turn, on the same disk.
-        ours, theirs = rate(lambda: queue.put(PAYLOAD), 1), rate(single, 1)
-        line(f"power_1_{name}", ours > theirs, repliq=ours, other=theirs, ratio=ours / theirs)
-        if many is not None:
-            ours, theirs = rate(lambda: queue.put_many(batch), BATCH), rate(many, BATCH)
-            line(f"power_256_{name}", ours > theirs, repliq=ours, other=theirs, ratio=ours / theirs)
+    def one() -> None:
+        queue.put(PAYLOAD)
+
+    def many() -> None:
+        queue.put_many(batch)
+
+    ahead("power_1_lmdb", one, lambda: put_lmdb([PAYLOAD]))
+    ahead("power_1_persist_queue", one, lambda: persist.put(PAYLOAD))
+    ahead("power_1_diskcache", one, lambda: cache.append(PAYLOAD))
+    ahead("power_256_lmdb", many, lambda: put_lmdb(batch))
+    ahead("power_256_diskcache", many, many_diskcache)
     store.close()
 
 
 def main() -> int:
     folder = Path(sys.argv[1])
-    done = subprocess.run([sys.argv[2], folder / "rust"], check=True, capture_output=True, text=True)
-    rust = {name: float(ns) for name, ns in (row.split() for row in done.stdout.splitlines())}
+    rust = Rust(sys.argv[2], folder / "rust")
     calls(folder, rust)
+    rust.close()
     stores(folder)
     return int(missed)
 

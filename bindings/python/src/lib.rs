@@ -45,7 +45,7 @@ mod _repliq {
     #[pymodule_export]
     use super::log::{log_drain, log_level};
     #[pymodule_export]
-    use super::message::{Message, Payload};
+    use super::message::Message;
     #[pymodule_export]
     use super::port::{Event, Port};
     #[pymodule_export]

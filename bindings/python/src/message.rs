@@ -39,6 +39,10 @@ impl<'py> Bytes<'py> {
             let text = "a bytes-like object is required, not str: encode it";
             return Err(PyTypeError::new_err(text).into());
         }
+        if from.is_instance_of::<Message>() {
+            let text = "the fields of a message are its own: none can be given beside it";
+            return Err(PyTypeError::new_err(text).into());
+        }
         let buffer = PyBuffer::<u8>::get(from).or_else(|_| {
             // Of items larger than a byte, or signed ones: the same memory, seen as bytes.
             let view = PyMemoryView::from(from)?;
@@ -103,15 +107,20 @@ impl Given<'_, '_> {
     /// The fields; `None` where all have their defaults.
     #[inline]
     pub fn fields(&self) -> Answer<Option<Fields>> {
-        let plain = self.kind == 0
+        if self.is_plain() { Ok(None) } else { self.all().map(Some) }
+    }
+
+    /// Whether all have their defaults.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.kind == 0
             && self.key.is_none()
             && self.headers.is_none()
             && self.expires.is_none()
             && self.deliver_at.is_none()
             && self.priority == 0
             && self.producer.is_none()
-            && self.producer_sequence == 0;
-        if plain { Ok(None) } else { self.all().map(Some) }
+            && self.producer_sequence == 0
     }
 
     fn all(&self) -> Answer<Fields> {
@@ -223,7 +232,7 @@ fn message<'a>(item: &'a Item<'_>, headers: &'a [repliq::Header<'a>]) -> repliq:
 }
 
 /// A message: one to be put, or one that was read.
-#[pyclass(frozen, module = "repliq")]
+#[pyclass(frozen, freelist = 256, module = "repliq")]
 pub struct Message(Kind);
 
 enum Kind {
@@ -256,6 +265,14 @@ impl Message {
                 };
                 Item { payload: Bytes::Copied(of.payload().to_vec()), fields: Some(fields) }
             }
+        }
+    }
+
+    #[inline]
+    fn bytes<'a>(&'a self, py: Python<'a>) -> &'a [u8] {
+        match &self.0 {
+            Kind::New(payload, _) => payload.as_bytes(py),
+            Kind::Read(received) => received.payload(),
         }
     }
 
@@ -318,12 +335,10 @@ impl Message {
     }
 
     #[getter]
-    fn view<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMemoryView>> {
-        match &self.0 {
-            Kind::New(payload, _) => PyMemoryView::from(payload.bind(py)),
-            Kind::Read(received) => {
-                PyMemoryView::from(Bound::new(py, Payload(received.clone()))?.as_any())
-            }
+    fn view<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyMemoryView>> {
+        match &slf.get().0 {
+            Kind::New(payload, _) => PyMemoryView::from(payload.bind(slf.py())),
+            Kind::Read(_) => PyMemoryView::from(slf.as_any()),
         }
     }
 
@@ -407,20 +422,6 @@ impl Message {
         self.received().and_then(|received| time(received.committed_ms()))
     }
 
-    fn __repr__(&self) -> String {
-        match &self.0 {
-            Kind::New(_, fields) => format!("<repliq.Message to be put, kind {}>", fields.kind),
-            Kind::Read(received) => format!("<repliq.Message: {received:?}>"),
-        }
-    }
-}
-
-/// The payload of a message that was read, for memoryviews.
-#[pyclass(frozen, module = "repliq._repliq")]
-pub struct Payload(Received);
-
-#[pymethods]
-impl Payload {
     #[expect(unsafe_code, reason = "the buffer protocol hands out a pointer")]
     unsafe fn __getbuffer__(
         slf: Bound<'_, Self>,
@@ -430,11 +431,11 @@ impl Payload {
         if view.is_null() {
             return Err(PyBufferError::new_err("there is no room for the view"));
         }
-        let payload = slf.get().0.payload();
+        let payload = slf.get().bytes(slf.py());
         let length = isize::try_from(payload.len())
             .map_err(|error| PyValueError::new_err(error.to_string()))?;
-        // SAFETY: `view` is not NULL and Python's to be filled; the payload lives in a counted buffer that never
-        // moves or changes and that `slf`, which the view keeps, holds; it is handed out for reading only.
+        // SAFETY: `view` is not NULL and Python's to be filled; the payload lives in a counted buffer, or an
+        // object, that never moves or changes and that `slf`, which the view keeps, holds; for reading only.
         let filled = unsafe {
             ffi::PyBuffer_FillInfo(
                 view,
@@ -446,6 +447,13 @@ impl Payload {
             )
         };
         if filled < 0 { Err(PyErr::fetch(slf.py())) } else { Ok(()) }
+    }
+
+    fn __repr__(&self) -> String {
+        match &self.0 {
+            Kind::New(_, fields) => format!("<repliq.Message to be put, kind {}>", fields.kind),
+            Kind::Read(received) => format!("<repliq.Message: {received:?}>"),
+        }
     }
 }
 

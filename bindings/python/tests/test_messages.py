@@ -42,6 +42,10 @@ def test_every_kind_of_buffer_is_put_as_its_bytes(store: repliq.Store, queue: re
     for wrong in ("text", 7, None):
         with pytest.raises(TypeError):
             queue.put(wrong)  # type: ignore[arg-type]
+    message = repliq.Message(data, kind=3)
+    assert message.view == data
+    with pytest.raises(TypeError):
+        queue.put(message, kind=7)
 
 
 def test_a_view_outlives_message_consumer_and_store(tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ __all__ = [
     "Each",
     "Event",
     "Message",
-    "Payload",
     "Port",
     "Queue",
     "Replication",
@@ -648,10 +647,6 @@ class Server:
     def close(self) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, *_args: object) -> None: ...
-
-@final
-class Payload:
-    """What a view of a message holds."""
 
 def codes() -> list[tuple[str, int, int]]:
     """Name, number and flags of every code."""
