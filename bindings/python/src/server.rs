@@ -4,16 +4,17 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use repliq::{Code, Password, Right, ServerLimits, ServerOptions, UserSource, Users, Verb};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::error::{Answer, own};
 use crate::message::text_or_bytes;
 use crate::store::{Store, json};
-use crate::wait::{milliseconds, without_gil};
+use crate::wait::{ending, milliseconds, without_gil};
 
 /// A store that others can reach.
 #[pyclass(frozen, module = "repliq")]
 pub struct Server {
-    server: repliq::Server,
+    server: Arc<repliq::Server>,
 }
 
 #[pymethods]
@@ -65,7 +66,8 @@ impl Server {
             },
         };
         let of = store.get().of.clone();
-        Ok(Server { server: without_gil(py, || repliq::Server::open(&of.store, &options))? })
+        let server = without_gil(py, || repliq::Server::open(&of.store, &options))?;
+        Ok(Server { server: Arc::new(server) })
     }
 
     #[getter]
@@ -82,10 +84,8 @@ impl Server {
     }
 
     fn close(&self, py: Python<'_>) -> Answer<()> {
-        without_gil(py, || {
-            self.server.close();
-            Ok(())
-        })
+        let server = self.server.clone();
+        ending(py, move || server.close())
     }
 
     fn __enter__(slf: Py<Self>) -> Py<Self> {

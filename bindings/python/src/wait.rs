@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use repliq::Code;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
@@ -126,4 +127,21 @@ pub fn wait_or_fail(
         (None, Some(error)) => Err(Raised::Core(error)),
         _ => Ok(()),
     }
+}
+
+/// Runs a call that ends something, on a thread of its own: Ctrl-C ends the waiting for it, and not the call.
+pub fn ending(py: Python<'_>, call: impl FnOnce() + Send + 'static) -> Answer<()> {
+    let (done, ended) = mpsc::channel::<()>();
+    let run = move || {
+        call();
+        drop(done);
+    };
+    if let Err(error) = thread::Builder::new().name("repliq-close".into()).spawn(run) {
+        return own(Code::Io, format!("the thread of a close cannot be started: {error}"));
+    }
+    let step = move |slice| match ended.recv_timeout(slice) {
+        Err(RecvTimeoutError::Timeout) => Ok(None),
+        Ok(()) | Err(RecvTimeoutError::Disconnected) => Ok(Some(())),
+    };
+    wait(py, None, step).map(|_| ())
 }

@@ -24,9 +24,12 @@ def queue(store: repliq.Store) -> repliq.Queue:
 
 @pytest.fixture
 def python(tmp_path: Path):
-    """Runs a program in an interpreter of its own, and gives what it printed; it must end well."""
+    """Runs a program in an interpreter of its own, and gives what it printed; it must end well.
 
-    def run(program: str, *arguments: str, code: int = 0) -> str:
+    On the standard error it says nothing but `says`, at the end of a traceback.
+    """
+
+    def run(program: str, *arguments: str, code: int = 0, says: str = "") -> str:
         done = subprocess.run(
             [sys.executable, "-X", "faulthandler", "-c", program, str(tmp_path / "store"), *arguments],
             capture_output=True,
@@ -34,6 +37,7 @@ def python(tmp_path: Path):
             timeout=60,
         )
         assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+        assert done.stderr.strip().split("\n")[-1] == says, done.stderr
         return done.stdout
 
     return run

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -132,6 +133,9 @@ def test_a_forked_child_is_told_and_the_parent_goes_on(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
+        # A child that hangs is ended, and that is seen.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(20)
         told = []
         for call in (
             lambda: queue.put(b"x"),
@@ -182,7 +186,7 @@ def test_an_interpreter_that_ends_with_everything_open_ends_well(
     tmp_path: Path, python: Callable[..., str]
 ) -> None:
     for round in range(5):
-        python(PROGRAM + "print('end')")
+        assert python(PROGRAM + "print('end')") == "end\n"
     assert count(tmp_path / "store") >= 10
 
 
@@ -215,7 +219,8 @@ def test_an_uncaught_exception_with_everything_open_ends_the_program_with_it(
     tmp_path: Path, python: Callable[..., str]
 ) -> None:
     python(PROGRAM + "raise SystemExit(7)", code=7)
-    assert count(tmp_path / "store") >= 2
+    python(PROGRAM + "1 / 0", code=1, says="ZeroDivisionError: division by zero")
+    assert count(tmp_path / "store") >= 4
 
 
 def test_what_is_collected_closes_itself(tmp_path: Path) -> None:

@@ -644,7 +644,9 @@ class Server:
     def reload(self) -> None:
         """Reads users, certificate and key again; users that changed are cut off at once."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Ends it, after at most 7 seconds for what was asked before; Ctrl-C ends the waiting, and not the end."""
+
     def __enter__(self) -> Self: ...
     def __exit__(self, *_args: object) -> None: ...
 
