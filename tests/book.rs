@@ -5,6 +5,8 @@
 
 #[path = "book/codes.rs"]
 mod codes;
+#[path = "book/commands.rs"]
+mod commands;
 #[path = "book/cut.rs"]
 mod cut;
 #[path = "book/page.rs"]
