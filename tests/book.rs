@@ -149,3 +149,19 @@ fn a_fence_is_never_indented() {
         }
     }
 }
+
+#[test]
+fn the_book_and_python_agree_on_what_both_install_into_one_environment() {
+    let pins = |name: &str| -> Vec<String> {
+        let text = read(name);
+        text.lines().filter(|line| line.contains("==")).map(str::to_lowercase).collect()
+    };
+    let (book, python) =
+        (pins("scripts/docs-requirements.txt"), pins("bindings/python/requirements.txt"));
+    assert!(book.len() > 10 && python.len() > 5);
+    let package = |pin: &String| pin.split("==").next().unwrap().replace('_', "-");
+    for pin in &book {
+        let other = python.iter().find(|other| package(other) == package(pin));
+        assert!(other.is_none_or(|other| other == pin), "{pin} against {other:?}");
+    }
+}
