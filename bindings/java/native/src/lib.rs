@@ -29,6 +29,7 @@ mod message;
 mod object;
 mod verbs;
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use jni::EnvUnowned;
@@ -57,28 +58,66 @@ pub extern "system" fn Java_repliq_Native_call<'local>(
     outcome.resolve_with::<Thrower, _>(|| &class)
 }
 
-/// Puts packed messages, the first `length` bytes of an array, into a session.
+/// Puts the first `length` bytes of an array into a session: packed messages, or, where `plain` says so, the payload
+/// of a message that has nothing else.
+///
+/// What `with_env` does for each call costs as much as half of a put, so it is called when there is something to throw.
 #[unsafe(no_mangle)]
-pub extern "system" fn Java_repliq_Native_put<'local>(
-    mut env: EnvUnowned<'local>,
+extern "system" fn Java_repliq_Native_put<'local>(
+    env: *mut jni::sys::JNIEnv,
     class: JClass<'local>,
     session: jlong,
     queue: jint,
-    packed: JByteArray<'local>,
+    bytes: JByteArray<'local>,
     length: jint,
+    plain: jint,
 ) {
-    let outcome = env.with_env(|env| -> Result<(), Failure> {
-        let mut lane = object(session)?.lane(Use::Put)?;
-        let lane = &mut *lane;
-        let length = usize::try_from(length).unwrap_or(0);
-        if lane.scratch.len() < length {
-            lane.scratch.resize(length, 0);
+    let put = || put(env, session, queue, &bytes, length, plain != 0);
+    let failed = match catch_unwind(AssertUnwindSafe(put)) {
+        Ok(Ok(())) => return,
+        Ok(Err(failure)) => Ok(failure),
+        Err(panic) => Err(panic),
+    };
+    // SAFETY: Java gave it to this call.
+    let mut env = unsafe { EnvUnowned::from_raw(env) };
+    let outcome = env.with_env(|_| -> Result<(), Failure> {
+        match failed {
+            Ok(failure) => Err(failure),
+            Err(panic) => resume_unwind(panic),
         }
-        packed.get_region(env, 0, &mut lane.scratch[..length])?;
-        let packed = bytes::unsigned(&lane.scratch[..length]);
-        message::put(&mut lane.session, queue, packed)
     });
     outcome.resolve_with::<Thrower, _>(|| &class);
+}
+
+fn put(
+    env: *mut jni::sys::JNIEnv,
+    session: jlong,
+    queue: jint,
+    bytes: &JByteArray<'_>,
+    length: jint,
+    plain: bool,
+) -> Result<(), Failure> {
+    let mut lane = object(session)?.lane(Use::Put)?;
+    let lane = &mut *lane;
+    let length = usize::try_from(length).unwrap_or(0);
+    if lane.scratch.len() < length {
+        lane.scratch.resize(length, 0);
+    }
+    let scratch = &mut lane.scratch[..length];
+    // SAFETY: Java gave `env` and `bytes` to this call, and checks the bounds; `scratch` has so many bytes.
+    let threw = unsafe {
+        let (call, to) = (&(**env).v1_2, scratch.as_mut_ptr());
+        (call.GetByteArrayRegion)(env, bytes.as_raw(), 0, length as jint, to);
+        (call.ExceptionCheck)(env)
+    };
+    if threw {
+        return Err(Failure::Jni(jni::errors::Error::JavaException));
+    }
+    let bytes = bytes::unsigned(scratch);
+    match plain {
+        true => message::put_plain(&mut lane.session, queue, bytes),
+        false => message::put(&mut lane.session, queue, bytes),
+    }
 }
 
 /// Receives packed messages: of a consumer where `session` is 0, or into that session. Gives nothing when the time

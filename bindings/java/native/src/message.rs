@@ -1,6 +1,6 @@
 //! Messages in and out of Java.
 //!
-//! Messages to be put: their number (4), then each as
+//! Messages to be put: their number (4), then each as its payload alone, where bit 31 of its length is set, or as
 //!
 //! ```text
 //!     payload (4 + bytes)  key (4 + bytes)  producer (4 + bytes)  kind (2)  priority (1)
@@ -22,6 +22,8 @@ use repliq::{Code, Header, Message, Queue, Received, Session};
 use crate::bytes::{Reader, Writer, utf8};
 use crate::failure::Failure;
 
+/// Set in the length of a payload that is all a message has.
+const PLAIN: u32 = 1 << 31;
 /// Bytes of a message received beside its payload, where its key is short.
 const GUESS: usize = 96;
 
@@ -29,6 +31,12 @@ const GUESS: usize = 96;
 pub fn put(session: &mut Session, queue: i32, packed: &[u8]) -> Result<(), Failure> {
     let queue = Queue::from_number(queue.cast_unsigned());
     with(packed, |messages| Ok(session.put_many(queue, messages)?))
+}
+
+/// Puts a message that has nothing but this payload.
+pub fn put_plain(session: &mut Session, queue: i32, payload: &[u8]) -> Result<(), Failure> {
+    let queue = Queue::from_number(queue.cast_unsigned());
+    Ok(session.put(queue, &Message::new(payload))?)
 }
 
 /// Calls with the messages that lie packed.
@@ -63,8 +71,13 @@ fn one<'a>(
     reader: &mut Reader<'a>,
     headers: &mut Vec<Header<'a>>,
 ) -> Result<(Message<'a>, usize), Failure> {
+    let length = reader.u32()?;
+    let payload = reader.take((length & !PLAIN) as usize)?;
+    if length & PLAIN != 0 {
+        return Ok((Message::new(payload), headers.len()));
+    }
     let message = Message {
-        payload: reader.bytes()?,
+        payload,
         key: reader.bytes()?,
         producer: utf8(reader.bytes()?)?,
         kind: reader.u16()?,

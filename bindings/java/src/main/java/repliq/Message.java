@@ -366,6 +366,8 @@ public abstract class Message {
         private final long expires;
         private final long deliverAt;
         private final List<Header> headers;
+        /** Whether it has nothing but a payload. */
+        private final boolean plain;
 
         Made(Builder from) {
             payload = from.payload;
@@ -377,10 +379,16 @@ public abstract class Message {
             expires = from.expires;
             deliverAt = from.deliverAt;
             headers = List.copyOf(from.headers);
+            plain = key.length + producer.length + kind + priority + headers.size() == 0
+                && (producerSequence | expires | deliverAt) == 0;
         }
 
         @Override
         void pack(Packer to) {
+            if (plain) {
+                to.plain(payload);
+                return;
+            }
             to.bytes(payload).bytes(key).bytes(producer).u16(kind).u8(priority);
             to.i64(producerSequence).i64(expires).i64(deliverAt).i32(headers.size());
             for (Header header : headers) {

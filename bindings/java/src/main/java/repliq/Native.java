@@ -5,7 +5,7 @@ import java.nio.ByteBuffer;
 /** The native library: its functions, and what they call. */
 final class Native {
     /** Below this size messages received share a buffer. */
-    private static final int SHARED = 32 << 10;
+    private static final int SHARED = 64 << 10;
     /** The size of such a buffer. */
     private static final int ROOM = 256 << 10;
     private static final ThreadLocal<ByteBuffer> ROOMS = new ThreadLocal<>();
@@ -15,8 +15,8 @@ final class Native {
     /** Calls a verb of {@link Verb}; the answer is packed. */
     static native byte[] call(int verb, long handle, byte[] input);
 
-    /** Puts packed messages into a session. */
-    static native void put(long session, int queue, byte[] packed, int length);
+    /** Puts packed messages into a session, or a plain payload. */
+    static native void put(long session, int queue, byte[] bytes, int length, int plain);
 
     /** Receives packed messages, of a consumer or into a session; null when the time is over. */
     static native Object receive(long session, long consumer, int max, long waitMs, int direct);

@@ -14,6 +14,8 @@ final class Packer {
     private static final VarHandle I32 = view(int[].class);
     private static final VarHandle I64 = view(long[].class);
     private static final byte[] NONE = new byte[0];
+    /** Set in the length of a payload that is all a message has. */
+    private static final int PLAIN = 1 << 31;
     /** An array of Java has not many more. */
     private static final int LENGTH_MAX = Integer.MAX_VALUE - 16;
     /** What is kept for the next message of a session. */
@@ -133,20 +135,16 @@ final class Packer {
         return this;
     }
 
-    /** One message that has nothing but a payload. */
-    Packer message(byte[] payload) {
-        return bytes(payload).rest();
-    }
-
-    /** One message that has nothing but a payload. */
-    Packer message(ByteBuffer payload) {
-        return bytes(payload).rest();
-    }
-
-    /** Key, producer, kind, priority, number of the producer, times and headers of a message without them. */
-    private Packer rest() {
-        int at = grow(39);
-        Arrays.fill(bytes, at, at + 39, (byte) 0);
+    /** A message that has nothing but a payload. */
+    Packer plain(ByteBuffer payload) {
+        int count = payload.remaining();
+        int at = grow(4 + count);
+        I32.set(bytes, at, count | PLAIN);
+        if (payload.hasArray()) {
+            System.arraycopy(payload.array(), payload.arrayOffset() + payload.position(), bytes, at + 4, count);
+        } else {
+            payload.duplicate().get(bytes, at + 4, count);
+        }
         return this;
     }
 

@@ -48,8 +48,7 @@ public final class Session implements AutoCloseable {
         Check.given(payload, "the payload");
         long id = handle.enter();
         try {
-            Packer packed = packer.clear().i32(1).message(payload);
-            Native.put(id, number, packed.bytes, packed.length);
+            Native.put(id, number, payload, payload.length, 1);
         } finally {
             handle.leave();
         }
@@ -66,8 +65,8 @@ public final class Session implements AutoCloseable {
         Check.given(payload, "the payload");
         long id = handle.enter();
         try {
-            Packer packed = packer.clear().i32(1).message(payload);
-            Native.put(id, number, packed.bytes, packed.length);
+            Packer packed = packer.clear().i32(1).plain(payload);
+            Native.put(id, number, packed.bytes, packed.length, 0);
         } finally {
             handle.leave();
         }
@@ -86,7 +85,7 @@ public final class Session implements AutoCloseable {
         try {
             Packer packed = packer.clear().i32(1);
             message.pack(packed);
-            Native.put(id, number, packed.bytes, packed.length);
+            Native.put(id, number, packed.bytes, packed.length, 0);
         } finally {
             handle.leave();
         }
@@ -106,7 +105,7 @@ public final class Session implements AutoCloseable {
         long id = handle.enter();
         try {
             Packer packed = packer.clear().messages(messages);
-            Native.put(id, number, packed.bytes, packed.length);
+            Native.put(id, number, packed.bytes, packed.length, 0);
         } finally {
             handle.leave();
         }
