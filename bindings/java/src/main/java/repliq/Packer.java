@@ -103,8 +103,11 @@ final class Packer {
 
     /** What remains of a buffer, which is left as it is. */
     Packer bytes(ByteBuffer value) {
+        return i32(value.remaining()).copy(value);
+    }
+
+    private Packer copy(ByteBuffer value) {
         int count = value.remaining();
-        i32(count);
         int at = grow(count);
         if (value.hasArray()) {
             System.arraycopy(value.array(), value.arrayOffset() + value.position(), bytes, at, count);
@@ -137,15 +140,7 @@ final class Packer {
 
     /** A message that has nothing but a payload. */
     Packer plain(ByteBuffer payload) {
-        int count = payload.remaining();
-        int at = grow(4 + count);
-        I32.set(bytes, at, count | PLAIN);
-        if (payload.hasArray()) {
-            System.arraycopy(payload.array(), payload.arrayOffset() + payload.position(), bytes, at + 4, count);
-        } else {
-            payload.duplicate().get(bytes, at + 4, count);
-        }
-        return this;
+        return i32(payload.remaining() | PLAIN).copy(payload);
     }
 
     Packer messages(Collection<Message> messages) {

@@ -61,15 +61,7 @@ public final class Session implements AutoCloseable {
      * @param payload what remains of it, direct or not; copied before this returns, and left as it is
      */
     public void put(Queue queue, ByteBuffer payload) {
-        int number = store.own(queue);
-        Check.given(payload, "the payload");
-        long id = handle.enter();
-        try {
-            Packer packed = packer.clear().i32(1).plain(payload);
-            Native.put(id, number, packed.bytes, packed.length, 0);
-        } finally {
-            handle.leave();
-        }
+        put(queue, Message.of(payload));
     }
 
     /**
@@ -79,16 +71,7 @@ public final class Session implements AutoCloseable {
      * @param message to be put
      */
     public void put(Queue queue, Message message) {
-        int number = store.own(queue);
-        Check.given(message, "the message");
-        long id = handle.enter();
-        try {
-            Packer packed = packer.clear().i32(1);
-            message.pack(packed);
-            Native.put(id, number, packed.bytes, packed.length, 0);
-        } finally {
-            handle.leave();
-        }
+        putMany(queue, List.of(Check.given(message, "the message")));
     }
 
     /**

@@ -12,27 +12,14 @@ import java.util.List;
 import java.util.NoSuchElementException;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 
 /** Consumers, sessions and snapshots, and the stores they read. */
-class ConsumersTest {
-    @TempDir Path dir;
-    private Store store;
-    private Queue queue;
-
+class ConsumersTest extends InStore {
     @BeforeEach
     void open() {
-        store = Store.open(dir.resolve("s"));
-        queue = store.queue("q");
         queue.putMany(List.of(Message.of("a"), Message.of("b"), Message.of("c")));
-    }
-
-    @AfterEach
-    void close() {
-        store.close();
     }
 
     private static List<String> texts(List<Message> messages) {

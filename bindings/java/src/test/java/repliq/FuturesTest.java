@@ -18,28 +18,10 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 
 /** What ends later: futures, and ports. */
-class FuturesTest {
-    @TempDir Path dir;
-    private Store store;
-    private Queue queue;
-
-    @BeforeEach
-    void open() {
-        store = Store.open(dir.resolve("s"));
-        queue = store.queue("q");
-    }
-
-    @AfterEach
-    void close() {
-        store.close();
-    }
-
+class FuturesTest extends InStore {
     /** The threads of this process, as the system knows them, whoever started them. */
     private static Set<String> threads() throws IOException {
         try (Stream<Path> tasks = Files.list(Path.of("/proc/self/task"))) {

@@ -19,32 +19,20 @@ import java.util.TreeSet;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicReference;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 
 /** What happens to handles: closed, used after that, used while they are closed, forgotten. */
-class HandlesTest {
+class HandlesTest extends InStore {
     /** What knows its answer without asking. */
     private static final Set<String> ACCESSORS = Set.of("Consumer.name", "Consumer.queue", "Consumer.each",
         "Consumer.iterator", "Replication.root", "Replication.token", "Server.store");
 
-    @TempDir Path dir;
-    private Store store;
-    private Queue queue;
     private Token token;
 
     @BeforeEach
     void open() {
-        store = Store.open(dir.resolve("s"));
-        queue = store.queue("q");
         token = queue.put(new byte[] {1}).token();
-    }
-
-    @AfterEach
-    void close() {
-        store.close();
     }
 
     /** One open object of each kind; the store comes last. */

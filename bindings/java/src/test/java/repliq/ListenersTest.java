@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -16,25 +15,18 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.logging.Logger;
 import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 
 /** Handlers: what they do, what they throw, how they end. */
-class ListenersTest {
+class ListenersTest extends InStore {
     private static final Logger LOG = Logger.getLogger("repliq.listener");
 
-    @TempDir Path dir;
-    private Store store;
-    private Queue queue;
     private Queue other;
 
     @BeforeEach
     void open() {
-        store = Store.open(dir.resolve("s"));
-        queue = store.queue("q");
         other = store.queue("other");
     }
 
@@ -47,11 +39,6 @@ class ListenersTest {
     @AfterAll
     static void loud() {
         LOG.setLevel(null);
-    }
-
-    @AfterEach
-    void close() {
-        store.close();
     }
 
     private Message next(Queue of) {

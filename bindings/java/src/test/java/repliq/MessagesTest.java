@@ -9,7 +9,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.nio.ByteBuffer;
 import java.nio.ReadOnlyBufferException;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Path;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -19,28 +18,10 @@ import java.util.Map;
 import java.util.OptionalInt;
 import java.util.Random;
 import java.util.stream.Collectors;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 
 /** Messages in and out. */
-class MessagesTest {
-    @TempDir Path dir;
-    private Store store;
-    private Queue queue;
-
-    @BeforeEach
-    void open() {
-        store = Store.open(dir.resolve("s"));
-        queue = store.queue("q");
-    }
-
-    @AfterEach
-    void close() {
-        store.close();
-    }
-
+class MessagesTest extends InStore {
     private List<Message> browse(Queue queue) {
         try (Snapshot snapshot = store.snapshot()) {
             return snapshot.browse(queue, 1, 10_000);
