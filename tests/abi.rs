@@ -18,6 +18,8 @@ mod language;
 mod misuse;
 #[path = "abi/refusals.rs"]
 mod refusals;
+#[path = "abi/together.rs"]
+mod together;
 #[path = "abi/tools.rs"]
 mod tools;
 #[path = "conformance/words.rs"]

@@ -217,17 +217,27 @@ fn java() -> Command {
     java
 }
 
+/// Whether the wheel is installed where its tier does so.
+pub fn has_python() -> bool {
+    let python = Path::new(ROOT).join("target/venv/bin/python");
+    let import = Command::new(python).args(["-c", "import repliq"]).output();
+    import.is_ok_and(|output| output.status.success())
+}
+
+/// Whether the classes of Java and its tests are compiled.
+pub fn has_java() -> bool {
+    let usage = java().output().ok().and_then(|output| String::from_utf8(output.stderr).ok());
+    usage.is_some_and(|text| text.contains("usage: Conformance"))
+}
+
 /// All languages whose interpreter is built; Rust is the first.
 fn languages() -> Vec<&'static str> {
     let mut all = LANGUAGES.to_vec();
-    let python = Path::new(ROOT).join("target/venv/bin/python");
-    let import = Command::new(python).args(["-c", "import repliq"]).output();
-    match import.is_ok_and(|output| output.status.success()) {
+    match has_python() {
         true => all.push("python"),
         false => println!("SKIPPED refusals in Python: make test-python installs it"),
     }
-    let usage = java().output().ok().and_then(|output| String::from_utf8(output.stderr).ok());
-    match usage.is_some_and(|text| text.contains("usage: Conformance")) {
+    match has_java() {
         true => all.push("java"),
         false => println!("SKIPPED refusals in Java: make test-java compiles it"),
     }
