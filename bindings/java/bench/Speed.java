@@ -32,7 +32,7 @@ import org.rocksdb.WriteOptions;
  * figure is the median of some repetitions, and a ratio that of ratios of neighbours in time.
  */
 public final class Speed {
-    private static final int REPETITIONS = 7;
+    private static final int REPETITIONS = Integer.getInteger("repetitions", 7);
     private static final int ROUNDS = 200;
     private static final int CALLS = 1000;
     private static final int BATCH = 256;
