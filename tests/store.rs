@@ -4,7 +4,7 @@
 
 use repliq::{
     Code, ConsumerOptions, From, Handled, Level, Listener, ListenerOptions, Message, Policy, Port,
-    Queue, Received, Store, StoreOptions, Unit,
+    Queue, Received, Store, StoreOptions, Token, Unit,
 };
 use std::sync::mpsc;
 use std::time::Duration;
@@ -493,6 +493,40 @@ fn a_dead_letter_moves_with_its_reason_after_its_failures() {
     assert_eq!(headers[0], ("repliq-reason", &b"the handler panicked"[..]));
     assert_eq!(headers[1], ("repliq-failures", &b"2"[..]));
     assert_eq!((listener.status().failed, listener.status().dead), (2, 1));
+}
+
+#[test]
+fn a_payload_is_written_straight_into_the_transaction() {
+    let place = Place::new();
+    let store = place.open();
+    let queue = store.queue("orders").unwrap();
+    let mut session = store.session().unwrap();
+    let fill = |room: &mut [u8]| -> Result<(), repliq::Error> {
+        assert_eq!(room, [0; 5]);
+        room.copy_from_slice(b"first");
+        Ok(())
+    };
+    let message = Message { kind: 7, key: b"key", ..Message::default() };
+    session.put_filled(queue, &message, 5, fill).unwrap();
+    session.put_filled(queue, &Message::default(), 0, |_| Ok::<(), repliq::Error>(())).unwrap();
+    // What is refused, and what `fill` itself refuses, leaves nothing behind.
+    let refusal = || Token::parse(b"no token").map(|_| ());
+    let given = session.put_filled(queue, &Message::new(b"x"), 5, fill).unwrap_err();
+    let key = Message { key: &[0; 70_000], ..Message::default() };
+    let large = session.put_filled(queue, &key, 5, fill).unwrap_err();
+    let filled = session.put_filled(queue, &message, 5, |_| refusal()).unwrap_err();
+    assert_eq!(
+        [given.code(), large.code(), filled.code()],
+        [Code::Invalid, Code::TooLarge, Code::Invalid]
+    );
+    assert_eq!(large.message_index(), Some(0));
+    session.put(queue, &Message::new(b"last")).unwrap();
+    session.commit().unwrap();
+    store.close().unwrap();
+    let store = place.open();
+    let found = store.snapshot().unwrap().browse(queue, 1, 10).unwrap();
+    assert_eq!(payloads(&found), ["first", "", "last"]);
+    assert_eq!((found[0].kind(), found[0].key()), (7, b"key".as_slice()));
 }
 
 #[test]

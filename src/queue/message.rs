@@ -50,9 +50,36 @@ impl<'a> Message<'a> {
 
     /// Checks every bound and encodes what is not the caller's bytes.
     pub fn pack(&self) -> Result<Packed<'a>> {
+        let (front, headers) = self.pack_before(self.payload.len())?;
+        let sum = body_sum(&[front.as_bytes(), self.key, &headers, self.payload]);
+        Ok(Packed { front, headers, message: *self, sum })
+    }
+
+    /// Appends the body to `bodies` with a payload of `length` bytes that `fill` writes there, and gives its sum.
+    ///
+    /// The sum is taken of what was written, so that it holds whatever `fill` reads from.
+    pub fn pack_filled<E: std::convert::From<Error>>(
+        &self,
+        length: usize,
+        bodies: &mut Vec<u8>,
+        fill: impl FnOnce(&mut [u8]) -> std::result::Result<(), E>,
+    ) -> std::result::Result<u32, E> {
+        let (front, headers) = self.pack_before(length).map_err(|error| error.at_message(0))?;
+        let start = bodies.len();
+        for part in [front.as_bytes(), self.key, &headers] {
+            bodies.extend_from_slice(part);
+        }
+        let payload = bodies.len();
+        bodies.resize(payload + length, 0);
+        fill(&mut bodies[payload..])?;
+        Ok(body_sum(&[&bodies[start..]]))
+    }
+
+    /// What stands before a payload of `length` bytes, beside the key.
+    fn pack_before(&self, length: usize) -> Result<(Encoded, Vec<u8>)> {
         self.check()?;
         let headers = self.pack_headers()?;
-        let length = self.key.len() + headers.len() + self.payload.len();
+        let length = self.key.len() + headers.len() + length;
         if length > limits::MESSAGE_BYTES_MAX - FRONT_BYTES_MAX {
             let text = format!(
                 "a message of {length} bytes with key and headers is larger than {}",
@@ -68,9 +95,7 @@ impl<'a> Message<'a> {
             producer: self.producer.as_bytes(),
             producer_sequence: self.producer_sequence,
         };
-        let front = front.encode(self.key.len(), headers.len());
-        let sum = body_sum(&[front.as_bytes(), self.key, &headers, self.payload]);
-        Ok(Packed { front, headers, message: *self, sum })
+        Ok((front.encode(self.key.len(), headers.len()), headers))
     }
 
     fn check(&self) -> Result<()> {

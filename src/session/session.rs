@@ -55,21 +55,58 @@ impl Session {
         Ok(())
     }
 
+    /// Stages a message whose payload, of `length` bytes, `fill` writes straight into the transaction; its own
+    /// must be empty. One copy less for bytes that may change while they are read.
+    ///
+    /// Fails as [`Session::put`] does, and as `fill` does; the transaction is then as it was.
+    pub fn put_filled<E: std::convert::From<Error>>(
+        &mut self,
+        queue: Queue,
+        message: &Message<'_>,
+        length: usize,
+        fill: impl FnOnce(&mut [u8]) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        if !message.payload.is_empty() {
+            let text = "a payload is given beside the call that writes it";
+            return Err(Error::new(Code::Invalid, text).into());
+        }
+        self.inner.check_writable()?;
+        self.inner.core.look(|state| state.queue(queue.number()).map(|_| ()))?;
+        let start = self.bodies.len();
+        let staged = message
+            .pack_filled(length, &mut self.bodies, fill)
+            .and_then(|sum| Ok(self.add(queue, start, sum)?));
+        if staged.is_err() {
+            self.bodies.truncate(start);
+        }
+        staged
+    }
+
     fn stage(&mut self, queue: Queue, message: &Message<'_>) -> Result<()> {
         let packed = message.pack()?;
         let start = self.bodies.len();
-        let bytes = start + packed.length() + (self.puts.len() + 1) * limits::RECORD_BYTES;
-        if bytes > limits::TRANSACTION_BYTES_MAX {
-            let text = format!(
-                "a transaction of {} messages would take more than {} bytes",
-                self.puts.len() + 1,
-                limits::TRANSACTION_BYTES_MAX
-            );
-            return Err(Error::new(Code::TooLarge, text));
-        }
+        self.check_room(start + packed.length())?;
         packed.copy_to(&mut self.bodies);
         self.puts.push((queue.number(), start..self.bodies.len(), packed.sum()));
         Ok(())
+    }
+
+    /// Adds the body from `start` on.
+    fn add(&mut self, queue: Queue, start: usize, sum: u32) -> Result<()> {
+        self.check_room(self.bodies.len()).map_err(|error| error.at_message(0))?;
+        self.puts.push((queue.number(), start..self.bodies.len(), sum));
+        Ok(())
+    }
+
+    /// Whether one more message, with which all bodies have so many bytes, fits into a transaction.
+    fn check_room(&self, bytes: usize) -> Result<()> {
+        let messages = self.puts.len() + 1;
+        if bytes + messages * limits::RECORD_BYTES <= limits::TRANSACTION_BYTES_MAX {
+            return Ok(());
+        }
+        let max = limits::TRANSACTION_BYTES_MAX;
+        let text = format!("a transaction of {messages} messages would take more than {max} bytes");
+        Err(Error::new(Code::TooLarge, text))
     }
 
     /// Receives at most `max` messages, waiting at most `wait` for the first; the commit acknowledges them.

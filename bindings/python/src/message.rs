@@ -1,7 +1,8 @@
 //! Bytes in and out.
 //!
-//! In: `bytes`, and views of them, are read where they are; nobody can change them. Any other buffer is copied
-//! once, because another thread could change it between the sum of the message and its copy. Out: a message
+//! In: `bytes`, and views of them, are read where they are; nobody can change them. Any other buffer could be
+//! changed by another thread: a put into a session copies it straight into the transaction while the GIL is held, and
+//! sums the copy; elsewhere it is copied first. Out: a message
 //! shares the buffer it was read into, and a memoryview of it keeps that buffer, so nothing ever dangles.
 
 use pyo3::buffer::PyBuffer;
@@ -35,19 +36,7 @@ impl<'py> Bytes<'py> {
     }
 
     fn of_other(from: &Bound<'py, PyAny>) -> Answer<Bytes<'py>> {
-        if from.is_instance_of::<PyString>() {
-            let text = "a bytes-like object is required, not str: encode it";
-            return Err(PyTypeError::new_err(text).into());
-        }
-        if from.is_instance_of::<Message>() {
-            let text = "the fields of a message are its own: none can be given beside it";
-            return Err(PyTypeError::new_err(text).into());
-        }
-        let buffer = PyBuffer::<u8>::get(from).or_else(|_| {
-            // Of items larger than a byte, or signed ones: the same memory, seen as bytes.
-            let view = PyMemoryView::from(from)?;
-            PyBuffer::<u8>::get(&view.call_method1("cast", ("B",))?)
-        })?;
+        let buffer = buffer(from)?;
         if buffer.is_c_contiguous()
             && let Ok(view) = from.cast::<PyMemoryView>()
             && let Ok(bytes) = view.getattr("obj")?.cast_into_exact::<PyBytes>()
@@ -68,6 +57,51 @@ impl<'py> Bytes<'py> {
             Bytes::Copied(bytes) => bytes,
         }
     }
+}
+
+/// Any buffer, as bytes.
+fn buffer(from: &Bound<'_, PyAny>) -> Answer<PyBuffer<u8>> {
+    if from.is_instance_of::<PyString>() {
+        let text = "a bytes-like object is required, not str: encode it";
+        return Err(PyTypeError::new_err(text).into());
+    }
+    if from.is_instance_of::<Message>() {
+        let text = "the fields of a message are its own: none can be given beside it";
+        return Err(PyTypeError::new_err(text).into());
+    }
+    Ok(PyBuffer::<u8>::get(from).or_else(|_| {
+        // Of items larger than a byte, or signed ones: the same memory, seen as bytes.
+        let view = PyMemoryView::from(from)?;
+        PyBuffer::<u8>::get(&view.call_method1("cast", ("B",))?)
+    })?)
+}
+
+/// Puts one message into a session; the GIL is held, and each byte copied once.
+pub fn put<'py>(
+    session: &mut repliq::Session,
+    queue: repliq::Queue,
+    from: &Bound<'py, PyAny>,
+    given: &Given<'_, 'py>,
+) -> Answer<()> {
+    if given.is_plain()
+        && let Ok(bytes) = from.cast_exact::<PyBytes>()
+    {
+        // The most frequent call, without what the others need.
+        return Ok(session.put(queue, &repliq::Message::new(bytes.as_bytes()))?);
+    }
+    if !may_change(from) {
+        let item = Item::new(from, given)?;
+        return Ok(with_one(&item, |message| session.put(queue, message))?);
+    }
+    let (buffer, fields) = (buffer(from)?, given.fields()?);
+    let fill = |room: &mut [u8]| Ok(buffer.copy_to_slice(from.py(), room)?);
+    let item = Item { payload: Bytes::Copied(Vec::new()), fields };
+    with_one(&item, |message| session.put_filled(queue, message, buffer.len_bytes(), fill))
+}
+
+/// Whether it is no message and no `bytes`.
+fn may_change(from: &Bound<'_, PyAny>) -> bool {
+    !from.is_exact_instance_of::<PyBytes>() && !from.is_instance_of::<Message>()
 }
 
 /// Text as UTF-8, or bytes.

@@ -1,7 +1,7 @@
 //! Sessions: one transaction after the other.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyTuple};
+use pyo3::types::PyTuple;
 use repliq::{Code, Level};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
@@ -98,17 +98,7 @@ impl Session {
         };
         let queue = queue.get();
         self.of.owns(queue)?;
-        if given.is_plain()
-            && let Ok(bytes) = payload.cast_exact::<PyBytes>()
-        {
-            // The most frequent call, without what the others need.
-            let message = repliq::Message::new(bytes.as_bytes());
-            return Ok(open(&mut *self.seat()?)?.put(queue.queue, &message)?);
-        }
-        let item = Item::new(payload, &given)?;
-        let mut seat = self.seat()?;
-        let session = open(&mut seat)?;
-        Ok(message::with_one(&item, |message| session.put(queue.queue, message))?)
+        message::put(open(&mut *self.seat()?)?, queue.queue, payload, &given)
     }
 
     fn put_many(&self, queue: &Bound<'_, Queue>, messages: &Bound<'_, PyAny>) -> Answer<()> {

@@ -48,6 +48,27 @@ def test_every_kind_of_buffer_is_put_as_its_bytes(store: repliq.Store, queue: re
         queue.put(message, kind=7)
 
 
+def test_a_buffer_that_changes_is_put_as_it_was_and_a_refusal_leaves_the_session(
+    store: repliq.Store, queue: repliq.Queue
+) -> None:
+    data = bytearray(b"first")
+    with store.session() as session:
+        session.put(queue, data, key="k", kind=3)
+        data[:] = b"other"
+        with pytest.raises(repliq.TooLargeError) as caught:
+            session.put(queue, data, key=b"k" * 70_000)
+        assert caught.value.message_index == 0
+        with pytest.raises(repliq.TooLargeError):
+            session.put(queue, bytearray(1 << 26))
+        session.put(queue, memoryview(data)[::-1])
+        session.put(queue, bytearray())
+        session.commit()
+    assert payloads(store, queue) == [b"first", b"rehto", b""]
+    with store.snapshot() as snapshot:
+        first = snapshot.browse(queue)[0]
+        assert (first.key, first.kind) == (b"k", 3)
+
+
 def test_a_view_outlives_message_consumer_and_store(tmp_path: Path) -> None:
     with repliq.open(tmp_path / "store") as store:
         queue = store.queue("orders")
