@@ -34,6 +34,8 @@ case ${1:-} in
         rm -rf target/wheels
         (cd bindings/python && maturin build --quiet --profile dev --locked --out ../../target/wheels)
         pip install --quiet --disable-pip-version-check --no-deps --force-reinstall target/wheels/*.whl
+        # A test loads the shared library beside the wheel.
+        cargo build --quiet --locked --lib
         # Both run, and either failure fails the tier.
         failed=0
         python -m pytest -q -p no:cacheprovider bindings/python/tests || failed=1

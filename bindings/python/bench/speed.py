@@ -2,9 +2,10 @@
 
 Usage: speed.py FOLDER RUST       FOLDER is empty, RUST is the program python_rate; prints `name=value …` a line
 
-Both sides of a line take turns, and the line shows the median of each side. `over` and `ratio` are the median of what
-the rounds compare, `spread` its least and most; of the stores, medians of the calls, and `of_total` of all their time. A line ends in `held=yes` or `held=no`, by the bound that it names. Exit status 1 where one did
-not hold.
+Both sides of a line take turns, and the line shows the median of each side. `over_ns` and `ratio` are the median of
+what the rounds compare, `spread` is its least and most; of the stores, `ratio` compares the medians of the calls and
+`of_total` all their time. A line ends in `held=yes` or `held=no`, by the bound that it names. Exit status 1 where one
+did not hold.
 """
 
 from __future__ import annotations

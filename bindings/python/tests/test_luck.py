@@ -73,6 +73,58 @@ def test_every_use_after_the_close_of_the_store_says_closed(tmp_path: Path) -> N
     assert count(tmp_path / "store") == 1
 
 
+def test_every_use_after_its_own_close_says_closed_and_the_store_goes_on(
+    store: repliq.Store, queue: repliq.Queue
+) -> None:
+    session, snapshot, port = store.session(), store.snapshot(), repliq.Port()
+    consumer, other = store.consumer("clerk", queue), store.consumer("other", queue)
+    replication = repliq.Replication(store.queue("root"))
+    server = repliq.Server(store, plain=True, listen=["127.0.0.1:0"])
+    session.put(queue, b"rolled back")
+    for one in (session, consumer, snapshot, port, replication, server):
+        one.close()
+        one.close()
+    calls: list[Callable[[], object]] = [
+        lambda: session.put(queue, b"x"),
+        lambda: session.put(queue, bytearray(b"x")),
+        lambda: session.put_many(queue, [b"x"]),
+        lambda: session.receive(other, timeout=0),
+        lambda: session.commit(),
+        lambda: session.commit_async(),
+        lambda: session.commit_start(repliq.Port(), 1),
+        lambda: session.rollback(),
+        lambda: consumer.name,
+        lambda: consumer.queue,
+        lambda: consumer.receive(timeout=0),
+        lambda: consumer.watch(repliq.Port(), 1),
+        lambda: consumer.ack(1),
+        lambda: consumer.reject(1),
+        lambda: consumer.seek(1),
+        lambda: consumer.listen(print),
+        lambda: next(consumer.each(timeout=0)),
+        lambda: snapshot.browse(queue),
+        lambda: port.drain(timeout=0),
+        lambda: queue.put_start([b"x"], port, 1),
+        lambda: replication.add("t", "repliq://nobody@127.0.0.1:9", plain=True, password="x"),
+        lambda: replication.send(1, b"x"),
+        lambda: replication.start_job(),
+        lambda: replication.push(),
+        lambda: replication.stop(timeout=0),
+        lambda: server.reload(),
+        lambda: server.status(),
+    ]
+    told = []
+    for at, call in enumerate(calls):
+        try:
+            told.append((at, call()))
+        except repliq.ClosedError:
+            pass
+    assert told == []
+    queue.put(b"1")
+    assert [one.payload for one in other.receive(timeout=5)] == [b"1"]
+    other.close()
+
+
 @pytest.mark.parametrize("closed", ["store", "consumer"])
 def test_a_close_ends_what_waits_in_other_threads(tmp_path: Path, closed: str) -> None:
     store = repliq.open(tmp_path / "store")
@@ -221,6 +273,39 @@ def test_an_uncaught_exception_with_everything_open_ends_the_program_with_it(
     python(PROGRAM + "raise SystemExit(7)", code=7)
     python(PROGRAM + "1 / 0", code=1, says="ZeroDivisionError: division by zero")
     assert count(tmp_path / "store") >= 4
+
+
+def test_the_wheel_and_the_shared_library_live_in_one_process(
+    tmp_path: Path, python: Callable[..., str]
+) -> None:
+    library = Path(__file__).resolve().parents[3] / "target/debug/librepliq.so"
+    program = """
+import ctypes, struct, sys, repliq
+c = ctypes.CDLL(sys.argv[2], mode=ctypes.RTLD_GLOBAL)
+c.repliq_store_queue.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+pointer = ctypes.c_void_p
+c.repliq_store_put.argtypes = [pointer, ctypes.c_uint32, ctypes.c_char_p, ctypes.c_size_t, pointer, pointer]
+def open_c(path):
+    store = ctypes.c_void_p()
+    return c.repliq_store_open(path.encode(), None, ctypes.byref(store)), store
+mine = repliq.open(sys.argv[1])
+queue = mine.queue("orders")
+queue.put_async(b"by the wheel").result()
+print(open_c(sys.argv[1])[0] == repliq.Code.LOCKED)
+code, theirs = open_c(sys.argv[1] + "2")
+number = ctypes.c_uint32()
+print(code, c.repliq_store_queue(theirs, b"orders", ctypes.byref(number)))
+payload = ctypes.create_string_buffer(b"by the library", 14)
+message = struct.pack("=QQ", ctypes.addressof(payload), 14).ljust(512, bytes(1))
+print(c.repliq_store_put(theirs, number, message, 1, None, None))
+try:
+    repliq.open(sys.argv[1] + "2")
+except repliq.LockedError:
+    print("locked")
+queue.put(b"by the wheel again")
+"""
+    assert python(program, str(library)) == "True\n0 0\n0\nlocked\n"
+    assert count(tmp_path / "store") == 2 and count(tmp_path / "store2") == 1
 
 
 def test_what_is_collected_closes_itself(tmp_path: Path) -> None:
