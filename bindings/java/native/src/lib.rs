@@ -10,8 +10,8 @@
 //! | `verbs` | one function for each call that is not in a hurry |
 //! | `logging` | log lines on their way to Java |
 //!
-//! Java calls five functions. `call` takes a number, a handle and an array of bytes and gives one back; `put` and
-//! `receive` are the same for those in a hurry; `run` works for a listener until it is closed; and `nothing` is what
+//! Java calls six functions. `call` takes a number, a handle and an array of bytes and gives one back; `put` and
+//! `receive` are the same for those in a hurry; `room` is where payloads are put from; `run` works for a listener until it is closed; and `nothing` is what
 //! a call costs that does nothing.
 //!
 //! Promises: no panic and no error leaves a function but as an exception; nothing here calls into Java from a
@@ -33,12 +33,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use jni::EnvUnowned;
-use jni::objects::{JByteArray, JClass, JObject};
+use jni::objects::{JByteArray, JByteBuffer, JClass, JObject};
 use jni::sys::{jint, jlong};
 use zeroize::Zeroizing;
 
 use crate::failure::{Failure, Thrower};
-use crate::object::{Object, Use, object};
+use crate::object::{Object, Room, Use, object};
 
 /// Calls a verb with packed arguments; the answer is packed, too.
 #[unsafe(no_mangle)]
@@ -59,7 +59,7 @@ pub extern "system" fn Java_repliq_Native_call<'local>(
 }
 
 /// Puts the first `length` bytes of an array into a session: packed messages, or, where `plain` says so, the payload
-/// of a message that has nothing else.
+/// of a message that has nothing else. Without an array it is a payload in the room of the session.
 ///
 /// What `with_env` does for each call costs as much as half of a put, so it is called when there is something to throw.
 #[unsafe(no_mangle)]
@@ -89,6 +89,24 @@ extern "system" fn Java_repliq_Native_put<'local>(
     outcome.resolve_with::<Thrower, _>(|| &class);
 }
 
+/// Gives a session a room: a direct buffer that Java keeps for as long as the session, and writes into only before a
+/// put, by the same thread.
+#[unsafe(no_mangle)]
+pub extern "system" fn Java_repliq_Native_room<'local>(
+    mut env: EnvUnowned<'local>,
+    class: JClass<'local>,
+    session: jlong,
+    room: JByteBuffer<'local>,
+) {
+    let outcome = env.with_env(|env| -> Result<(), Failure> {
+        let at = env.get_direct_buffer_address(&room)?;
+        let size = env.get_direct_buffer_capacity(&room)?;
+        object(session)?.lane(Use::Put)?.room = Some(Room { at, size });
+        Ok(())
+    });
+    outcome.resolve_with::<Thrower, _>(|| &class);
+}
+
 fn put(
     env: *mut jni::sys::JNIEnv,
     session: jlong,
@@ -100,6 +118,11 @@ fn put(
     let mut lane = object(session)?.lane(Use::Put)?;
     let lane = &mut *lane;
     let length = usize::try_from(length).unwrap_or(0);
+    if bytes.is_null() {
+        let payload = lane.room.as_ref().and_then(|room| room.take(length));
+        let payload = payload.ok_or_else(|| object::foreign("session with a room"))?;
+        return message::put_plain(&mut lane.session, queue, payload);
+    }
     if lane.scratch.len() < length {
         lane.scratch.resize(length, 0);
     }

@@ -52,11 +52,15 @@ pub fn with<T>(
         return call(&[Message { headers: &headers, ..message }]);
     }
     let mut messages = Vec::with_capacity(count.min(65_536) as usize);
-    let mut ends = Vec::with_capacity(messages.capacity());
+    let mut ends = Vec::new();
     for _ in 0..count {
         let (message, end) = one(&mut reader, &mut headers)?;
         messages.push(message);
-        ends.push(end);
+        if end > 0 {
+            // Those before the first that has some have none.
+            ends.resize(messages.len() - 1, 0);
+            ends.push(end);
+        }
     }
     let mut begin = 0;
     for (message, end) in messages.iter_mut().zip(ends) {

@@ -24,7 +24,25 @@ pub enum Object {
 pub struct Lane {
     pub session: Session,
     pub scratch: Vec<i8>,
+    pub room: Option<Room>,
     pub seat: Seat,
+}
+
+/// A direct buffer of Java.
+pub struct Room {
+    pub at: *mut u8,
+    pub size: usize,
+}
+
+// SAFETY: it is memory of the process, which Java writes only while no call is inside of the session.
+unsafe impl Send for Room {}
+
+impl Room {
+    /// The first so many bytes of it.
+    pub fn take(&self, length: usize) -> Option<&[u8]> {
+        // SAFETY: `Session.java` keeps the buffer for as long as a call can be inside; it has `size` bytes.
+        (length <= self.size).then(|| unsafe { std::slice::from_raw_parts(self.at, length) })
+    }
 }
 
 /// Whose session lies in a lane.
@@ -49,7 +67,7 @@ pub enum Use {
 impl Lane {
     /// A lane of its own for a session.
     pub fn new(session: Session, seat: Seat) -> Arc<Mutex<Lane>> {
-        Arc::new(Mutex::new(Lane { session, scratch: Vec::new(), seat }))
+        Arc::new(Mutex::new(Lane { session, scratch: Vec::new(), room: None, seat }))
     }
 }
 

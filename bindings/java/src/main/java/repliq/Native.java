@@ -15,7 +15,10 @@ final class Native {
     /** Calls a verb of {@link Verb}; the answer is packed. */
     static native byte[] call(int verb, long handle, byte[] input);
 
-    /** Puts packed messages into a session, or a plain payload. */
+    /** Gives a session a direct buffer to put payloads from. */
+    static native void room(long session, ByteBuffer room);
+
+    /** Puts packed messages into a session, or a plain payload, which is in its room where there are no bytes. */
     static native void put(long session, int queue, byte[] bytes, int length, int plain);
 
     /** Receives packed messages, of a consumer or into a session; null when the time is over. */

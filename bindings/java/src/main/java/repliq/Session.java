@@ -1,5 +1,6 @@
 package repliq;
 
+import java.lang.ref.Reference;
 import java.nio.ByteBuffer;
 import java.time.Duration;
 import java.util.Collection;
@@ -12,6 +13,7 @@ import java.util.concurrent.CompletableFuture;
  */
 public final class Session implements AutoCloseable {
     private static final String DOING = "waiting for messages";
+    private static final int ROOM = 4096;
 
     private final Store store;
     private final Handle handle;
@@ -19,6 +21,7 @@ public final class Session implements AutoCloseable {
     private final boolean lent;
     /** Belongs to the thread inside. */
     private final Packer packer = new Packer(1024);
+    private ByteBuffer room;
 
     Session(Store store, long id, Level level) {
         this(store, id, level, false);
@@ -29,6 +32,16 @@ public final class Session implements AutoCloseable {
         this.level = level;
         this.lent = lent;
         handle = Handle.alone(this, "session", id);
+    }
+
+    /** Where small payloads are put from, which costs less than to let the native library ask for an array. */
+    private ByteBuffer room(long id) {
+        if (room == null) {
+            ByteBuffer made = ByteBuffer.allocateDirect(ROOM);
+            Native.room(id, made);
+            room = made;
+        }
+        return room;
     }
 
     /** A session of a listener, whose handler puts into it and does nothing else. */
@@ -48,9 +61,16 @@ public final class Session implements AutoCloseable {
         Check.given(payload, "the payload");
         long id = handle.enter();
         try {
-            Native.put(id, number, payload, payload.length, 1);
+            if (payload.length > ROOM) {
+                Native.put(id, number, payload, payload.length, 1);
+            } else {
+                room(id).clear().put(payload);
+                Native.put(id, number, null, payload.length, 1);
+            }
         } finally {
             handle.leave();
+            // The room must outlive the call.
+            Reference.reachabilityFence(this);
         }
     }
 
