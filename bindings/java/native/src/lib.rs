@@ -144,7 +144,7 @@ fn put(
 }
 
 /// Receives packed messages: of a consumer where `session` is 0, or into that session. Gives nothing when the time
-/// is over, an array, or, where `direct` says so, a direct buffer that Java made.
+/// is over, else a direct buffer: `room`, where there is one and it is large enough, or one that Java made.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_repliq_Native_receive<'local>(
     mut env: EnvUnowned<'local>,
@@ -153,9 +153,9 @@ pub extern "system" fn Java_repliq_Native_receive<'local>(
     consumer: jlong,
     max: jint,
     wait_ms: jlong,
-    direct: jint,
-) -> JObject<'local> {
-    let outcome = env.with_env(|env| -> Result<JObject<'local>, Failure> {
+    room: JByteBuffer<'local>,
+) -> JByteBuffer<'local> {
+    let outcome = env.with_env(|env| -> Result<JByteBuffer<'local>, Failure> {
         let Object::Consumer(consumer) = object(consumer)? else {
             return Err(object::foreign("consumer"));
         };
@@ -165,7 +165,7 @@ pub extern "system" fn Java_repliq_Native_receive<'local>(
             0 => consumer.receive(max, wait)?,
             session => object(session)?.lane(Use::All)?.session.receive(consumer, max, wait)?,
         };
-        message::hand_out(env, &class, &received, direct != 0)
+        message::hand_out(env, &class, &received, room)
     });
     outcome.resolve_with::<Thrower, _>(|| &class)
 }

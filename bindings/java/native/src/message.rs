@@ -15,7 +15,7 @@
 //!     payload, key, producer (4 + bytes each)  number of headers (4)  headers as above
 //! ```
 
-use jni::objects::{JByteBuffer, JClass, JObject, JValue};
+use jni::objects::{JByteBuffer, JClass, JValue};
 use jni::{Env, jni_sig, jni_str};
 use repliq::{Code, Header, Message, Queue, Received, Session};
 
@@ -97,32 +97,35 @@ fn one<'a>(
     Ok((message, headers.len()))
 }
 
-/// Gives messages to Java: nothing where there are none, else one array or direct buffer for all.
+/// Gives messages to Java: nothing where there are none, else one direct buffer for all: `room`, if they fit.
 pub fn hand_out<'local>(
     env: &mut Env<'local>,
     class: &JClass<'local>,
     received: &[Received],
-    direct: bool,
-) -> Result<JObject<'local>, Failure> {
+    room: JByteBuffer<'local>,
+) -> Result<JByteBuffer<'local>, Failure> {
     if received.is_empty() {
-        return Ok(JObject::null());
+        return Ok(JByteBuffer::null());
     }
     let packed = pack(received)?;
-    if !direct {
-        return Ok(env.byte_array_from_slice(&packed)?.into());
-    }
     let length = i32::try_from(packed.len()).map_err(|_| too_much())?;
-    let (name, signature) = (jni_str!("direct"), jni_sig!("(I)Ljava/nio/ByteBuffer;"));
-    let made = env.call_static_method(class, name, signature, &[JValue::Int(length)])?.l()?;
-    let buffer = env.cast_local::<JByteBuffer<'_>>(made)?;
-    let (at, room) =
+    let fits = !room.is_null() && env.get_direct_buffer_capacity(&room)? >= packed.len();
+    let buffer = if fits {
+        room
+    } else {
+        let (name, signature) = (jni_str!("direct"), jni_sig!("(I)Ljava/nio/ByteBuffer;"));
+        let made = env.call_static_method(class, name, signature, &[JValue::Int(length)])?.l()?;
+        env.cast_local::<JByteBuffer<'_>>(made)?
+    };
+    let (at, capacity) =
         (env.get_direct_buffer_address(&buffer)?, env.get_direct_buffer_capacity(&buffer)?);
-    if room < packed.len() {
+    if capacity < packed.len() {
         return Err(too_much());
     }
-    // SAFETY: Java just made this buffer of at least so many bytes, this call holds it, and nobody else knows it.
+    // SAFETY: this call holds this buffer of at least so many bytes. Nobody else knows one that Java just made; into
+    // one of the caller nobody writes meanwhile, as `Consumer.java` says, and who reads it finds bytes, if not its own.
     unsafe { std::ptr::copy_nonoverlapping(packed.as_ptr(), at, packed.len()) };
-    Ok(buffer.into())
+    Ok(buffer)
 }
 
 /// Messages as Java reads them.

@@ -61,7 +61,22 @@ public final class Consumer implements AutoCloseable, Iterable<Message> {
      *     with PAUSED, NO_SUCH_NAME, CLOSED or CORRUPT
      */
     public List<Message> receive(int max, Duration timeout) {
-        return take(max, Check.given(timeout, "the timeout"));
+        return take(max, Check.given(timeout, "the timeout"), null);
+    }
+
+    /**
+     * Receives messages as {@link #receive(int, Duration)} does, into memory of the caller, which spares the JVM to get
+     * some for each call.
+     *
+     * @param max as many at most, at least 1
+     * @param timeout as long at most; 0 for what is there
+     * @param room a direct buffer, all of which is used; 256 bytes and the payload for each message are enough. Where it is
+     *     not direct, can only be read, or is too small, the messages get memory of their own
+     * @return in the order of their queue; none when the time is over. The messages and their views are of no use any more
+     *     when the buffer is written again, and others are seen in their place
+     */
+    public List<Message> receive(int max, Duration timeout, ByteBuffer room) {
+        return take(max, Check.given(timeout, "the timeout"), Check.given(room, "the buffer"));
     }
 
     /**
@@ -71,15 +86,16 @@ public final class Consumer implements AutoCloseable, Iterable<Message> {
      * @return at least one
      */
     public List<Message> receive(int max) {
-        return take(max, null);
+        return take(max, null, null);
     }
 
-    private List<Message> take(int max, Duration timeout) {
+    private List<Message> take(int max, Duration timeout, ByteBuffer room) {
         Check.range(max, 1, Integer.MAX_VALUE, "max");
-        ByteBuffer packed = (ByteBuffer) Waits.slices(timeout, DOING, milliseconds -> {
+        ByteBuffer usable = Message.usable(room);
+        ByteBuffer packed = Waits.slices(timeout, DOING, milliseconds -> {
             long id = handle.enter();
             try {
-                return Native.receive(0, id, max, milliseconds, 1);
+                return Native.receive(0, id, max, milliseconds, usable);
             } finally {
                 handle.leave();
             }

@@ -77,9 +77,16 @@ public abstract class Message {
         return new Builder(ByteBuffer.wrap(Check.utf8(text, "the payload")));
     }
 
-    /** The messages of a buffer that the native library filled. */
-    static List<Message> read(ByteBuffer packed) {
-        packed.order(ByteOrder.LITTLE_ENDIAN);
+    /** A buffer of the caller, where the native library can write into it; else null. */
+    static ByteBuffer usable(ByteBuffer room) {
+        return room != null && room.isDirect() && !room.isReadOnly() ? room : null;
+    }
+
+    /** The messages of a buffer that the native library filled, from its beginning on. */
+    static List<Message> read(ByteBuffer from) {
+        // Once for all of them: views can only be read.
+        ByteBuffer packed = from.asReadOnlyBuffer().order(ByteOrder.LITTLE_ENDIAN);
+        packed.clear();
         int count = packed.getInt(0);
         Message[] messages = new Message[count];
         for (int at = 0; at < count; at++) {
@@ -478,7 +485,7 @@ public abstract class Message {
 
         @Override
         public ByteBuffer view() {
-            ByteBuffer view = packed.asReadOnlyBuffer();
+            ByteBuffer view = packed.duplicate();
             view.position(at + PAYLOAD + 4).limit(behind(at + PAYLOAD));
             return view.slice();
         }

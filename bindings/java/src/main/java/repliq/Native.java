@@ -21,8 +21,11 @@ final class Native {
     /** Puts packed messages into a session, or a plain payload, which is in its room where there are no bytes. */
     static native void put(long session, int queue, byte[] bytes, int length, int plain);
 
-    /** Receives packed messages, of a consumer or into a session; null when the time is over. */
-    static native Object receive(long session, long consumer, int max, long waitMs, int direct);
+    /**
+     * Receives packed messages, of a consumer or into a session; null when the time is over. They lie in the room where
+     * there is one and they fit.
+     */
+    static native ByteBuffer receive(long session, long consumer, int max, long waitMs, ByteBuffer room);
 
     /** Works for a listener until it is closed, calling {@link Listener.Work#handle}. */
     static native void run(long listener, Listener.Work work);

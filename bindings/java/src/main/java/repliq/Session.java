@@ -125,7 +125,21 @@ public final class Session implements AutoCloseable {
      *     with PAUSED, NO_SUCH_NAME, CLOSED or CORRUPT
      */
     public List<Message> receive(Consumer consumer, int max, Duration timeout) {
-        return take(consumer, max, Check.given(timeout, "the timeout"));
+        return take(consumer, max, Check.given(timeout, "the timeout"), null);
+    }
+
+    /**
+     * Receives messages as {@link #receive(Consumer, int, Duration)} does, into memory of the caller.
+     *
+     * @param consumer of this store
+     * @param max as many at most, at least 1
+     * @param timeout as long at most; 0 for what is there
+     * @param room see {@link Consumer#receive(int, Duration, ByteBuffer)}
+     * @return in the order of their queue; none when the time is over. They are of no use any more when the buffer is
+     *     written again
+     */
+    public List<Message> receive(Consumer consumer, int max, Duration timeout, ByteBuffer room) {
+        return take(consumer, max, Check.given(timeout, "the timeout"), Check.given(room, "the buffer"));
     }
 
     /**
@@ -136,18 +150,19 @@ public final class Session implements AutoCloseable {
      * @return at least one
      */
     public List<Message> receive(Consumer consumer, int max) {
-        return take(consumer, max, null);
+        return take(consumer, max, null, null);
     }
 
-    private List<Message> take(Consumer consumer, int max, Duration timeout) {
+    private List<Message> take(Consumer consumer, int max, Duration timeout, ByteBuffer room) {
         Check.range(max, 1, Integer.MAX_VALUE, "max");
         Handle other = Check.given(consumer, "the consumer").handle();
         long id = own();
         try {
-            ByteBuffer packed = (ByteBuffer) Waits.slices(timeout, DOING, milliseconds -> {
+            ByteBuffer usable = Message.usable(room);
+            ByteBuffer packed = Waits.slices(timeout, DOING, milliseconds -> {
                 long from = other.enter();
                 try {
-                    return Native.receive(id, from, max, milliseconds, 1);
+                    return Native.receive(id, from, max, milliseconds, usable);
                 } finally {
                     other.leave();
                 }

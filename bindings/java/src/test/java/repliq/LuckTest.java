@@ -44,7 +44,7 @@ class LuckTest {
             places.add(Path.of(one.getProtectionDomain().getCodeSource().getLocation().toURI()).toString());
         }
         command.addAll(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-Xcheck:jni",
-            "-Xmx64m", "-XX:ErrorFile=" + dir.resolve("crash.log"), "-cp", String.join(File.pathSeparator, places),
+            "-Xmx48m", "-XX:ErrorFile=" + dir.resolve("crash.log"), "-cp", String.join(File.pathSeparator, places),
             Victim.class.getName(), arguments[0], dir.toString()));
         command.addAll(List.of(arguments).subList(1, arguments.length));
         Path output = dir.resolve("output");
@@ -63,8 +63,16 @@ class LuckTest {
 
     private List<String> stored(String queue) {
         try (Store store = Store.open(dir.resolve("store")); Snapshot snapshot = store.snapshot()) {
-            return snapshot.browse(store.queue(queue), 1, 1_000_000).stream().map(Message::text)
-                .collect(Collectors.toList());
+            List<String> all = new ArrayList<>();
+            long next = 1;
+            for (;;) {
+                List<Message> some = snapshot.browse(store.queue(queue), next, 1000);
+                if (some.isEmpty()) {
+                    return all;
+                }
+                some.forEach(message -> all.add(message.text()));
+                next = some.get(some.size() - 1).sequence() + 1;
+            }
         }
     }
 
@@ -89,6 +97,13 @@ class LuckTest {
         String text = victim(0, "stuck");
         assertTrue(text.contains("late") && text.contains("again"), text);
         assertEquals(List.of("1"), stored("orders"));
+    }
+
+    @Test
+    void a_transaction_that_does_not_fit_into_the_heap_fails_in_the_handler_and_nowhere_else() throws Exception {
+        String text = victim(0, "large");
+        assertTrue(text.contains("failed") && !text.contains("fits"), text);
+        assertEquals(9, stored("orders").size());
     }
 
     @Test

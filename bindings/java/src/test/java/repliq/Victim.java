@@ -38,6 +38,9 @@ final class Victim {
             case "stuck":
                 stuck(dir);
                 return;
+            case "large":
+                large(dir);
+                return;
             case "receive":
                 receive(dir, Integer.parseInt(arguments[2]));
                 return;
@@ -85,8 +88,10 @@ final class Victim {
         try (FileChannel channel = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE)) {
             for (long count = 1;; count++) {
                 Message message = Message.of(number + ":" + count);
-                if (count % 2 == 0) {
+                if (number == 0) {
                     queue.put(message, Level.PROCESS);
+                } else if (number == 1) {
+                    queue.put(message);
                 } else {
                     queue.putAsync(message).join();
                 }
@@ -120,6 +125,25 @@ final class Victim {
         store.close();
         try (Store again = Store.open(dir.resolve("store"))) {
             System.out.println("again " + again.queue("orders").number());
+        }
+    }
+
+    /** A transaction that does not fit into the heap, for a handler of whole transactions. */
+    private static void large(Path dir) throws Exception {
+        try (Store store = Store.open(dir.resolve("store")); Session session = store.session()) {
+            Queue queue = store.queue("orders");
+            byte[] payload = new byte[6 << 20];
+            for (int at = 0; at < 9; at++) {
+                session.put(queue, payload);
+            }
+            session.commit();
+            Listener listener = store.consumer("clerk", queue).listenJobs(
+                (lent, messages) -> System.out.println("fits"), o -> o.retry(Duration.ofMillis(1)));
+            while (listener.status().failed() < 3) {
+                Thread.sleep(5);
+            }
+            listener.close();
+            System.out.println("failed");
         }
     }
 

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.lang.reflect.Method;
 import java.lang.reflect.Modifier;
+import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Arrays;
@@ -83,6 +84,13 @@ class WaitsTest {
         });
         Consumer consumer = store.consumer("c", queue);
         looks("Consumer.receive(int,Duration)", t -> assertEquals(List.of(), consumer.receive(1, t)));
+        looks("Consumer.receive(int,Duration,ByteBuffer)",
+            t -> assertEquals(List.of(), consumer.receive(1, t, ByteBuffer.allocateDirect(64))));
+        looks("Session.receive(Consumer,int,Duration,ByteBuffer)", t -> {
+            try (Session session = store.session()) {
+                assertEquals(List.of(), session.receive(consumer, 1, t, ByteBuffer.allocateDirect(64)));
+            }
+        });
         looks("Consumer.receive(int)", t -> consumer.receive(1));
         looks("Consumer.each(Duration)", t -> consumer.each(t).iterator().hasNext());
         looks("Port.drain(int,Duration)", t -> assertEquals(List.of(), port.drain(1, t)));
