@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import faulthandler
 import os
 import signal
 import subprocess
@@ -165,6 +166,8 @@ def interrupted(name: str, call: Callable[[], object]) -> float:
         sent[0] = time.monotonic()
         os.kill(os.getpid(), signal.SIGINT)
 
+    # A call that goes on in spite of it would hold up everything.
+    faulthandler.dump_traceback_later(30, exit=True)
     thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
@@ -172,6 +175,7 @@ def interrupted(name: str, call: Callable[[], object]) -> float:
         pytest.fail(f"{name} returned")
     took = time.monotonic() - sent[0]
     thread.join()
+    faulthandler.cancel_dump_traceback_later()
     assert sent[0] > 0, f"{name} ended before Ctrl-C"
     return took
 
