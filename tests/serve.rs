@@ -16,6 +16,8 @@ mod metrics;
 mod options;
 #[path = "serve/orders.rs"]
 mod orders;
+#[path = "serve/poison.rs"]
+mod poison;
 #[allow(dead_code)] // It has more than this tier needs.
 #[path = "cli/run.rs"]
 mod run;
