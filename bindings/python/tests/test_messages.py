@@ -74,7 +74,11 @@ def test_a_view_outlives_message_consumer_and_store(tmp_path: Path) -> None:
         queue = store.queue("orders")
         queue.put_many([bytes([at]) * 50_000 for at in range(64)])
         consumer = store.consumer("clerk", queue)
-        views = [message.view for message in consumer.receive(64, timeout=0)]
+        messages = consumer.receive(64, timeout=0)
+        views = [message.view for message in messages]
+        # No copy: what a view holds is the message.
+        assert all(view.obj is message for view, message in zip(views, messages, strict=True))
+        del messages
         # The readers' buffers are used again for what comes next.
         queue.put_many([b"\xff" * 50_000] * 64)
         consumer.receive(64, timeout=0)
