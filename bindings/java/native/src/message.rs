@@ -24,6 +24,8 @@ use crate::failure::Failure;
 
 /// Set in the length of a payload that is all a message has.
 const PLAIN: u32 = 1 << 31;
+/// Bytes of a message received before the length of its payload.
+const FIXED: usize = 42;
 /// Bytes of a message received beside its payload, where its key is short.
 const GUESS: usize = 96;
 
@@ -144,10 +146,20 @@ pub fn pack(received: &[Received]) -> Result<Vec<u8>, Failure> {
     Ok(out.0)
 }
 
-fn one_out(to: Writer, message: &Received) -> Writer {
-    let to = to.u64(message.sequence()).u64(message.committed_ms()).u64(message.expires_ms());
-    let to = to.u64(message.producer_sequence()).u32(message.queue().number());
-    let to = to.u32(message.deliveries()).raw(&message.kind().to_le_bytes());
+fn one_out(mut to: Writer, message: &Received) -> Writer {
+    let mut fixed = [0; FIXED];
+    for (at, number) in [
+        (0, message.sequence()),
+        (8, message.committed_ms()),
+        (16, message.expires_ms()),
+        (24, message.producer_sequence()),
+    ] {
+        fixed[at..at + 8].copy_from_slice(&number.to_le_bytes());
+    }
+    fixed[32..36].copy_from_slice(&message.queue().number().to_le_bytes());
+    fixed[36..40].copy_from_slice(&message.deliveries().to_le_bytes());
+    fixed[40..].copy_from_slice(&message.kind().to_le_bytes());
+    to.0.extend_from_slice(&fixed);
     let mut to = to.bytes(message.payload()).bytes(message.key()).text(message.producer());
     let (at, mut count) = (to.0.len(), 0_u32);
     to = to.u32(0);
@@ -155,7 +167,9 @@ fn one_out(to: Writer, message: &Received) -> Writer {
         to = to.text(name).bytes(value);
         count += 1;
     }
-    to.0[at..at + 4].copy_from_slice(&count.to_le_bytes());
+    if count > 0 {
+        to.0[at..at + 4].copy_from_slice(&count.to_le_bytes());
+    }
     to
 }
 

@@ -485,8 +485,9 @@ public abstract class Message {
 
         @Override
         public ByteBuffer view() {
+            int begin = at + PAYLOAD + 4;
             ByteBuffer view = packed.duplicate();
-            view.position(at + PAYLOAD + 4).limit(behind(at + PAYLOAD));
+            view.position(begin).limit(begin + packed.getInt(at + PAYLOAD));
             return view.slice();
         }
 
