@@ -27,7 +27,7 @@ import org.rocksdb.WriteOptions;
 /**
  * What Java costs: calls into an open session, and other stores at equal durability.
  *
- * <p>Usage: Speed FOLDER RUST. FOLDER is empty, RUST is the program python_rate; prints {@code name=value …} a line that
+ * <p>Usage: Speed FOLDER RUST. FOLDER is empty, RUST is the program java_rate; prints {@code name=value …} a line that
  * ends in {@code held=yes} or {@code held=no}, by the bound that it names. Exit status 1 where one did not hold. Each
  * figure is the median of some repetitions, and a ratio that of ratios of neighbours in time.
  */
