@@ -65,7 +65,6 @@ for file in "${files[@]}"; do
     # A last line without an end gets one.
     tail -n +2 "$file" | sed -e '$a\'
 done > "$work/expected"
-lines=$(wc -l < "$work/expected")
 
 # ---- servers and sender
 
@@ -111,6 +110,11 @@ stop() {
 
 next_sequence() { sed -n "s/.*\"name\":\"$1\".*\"next_sequence\":\([0-9]*\).*/\1/p"; }
 
+# How many there are: a record may have line breaks in it.
+"$repliq" put "$work/counted" all "${files[@]}" --csv --key-column 2 --batch 1000 > /dev/null
+all=$(($("$repliq" queue ls "$work/counted" --json | next_sequence all) - 1))
+rm -rf "$work/counted"
+
 # count NAME QUEUE: messages a server has taken.
 count() {
     local next
@@ -122,7 +126,7 @@ count() {
 # reach NAME PERCENT: waits until a server has that share.
 reach() {
     local until=$((SECONDS + 60))
-    while [ "$(count "$1" registry)" -lt $((lines * $2 / 100)) ]; do
+    while [ "$(count "$1" registry)" -lt $((all * $2 / 100)) ]; do
         [ $SECONDS -lt $until ] || fail "server $1 has not come to $2 % within a minute"
         kill -0 "${pid[sender]}" 2> /dev/null || fail "the sender ended before $2 %"
         sleep 0.02
@@ -131,10 +135,10 @@ reach() {
 
 # ---- the story
 
-rate=$((lines / 8 + 1))
+rate=$((all / 8 + 1))
 serve a
 serve b
-say "two servers listen on ports ${port[a]} and ${port[b]}; $lines lines to send in jobs of $job"
+say "two servers listen on ports ${port[a]} and ${port[b]}; $all records to send in jobs of $job"
 send registry $rate
 
 reach b 20
