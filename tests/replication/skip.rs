@@ -81,7 +81,11 @@ fn a_refused_transaction_is_named_and_set_aside_and_the_stream_goes_on_right_beh
     replication.send(0, b"refused 2").unwrap();
     let refused = replication.end_job().unwrap().token;
     store.wait("target:good", &[refused], SOON).unwrap();
-    until("a refusal", || of(&replication, "full").refused.is_some());
+    // The link notes the error right after the refusal.
+    until("a refusal", || {
+        let seen = of(&replication, "full");
+        seen.refused.is_some() && seen.last_error.is_some()
+    });
     let seen = of(&replication, "full");
     let sequence = refused.position().sequence;
     let named = seen.refused.as_deref().unwrap();
