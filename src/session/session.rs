@@ -42,8 +42,7 @@ impl Session {
 
     /// Stages messages; all or none. A refusal names the index of the message.
     pub fn put_many(&mut self, queue: Queue, messages: &[Message<'_>]) -> Result<()> {
-        self.inner.check_writable()?;
-        self.inner.core.look(|state| state.queue(queue.number()).map(|_| ()))?;
+        self.check_queue(queue)?;
         let (bodies, puts) = (self.bodies.len(), self.puts.len());
         for (index, message) in messages.iter().enumerate() {
             if let Err(error) = self.stage(queue, message) {
@@ -70,8 +69,7 @@ impl Session {
             let text = "a payload is given beside the call that writes it";
             return Err(Error::new(Code::Invalid, text).into());
         }
-        self.inner.check_writable()?;
-        self.inner.core.look(|state| state.queue(queue.number()).map(|_| ()))?;
+        self.check_queue(queue)?;
         let start = self.bodies.len();
         let staged = message
             .pack_filled(length, &mut self.bodies, fill)
@@ -80,6 +78,12 @@ impl Session {
             self.bodies.truncate(start);
         }
         staged
+    }
+
+    /// Whether anything may be put into this queue.
+    fn check_queue(&self, queue: Queue) -> Result<()> {
+        self.inner.check_writable()?;
+        self.inner.core.look(|state| state.queue(queue.number()).map(|_| ()))
     }
 
     fn stage(&mut self, queue: Queue, message: &Message<'_>) -> Result<()> {

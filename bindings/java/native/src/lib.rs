@@ -11,8 +11,8 @@
 //! | `logging` | log lines on their way to Java |
 //!
 //! Java calls six functions. `call` takes a number, a handle and an array of bytes and gives one back; `put` and
-//! `receive` are the same for those in a hurry; `room` is where payloads are put from; `run` works for a listener until it is closed; and `nothing` is what
-//! a call costs that does nothing.
+//! `receive` are the same for those in a hurry; `room` is where payloads are put from; `run` works for a listener
+//! until it is closed; and `nothing` is what a call costs that does nothing.
 //!
 //! Promises: no panic and no error leaves a function but as an exception; nothing here calls into Java from a
 //! thread that Java did not start; no reference to a Java object outlives the call it was given to.
