@@ -23,8 +23,16 @@ const FIXED: usize = 8;
 const EXPIRES: u8 = 1;
 const DELIVER_AT: u8 = 2;
 const PRODUCER: u8 = 4;
-/// The fixed part with everything that may follow it before the key.
-const FRONT_MAX: usize = FIXED + 8 + 8 + 9 + 255;
+/// The fixed part with everything of fixed length that may follow it.
+const FRONT_MAX: usize = FIXED + 8 + 8 + 9;
+
+/// A body, or what stands for one, in pieces that follow each other.
+pub type Parts<'a> = [&'a [u8]; 5];
+
+/// A body in one piece.
+pub fn whole(body: &[u8]) -> Parts<'_> {
+    [body, &[], &[], &[], &[]]
+}
 
 /// The fields before the key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,7 +51,7 @@ pub struct Front<'a> {
     pub producer_sequence: u64,
 }
 
-/// The encoded fields before the key.
+/// The encoded fields before the key, without the producer's id, which follows them.
 #[derive(Clone, Copy)]
 pub struct Encoded {
     bytes: [u8; FRONT_MAX],
@@ -56,6 +64,7 @@ impl Encoded {
         &self.bytes[..self.length]
     }
 
+    #[inline]
     fn put(&mut self, bytes: &[u8]) {
         self.bytes[self.length..self.length + bytes.len()].copy_from_slice(bytes);
         self.length += bytes.len();
@@ -63,7 +72,8 @@ impl Encoded {
 }
 
 impl Front<'_> {
-    /// Encodes the front of a body; the caller checked the lengths against the limits.
+    /// Encodes the front of a body up to the producer's id; the caller checked the lengths against the limits.
+    #[inline]
     pub fn encode(&self, key: usize, headers: usize) -> Encoded {
         let mut front = Encoded { bytes: [0; FRONT_MAX], length: 0 };
         let length = |n: usize| u16::try_from(n).unwrap_or(u16::MAX).to_le_bytes();
@@ -83,7 +93,6 @@ impl Front<'_> {
         if !self.producer.is_empty() {
             front.put(&self.producer_sequence.to_le_bytes());
             front.put(&[u8::try_from(self.producer.len()).unwrap_or(u8::MAX)]);
-            front.put(self.producer);
         }
         front
     }

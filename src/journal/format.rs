@@ -156,6 +156,7 @@ pub fn frame_bytes(length: usize) -> usize {
 }
 
 /// The sum of a body given in parts.
+#[inline]
 pub fn body_sum(parts: &[&[u8]]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     for part in parts {

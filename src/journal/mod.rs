@@ -64,7 +64,7 @@ use crate::limits;
 use crate::sync::{AtomicU64, Mutex, Ordering};
 use std::sync::Arc;
 
-pub use body::{Body, Encoded, Front, expires_of, headers, put_header};
+pub use body::{Body, Encoded, Front, Parts, expires_of, headers, put_header, whole};
 pub use commit::Waiter;
 pub use copy::Source;
 pub use format::{Head, LAST, Type, body_sum, u32_at, u64_at};

@@ -6,6 +6,7 @@
 //! frame, and waits until the state frozen at the roll before is durable, so an open replays two segments.
 
 use super::assemble::clear;
+use super::body::{Parts, whole};
 use super::format::{CLEAN, EARLY, HEAD, Head, LAST, Type, body_sum, frame_bytes, watermark};
 use super::index::{Flat, Sealed};
 use super::run::Rows;
@@ -33,13 +34,13 @@ pub struct Record<'a> {
     /// [`body_sum`] of the parts.
     pub sum: u32,
     /// The body.
-    pub parts: [&'a [u8]; 4],
+    pub parts: Parts<'a>,
 }
 
 impl<'a> Record<'a> {
     /// A record that is no message.
     pub fn control(kind: Type, queue: u32, body: &'a [u8]) -> Record<'a> {
-        let parts = [body, &[], &[], &[]];
+        let parts = whole(body);
         Record { kind, queue, sequence: 0, expires_ms: 0, sum: body_sum(&parts), parts }
     }
 

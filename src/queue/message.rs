@@ -4,7 +4,7 @@
 //! bytes. A message that is refused changed nothing.
 
 use crate::error::{Code, Error, Result};
-use crate::journal::{Encoded, Front, body_sum, put_header};
+use crate::journal::{Encoded, Front, Parts, body_sum, put_header};
 use crate::limits;
 use crate::store::Entry;
 
@@ -34,11 +34,11 @@ pub struct Message<'a> {
     pub producer_sequence: u64,
 }
 
-/// A message whose front and headers are encoded; key and payload are still the caller's.
+/// A message whose front and headers are encoded; the rest is still the caller's.
 pub struct Packed<'a> {
     front: Encoded,
     headers: Vec<u8>,
-    message: Message<'a>,
+    message: &'a Message<'a>,
     sum: u32,
 }
 
@@ -49,56 +49,94 @@ impl<'a> Message<'a> {
     }
 
     /// Checks every bound and encodes what is not the caller's bytes.
-    pub fn pack(&self) -> Result<Packed<'a>> {
-        let (front, headers) = self.pack_before(self.payload.len())?;
-        let sum = body_sum(&[front.as_bytes(), self.key, &headers, self.payload]);
-        Ok(Packed { front, headers, message: *self, sum })
+    pub fn pack(&'a self) -> Result<Packed<'a>> {
+        let length = self.check(self.payload.len())?;
+        let mut headers = Vec::with_capacity(length);
+        self.put_headers(&mut headers);
+        let mut packed = Packed {
+            front: self.front().encode(self.key.len(), length),
+            headers,
+            message: self,
+            sum: 0,
+        };
+        packed.sum = body_sum(&packed.parts());
+        Ok(packed)
+    }
+
+    /// Appends the body to `bodies`, and gives its sum; a message that is refused appended nothing.
+    #[inline]
+    pub fn append_to(&self, bodies: &mut Vec<u8>) -> Result<u32> {
+        let start = bodies.len();
+        self.append_front(self.payload.len(), bodies)?;
+        bodies.extend_from_slice(self.payload);
+        Ok(body_sum(&[&bodies[start..]]))
     }
 
     /// Appends the body to `bodies` with a payload of `length` bytes that `fill` writes there, and gives its sum.
     ///
     /// The sum is taken of what was written, so that it holds whatever `fill` reads from.
-    pub fn pack_filled<E: std::convert::From<Error>>(
+    pub fn append_filled<E: std::convert::From<Error>>(
         &self,
         length: usize,
         bodies: &mut Vec<u8>,
         fill: impl FnOnce(&mut [u8]) -> std::result::Result<(), E>,
     ) -> std::result::Result<u32, E> {
-        let (front, headers) = self.pack_before(length).map_err(|error| error.at_message(0))?;
         let start = bodies.len();
-        for part in [front.as_bytes(), self.key, &headers] {
-            bodies.extend_from_slice(part);
-        }
+        self.append_front(length, bodies).map_err(|error| error.at_message(0))?;
         let payload = bodies.len();
         bodies.resize(payload + length, 0);
         fill(&mut bodies[payload..])?;
         Ok(body_sum(&[&bodies[start..]]))
     }
 
-    /// What stands before a payload of `length` bytes, beside the key.
-    fn pack_before(&self, length: usize) -> Result<(Encoded, Vec<u8>)> {
-        self.check()?;
-        let headers = self.pack_headers()?;
-        let length = self.key.len() + headers.len() + length;
-        if length > limits::MESSAGE_BYTES_MAX - FRONT_BYTES_MAX {
-            let text = format!(
-                "a message of {length} bytes with key and headers is larger than {}",
-                limits::MESSAGE_BYTES_MAX - FRONT_BYTES_MAX
-            );
-            return Err(Error::new(Code::TooLarge, text));
+    /// Appends what stands before a payload of `length` bytes, with room for it.
+    #[inline]
+    fn append_front(&self, length: usize, bodies: &mut Vec<u8>) -> Result<()> {
+        let headers = self.check(length)?;
+        let front = self.front().encode(self.key.len(), headers);
+        let fields = front.as_bytes().len() + self.producer.len() + self.key.len() + headers;
+        bodies.reserve(fields + length);
+        bodies.extend_from_slice(front.as_bytes());
+        if fields > front.as_bytes().len() {
+            bodies.extend_from_slice(self.producer.as_bytes());
+            bodies.extend_from_slice(self.key);
+            self.put_headers(bodies);
         }
-        let front = Front {
+        Ok(())
+    }
+
+    #[inline]
+    fn front(&self) -> Front<'a> {
+        Front {
             kind: self.kind,
             priority: self.priority,
             expires_ms: self.expires_ms,
             deliver_at_ms: self.deliver_at_ms,
             producer: self.producer.as_bytes(),
             producer_sequence: self.producer_sequence,
-        };
-        Ok((front.encode(self.key.len(), headers.len()), headers))
+        }
     }
 
-    fn check(&self) -> Result<()> {
+    /// Checks every bound, with a payload of so many bytes; gives the bytes of the encoded headers.
+    #[inline]
+    fn check(&self, payload: usize) -> Result<usize> {
+        let bare = self.key.len() <= limits::KEY_BYTES_MAX
+            && self.headers.is_empty()
+            && self.priority == 0
+            && self.deliver_at_ms == 0
+            && self.producer.is_empty()
+            && self.producer_sequence == 0;
+        let headers = if bare { 0 } else { self.check_fields()? };
+        let length = self.key.len() + headers + payload;
+        if length > limits::MESSAGE_BYTES_MAX - FRONT_BYTES_MAX {
+            return Err(too_large(length));
+        }
+        Ok(headers)
+    }
+
+    /// Checks what most messages do not have; gives the bytes of the encoded headers.
+    #[cold]
+    fn check_fields(&self) -> Result<usize> {
         let refused = |code, text: String| Err(Error::new(code, text));
         if self.key.len() > limits::KEY_BYTES_MAX {
             let text =
@@ -128,11 +166,12 @@ impl<'a> Message<'a> {
             );
             return refused(Code::Invalid, text);
         }
-        Ok(())
+        self.check_headers()
     }
 
-    fn pack_headers(&self) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
+    /// Bytes of all headers, encoded.
+    fn check_headers(&self) -> Result<usize> {
+        let mut bytes = 0;
         for (name, value) in self.headers {
             if name.is_empty() || name.chars().any(char::is_control) {
                 let text = format!("{name:?} is no name for a header");
@@ -140,7 +179,7 @@ impl<'a> Message<'a> {
             }
             let too_long = name.len() > limits::NAME_BYTES_MAX
                 || value.len() > limits::HEADERS_BYTES_MAX
-                || bytes.len() + 3 + name.len() + value.len() > limits::HEADERS_BYTES_MAX;
+                || bytes + 3 + name.len() + value.len() > limits::HEADERS_BYTES_MAX;
             if too_long {
                 let text = format!(
                     "header {name:?} does not fit: names have at most {} bytes, all headers together {}",
@@ -149,10 +188,23 @@ impl<'a> Message<'a> {
                 );
                 return Err(Error::new(Code::TooLarge, text));
             }
-            put_header(&mut bytes, name.as_bytes(), value);
+            bytes += 3 + name.len() + value.len();
         }
         Ok(bytes)
     }
+
+    fn put_headers(&self, bytes: &mut Vec<u8>) {
+        for (name, value) in self.headers {
+            put_header(bytes, name.as_bytes(), value);
+        }
+    }
+}
+
+#[cold]
+fn too_large(length: usize) -> Error {
+    let max = limits::MESSAGE_BYTES_MAX - FRONT_BYTES_MAX;
+    let text = format!("a message of {length} bytes with key and headers is larger than {max}");
+    Error::new(Code::TooLarge, text)
 }
 
 /// What the fields before the key take at most.
@@ -161,35 +213,12 @@ const FRONT_BYTES_MAX: usize = 512;
 impl Packed<'_> {
     /// The message as an entry of a transaction on a queue.
     pub fn entry(&self, queue: u32) -> Entry<'_> {
-        let message = &self.message;
-        let front = Front {
-            kind: message.kind,
-            priority: message.priority,
-            expires_ms: message.expires_ms,
-            deliver_at_ms: message.deliver_at_ms,
-            producer: message.producer.as_bytes(),
-            producer_sequence: message.producer_sequence,
-        };
-        let parts = [self.front.as_bytes(), message.key, &self.headers, message.payload];
-        Entry { queue, parts, sum: self.sum, front }
+        Entry { queue, parts: self.parts(), sum: self.sum, front: self.message.front() }
     }
 
-    /// Bytes of its body.
-    pub fn length(&self) -> usize {
-        let message = &self.message;
-        let front = self.front.as_bytes().len();
-        front + message.key.len() + self.headers.len() + message.payload.len()
-    }
-
-    /// Sum of its body.
-    pub fn sum(&self) -> u32 {
-        self.sum
-    }
-
-    /// Appends its body.
-    pub fn copy_to(&self, body: &mut Vec<u8>) {
-        for part in [self.front.as_bytes(), self.message.key, &self.headers, self.message.payload] {
-            body.extend_from_slice(part);
-        }
+    fn parts(&self) -> Parts<'_> {
+        let message = self.message;
+        let producer = message.producer.as_bytes();
+        [self.front.as_bytes(), producer, message.key, &self.headers, message.payload]
     }
 }

@@ -8,7 +8,7 @@
 
 use super::handshake::{self, Known};
 use crate::error::{Code, Error, Result};
-use crate::journal::{Body, body_sum};
+use crate::journal::{Body, body_sum, whole};
 use crate::limits;
 use crate::position::Stamp;
 use crate::store::{Arrival, Core, Entry, LinkClaim, StreamId, Watch, check_name, is_path};
@@ -301,7 +301,7 @@ impl Receiver {
             let Some(decoded) = Body::decode(body) else {
                 return wrong(Code::Invalid, "cannot be taken apart");
             };
-            let parts = [body, &[], &[], &[]];
+            let parts = whole(body);
             entries.push(Entry { queue: self.queue, parts, sum: record.sum, front: decoded.front });
         }
         Ok((path, entries))

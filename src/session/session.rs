@@ -8,7 +8,7 @@ use super::consumer::Consumer;
 use super::port::Port;
 use super::store::Inner;
 use crate::error::{Code, Error, Result};
-use crate::journal::Body;
+use crate::journal::{Body, whole};
 use crate::limits;
 use crate::queue::{Message, Queue, Reader, Received};
 use crate::store::{Commit, Entry, Level, Staged};
@@ -37,7 +37,8 @@ impl Session {
     /// would not fit a segment of the largest class, NO_SUCH_NAME without such a queue; the transaction is
     /// then as it was.
     pub fn put(&mut self, queue: Queue, message: &Message<'_>) -> Result<()> {
-        self.put_many(queue, std::slice::from_ref(message))
+        self.check_queue(queue)?;
+        self.stage(queue, message).map_err(|error| error.at_message(0))
     }
 
     /// Stages messages; all or none. A refusal names the index of the message.
@@ -71,9 +72,9 @@ impl Session {
         }
         self.check_queue(queue)?;
         let start = self.bodies.len();
-        let staged = message
-            .pack_filled(length, &mut self.bodies, fill)
-            .and_then(|sum| Ok(self.add(queue, start, sum)?));
+        let staged = message.append_filled(length, &mut self.bodies, fill).and_then(|sum| {
+            Ok(self.add(queue, start, sum).map_err(|error| error.at_message(0))?)
+        });
         if staged.is_err() {
             self.bodies.truncate(start);
         }
@@ -87,30 +88,21 @@ impl Session {
     }
 
     fn stage(&mut self, queue: Queue, message: &Message<'_>) -> Result<()> {
-        let packed = message.pack()?;
         let start = self.bodies.len();
-        self.check_room(start + packed.length())?;
-        packed.copy_to(&mut self.bodies);
-        self.puts.push((queue.number(), start..self.bodies.len(), packed.sum()));
-        Ok(())
+        let sum = message.append_to(&mut self.bodies)?;
+        self.add(queue, start, sum)
     }
 
-    /// Adds the body from `start` on.
+    /// Adds the body from `start` on, which goes again when the transaction would be too large with it.
+    #[inline]
     fn add(&mut self, queue: Queue, start: usize, sum: u32) -> Result<()> {
-        self.check_room(self.bodies.len()).map_err(|error| error.at_message(0))?;
+        let messages = self.puts.len() + 1;
+        if self.bodies.len() + messages * limits::RECORD_BYTES > limits::TRANSACTION_BYTES_MAX {
+            self.bodies.truncate(start);
+            return Err(too_large(messages));
+        }
         self.puts.push((queue.number(), start..self.bodies.len(), sum));
         Ok(())
-    }
-
-    /// Whether one more message, with which all bodies have so many bytes, fits into a transaction.
-    fn check_room(&self, bytes: usize) -> Result<()> {
-        let messages = self.puts.len() + 1;
-        if bytes + messages * limits::RECORD_BYTES <= limits::TRANSACTION_BYTES_MAX {
-            return Ok(());
-        }
-        let max = limits::TRANSACTION_BYTES_MAX;
-        let text = format!("a transaction of {messages} messages would take more than {max} bytes");
-        Err(Error::new(Code::TooLarge, text))
     }
 
     /// Receives at most `max` messages, waiting at most `wait` for the first; the commit acknowledges them.
@@ -199,7 +191,7 @@ impl Session {
     fn entry(&self, (queue, body, sum): &(u32, Range<usize>, u32)) -> Entry<'_> {
         let body = &self.bodies[body.clone()];
         let front = Body::decode(body).unwrap_or_default().front;
-        Entry { queue: *queue, parts: [body, &[], &[], &[]], sum: *sum, front }
+        Entry { queue: *queue, parts: whole(body), sum: *sum, front }
     }
 
     fn forget(&mut self) {
@@ -236,6 +228,13 @@ impl Session {
     pub fn is_empty(&self) -> bool {
         self.puts.is_empty() && self.received.is_empty()
     }
+}
+
+#[cold]
+fn too_large(messages: usize) -> Error {
+    let max = limits::TRANSACTION_BYTES_MAX;
+    let text = format!("a transaction of {messages} messages would take more than {max} bytes");
+    Error::new(Code::TooLarge, text)
 }
 
 impl Drop for Session {

@@ -19,7 +19,7 @@ mod stream;
 mod targets;
 
 use crate::error::{Code, Error, Result};
-use crate::journal::{Appended, Front, Journal, Record, Space, Type};
+use crate::journal::{Appended, Front, Journal, Parts, Record, Space, Type};
 use crate::position::{Answer, Token, check};
 use crate::secret::Password;
 use crate::sync::{AtomicBool, Mutex, Ordering};
@@ -63,7 +63,7 @@ pub struct Entry<'a> {
     /// Number of its queue.
     pub queue: u32,
     /// Its body: front, key, headers, payload.
-    pub parts: [&'a [u8]; 4],
+    pub parts: Parts<'a>,
     /// Sum of the body.
     pub sum: u32,
     /// The fields of the front.
