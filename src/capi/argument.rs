@@ -27,6 +27,11 @@ fn is_null(what: &str) -> Error {
 }
 
 #[cold]
+fn not_aligned(what: &str) -> Error {
+    invalid(format!("{what} is not aligned"))
+}
+
+#[cold]
 fn too_large(text: &dyn std::fmt::Display) -> Error {
     Error::new(Code::TooLarge, text.to_string())
 }
@@ -36,6 +41,7 @@ fn too_large(text: &dyn std::fmt::Display) -> Error {
 /// # Safety
 ///
 /// `text` is NULL, or readable up to its NUL or for `TEXT_BYTES_MAX` bytes, and unchanged during the call.
+#[inline(always)]
 pub(super) unsafe fn text<'a>(text: *const c_char, what: &str) -> Result<&'a str> {
     if text.is_null() {
         return Err(is_null(what));
@@ -43,7 +49,7 @@ pub(super) unsafe fn text<'a>(text: *const c_char, what: &str) -> Result<&'a str
     // SAFETY: the caller's contract; `strnlen` reads no further than it allows.
     let length = unsafe { libc::strnlen(text, TEXT_BYTES_MAX) };
     if length == TEXT_BYTES_MAX {
-        return Err(Error::new(Code::TooLarge, format!("{what} does not end in {length} bytes")));
+        return Err(too_large(&format_args!("{what} does not end in {length} bytes")));
     }
     // SAFETY: `length` bytes were just read there.
     utf8(unsafe { std::slice::from_raw_parts(text.cast(), length) }, what)
@@ -62,12 +68,19 @@ pub(super) unsafe fn maybe_text<'a>(text: *const c_char, what: &str) -> Result<O
     unsafe { self::text(text, what) }.map(Some)
 }
 
-#[inline]
+#[inline(always)]
 pub(super) fn utf8<'a>(bytes: &'a [u8], what: &str) -> Result<&'a str> {
-    if bytes.is_empty() {
-        return Ok("");
+    // Most names are ASCII, which is seen without a call.
+    if bytes.is_ascii() {
+        // SAFETY: ASCII is UTF-8.
+        return Ok(unsafe { std::str::from_utf8_unchecked(bytes) });
     }
-    std::str::from_utf8(bytes).map_err(|error| invalid(format!("{what} is not UTF-8: {error}")))
+    std::str::from_utf8(bytes).map_err(|error| not_utf8(what, error))
+}
+
+#[cold]
+fn not_utf8(what: &str, error: std::str::Utf8Error) -> Error {
+    invalid(format!("{what} is not UTF-8: {error}"))
 }
 
 /// The bytes at `data`, at most `max` of them.
@@ -75,7 +88,7 @@ pub(super) fn utf8<'a>(bytes: &'a [u8], what: &str) -> Result<&'a str> {
 /// # Safety
 ///
 /// `data` is NULL or readable for `len` bytes if that is at most `max`, and unchanged during the call.
-#[inline]
+#[inline(always)]
 pub(super) unsafe fn bytes<'a>(
     data: *const c_void,
     len: usize,
@@ -94,7 +107,7 @@ pub(super) unsafe fn bytes<'a>(
 /// # Safety
 ///
 /// `data` is NULL or readable for `n` values if that is at most `ARRAY_MAX`, and unchanged during the call.
-#[inline]
+#[inline(always)]
 pub(super) unsafe fn array<'a, T>(data: *const T, n: usize, what: &str) -> Result<&'a [T]> {
     if n > ARRAY_MAX {
         return Err(too_large(&format_args!("{n} {what}, more than {ARRAY_MAX}")));
@@ -103,13 +116,13 @@ pub(super) unsafe fn array<'a, T>(data: *const T, n: usize, what: &str) -> Resul
     unsafe { slice(data, n, what) }
 }
 
-#[inline]
+#[inline(always)]
 unsafe fn slice<'a, T>(data: *const T, n: usize, what: &str) -> Result<&'a [T]> {
     if data.is_null() {
         return if n == 0 { Ok(&[]) } else { Err(is_null(what)) };
     }
     if !data.is_aligned() {
-        return Err(invalid(format!("{what} is not aligned")));
+        return Err(not_aligned(what));
     }
     // SAFETY: not NULL, aligned, and readable by the contract of those who call this.
     Ok(unsafe { std::slice::from_raw_parts(data, n) })
@@ -155,7 +168,7 @@ impl<T> Out<T> {
     /// `at` is NULL or writable during the call.
     pub(super) unsafe fn maybe(at: *mut T, what: &str) -> Result<Out<T>> {
         if !at.is_aligned() {
-            return Err(invalid(format!("{what} is not aligned")));
+            return Err(not_aligned(what));
         }
         Ok(Out(at))
     }
@@ -183,7 +196,7 @@ impl<T> OutArray<T> {
             return Err(is_null(what));
         }
         if !at.is_aligned() {
-            return Err(invalid(format!("{what} is not aligned")));
+            return Err(not_aligned(what));
         }
         if max == 0 || max > ARRAY_MAX {
             return Err(invalid(format!("room for {max} {what}, not for 1 to {ARRAY_MAX}")));

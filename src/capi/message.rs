@@ -73,13 +73,13 @@ unsafe fn read_headers<'a>(message: &repliq_message, into: &mut Vec<Header<'a>>)
     Ok(())
 }
 
-#[inline]
+#[inline(always)]
 unsafe fn of<'a>(raw: &repliq_bytes, max: usize, what: &str) -> Result<&'a [u8]> {
     // SAFETY: the contract of `with`.
     unsafe { bytes(raw.data, raw.len, max, what) }
 }
 
-#[inline]
+#[inline(always)]
 unsafe fn message<'a>(raw: &repliq_message, headers: &'a [Header<'a>]) -> Result<Message<'a>> {
     if raw.reserved != [0; 5] {
         return Err(invalid("a reserved field of a message is not 0"));
