@@ -8,7 +8,8 @@
 //! A backup is what its manifest names; everything else in the directory is of no meaning. A new backup writes
 //! its files under names of their own, syncs them and their names, and only then puts its manifest in the place
 //! of the last one; what nobody names any more is removed after that. So at any time there is one whole backup.
-//! A segment that was sealed does not change: the next backup names the copy that is there.
+//! A segment that was sealed does not change: the next backup names the copy that is there. A manifest can lead
+//! to no file outside the two directories, whoever wrote it.
 //!
 //! A restore writes the files into an empty directory beside a file `restoring`, opens what is there as a store,
 //! begins a new epoch in it, and removes that file. A directory that holds one is not opened; the next restore
@@ -78,6 +79,19 @@ struct Row {
     seal: u64,
 }
 
+impl Row {
+    /// Whether its names are those of files of a store and of a backup.
+    fn is_plain(&self) -> bool {
+        let plain = |name: &str| {
+            let letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-';
+            name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric())
+                && name.bytes().all(letter)
+        };
+        let ours = [LOCK, RESTORING, MANIFEST, UNFINISHED].contains(&self.name.as_str());
+        plain(&self.name) && !ours && plain(&self.copy) && self.copy.ends_with(COPY)
+    }
+}
+
 impl Manifest {
     fn read(disk: &dyn Disk) -> Result<Option<Manifest>> {
         let what = || format!("cannot read the backup {}", disk.describe());
@@ -101,7 +115,19 @@ impl Manifest {
         if u32::from_str_radix(sum, 16).ok() != Some(crc32fast::hash(json.as_bytes())) {
             return Err(damaged());
         }
-        serde_json::from_str(json).map(Some).map_err(|_| damaged())
+        let manifest: Manifest = serde_json::from_str(json).map_err(|_| damaged())?;
+        match manifest.files.iter().find(|row| !row.is_plain()) {
+            Some(row) => {
+                let text = format!(
+                    "{}: it names {:?} for {:?}, which no backup does",
+                    what(),
+                    row.copy,
+                    row.name
+                );
+                Err(Error::new(Code::Corrupt, text))
+            }
+            None => Ok(Some(manifest)),
+        }
     }
 
     /// Puts this manifest in the place of the last one, durably.

@@ -258,6 +258,42 @@ fn a_damaged_backup_is_told_and_never_restored() {
 }
 
 #[test]
+fn a_manifest_leads_to_no_file_outside() {
+    let client = client();
+    let backup = ModelDisk::with_seed(5);
+    store(&client).backup_on(&backup).unwrap();
+    let manifest = String::from_utf8(backup.bytes_of("backup").unwrap()).unwrap();
+    let (_, json) = manifest.split_once('\n').unwrap();
+    let parsed: serde_json::Value = serde_json::from_str(json).unwrap();
+    for (field, name) in [
+        ("name", "../authorized_keys"),
+        ("name", "/etc/passwd"),
+        ("name", "a/b"),
+        ("name", ".."),
+        ("name", ""),
+        ("name", "lock"),
+        ("name", "restoring"),
+        ("name", "back\\slash"),
+        ("copy", "../../secret.copy"),
+        ("copy", "/etc/shadow"),
+        ("copy", "nul\0.copy"),
+    ] {
+        let mut forged = parsed.clone();
+        forged["files"][0][field] = name.into();
+        let json = serde_json::to_string_pretty(&forged).unwrap();
+        let sum = crc32fast::hash(json.as_bytes());
+        backup.put_file("backup", format!("repliq backup 1 {sum:08x}\n{json}").as_bytes());
+        let disk = ModelDisk::with_seed(6);
+        let error = restore(&backup, &disk, &client.options).unwrap_err();
+        assert_eq!(error.code(), Code::Corrupt, "{field} {name:?}: {error}");
+        assert!(error.to_string().contains("which no backup does"), "{field} {name:?}: {error}");
+        assert!(disk.names().is_empty(), "{field} {name:?}: {:?}", disk.names());
+        // Nor does the next backup take it for one to go on from.
+        assert_eq!(store(&client).backup_on(&backup).unwrap_err().code(), Code::Corrupt);
+    }
+}
+
+#[test]
 fn damage_is_not_backed_up() {
     let client = client();
     let backup = ModelDisk::with_seed(5);
