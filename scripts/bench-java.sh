@@ -16,7 +16,7 @@ rm -rf "$dir" "$out/classes" && mkdir -p "$dir" "$out/classes"
 mvn --quiet --batch-mode --file bindings/java/bench/pom.xml dependency:build-classpath \
     "-Dmdep.outputFile=$PWD/$out/classpath"
 cargo build --locked --profile "$profile" --quiet --package repliq-java
-cargo build --locked --profile "$profile" --quiet --example java_rate
+cargo build --locked --profile "$profile" --quiet --example rate
 path=$out/classes:$(cat "$out/classpath")
 find bindings/java/src/main/java bindings/java/bench -name '*.java' -print0 \
     | xargs -0 javac --release 17 -nowarn -d "$out/classes" -cp "$path"
@@ -27,5 +27,5 @@ flags=(-XX:+UseSerialGC -Xmx1g -Dchronicle.analytics.disable=true "-Drepliq.nati
     --add-opens=jdk.compiler/com.sun.tools.javac=ALL-UNNAMED --add-opens=java.base/java.lang=ALL-UNNAMED
     --add-opens=java.base/java.lang.reflect=ALL-UNNAMED --add-opens=java.base/java.io=ALL-UNNAMED
     --add-opens=java.base/java.util=ALL-UNNAMED)
-java "${flags[@]}" -cp "$path" repliq.Speed "$dir" "$built/examples/java_rate" "${@:2}"
+java "${flags[@]}" -cp "$path" repliq.Speed "$dir" "$built/examples/rate" "${@:2}"
 rm -rf "$dir"

@@ -17,6 +17,6 @@ pip install --quiet --disable-pip-version-check --requirement bindings/python/be
 rm -rf target/wheels-bench
 (cd bindings/python && maturin build --quiet --release --locked --out ../../target/wheels-bench)
 pip install --quiet --disable-pip-version-check --no-deps --force-reinstall target/wheels-bench/*.whl
-cargo build --locked --release --quiet --no-default-features --example python_rate
-python bindings/python/bench/speed.py "$dir" target/release/examples/python_rate
+cargo build --locked --release --quiet --no-default-features --example rate
+python bindings/python/bench/speed.py "$dir" target/release/examples/rate
 rm -rf "$dir"

@@ -1,6 +1,6 @@
 """What Python costs: calls into an open session, and other stores at equal durability.
 
-Usage: speed.py FOLDER RUST       FOLDER is empty, RUST is the program python_rate; prints `name=value …` a line
+Usage: speed.py FOLDER RUST       FOLDER is empty, RUST is the program rate; prints `name=value …` a line
 
 Both sides of a line take turns, and the line shows the median of each side. `over_ns` and `ratio` are the median of
 what the rounds compare, `spread` is its least and most; of the stores, `ratio` compares the medians of the calls and
@@ -48,9 +48,9 @@ class Rust:
             [program, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
         )
 
-    def nanoseconds(self, call: str) -> float:
+    def nanoseconds(self, call: str, batches: int) -> float:
         assert self.child.stdin and self.child.stdout
-        self.child.stdin.write(call + "\n")
+        self.child.stdin.write(f"{call} {batches}\n")
         self.child.stdin.flush()
         return float(self.child.stdout.readline())
 
@@ -87,11 +87,11 @@ def single(session: repliq.Session, queue: repliq.Queue) -> None:
          over_ns=median(over), spread=spread(over), most=150.0)
 
 
-def against(name: str, rust: Rust, call: Callable[[], float], rounds: int) -> None:
+def against(name: str, rust: Rust, batches: int, call: Callable[[], float], rounds: int) -> None:
     """A rate over Rust's."""
     ours, theirs = [], []
     for _ in range(rounds):
-        theirs.append(rust.nanoseconds(name))
+        theirs.append(rust.nanoseconds(name, batches))
         ours.append(call())
     ratios = [one / other for one, other in zip(theirs, ours)]
     line(name, median(ratios) >= 0.4, python_ns=median(ours), rust_ns=median(theirs),
@@ -113,7 +113,7 @@ def calls(folder: Path, rust: Rust) -> None:
             session.rollback()
             return taken
 
-        against("put_many", rust, put_many, 100)
+        against("put_many", rust, PUTS, put_many, 100)
         for _ in range(MESSAGES // BATCH):
             queue.put_many(batch, level="process")
         queue.put(PAYLOAD)
@@ -131,7 +131,7 @@ def calls(folder: Path, rust: Rust) -> None:
             reader.seek(1)
             return timed(reads, MESSAGES)
 
-        against("receive", rust, receive, 30)
+        against("receive", rust, MESSAGES // BATCH, receive, 30)
         reader.close()
 
 

@@ -11,23 +11,23 @@
 //! Messages received: their number (4), where each begins (4 each), then each as
 //!
 //! ```text
-//!     sequence (8)  committed_ms (8)  expires_ms (8)  producer_sequence (8)  queue (4)  deliveries (4)  kind (2)
-//!     payload, key, producer (4 + bytes each)  number of headers (4)  headers as above
+//!     sequence (8)  committed_ms (8)  queue (4)  deliveries (4)  body (4 + bytes)
 //! ```
+//!
+//! The body is the one that lies in the store, see `body.rs` of the journal: a copy is all that a message costs here,
+//! and Java takes apart what it is asked for.
 
 use jni::objects::{JByteBuffer, JClass, JValue};
 use jni::{Env, jni_sig, jni_str};
 use repliq::{Code, Header, Message, Queue, Received, Session};
 
-use crate::bytes::{Reader, Writer, utf8};
+use crate::bytes::{Reader, utf8};
 use crate::failure::Failure;
 
 /// Set in the length of a payload that is all a message has.
 const PLAIN: u32 = 1 << 31;
-/// Bytes of a message received before the length of its payload.
-const FIXED: usize = 42;
-/// Bytes of a message received beside its payload, where its key is short.
-const GUESS: usize = 96;
+/// Bytes of a message received before its body.
+const HEAD: usize = 28;
 
 /// Puts packed messages into a session.
 pub fn put(session: &mut Session, queue: i32, packed: &[u8]) -> Result<(), Failure> {
@@ -109,68 +109,60 @@ pub fn hand_out<'local>(
     if received.is_empty() {
         return Ok(JByteBuffer::null());
     }
-    let packed = pack(received)?;
-    let length = i32::try_from(packed.len()).map_err(|_| too_much())?;
-    let fits = !room.is_null() && env.get_direct_buffer_capacity(&room)? >= packed.len();
+    let length = length_of(received)?;
+    let fits = !room.is_null() && env.get_direct_buffer_capacity(&room)? >= length;
     let buffer = if fits {
         room
     } else {
         let (name, signature) = (jni_str!("direct"), jni_sig!("(I)Ljava/nio/ByteBuffer;"));
-        let made = env.call_static_method(class, name, signature, &[JValue::Int(length)])?.l()?;
+        let wanted = [JValue::Int(length as i32)];
+        let made = env.call_static_method(class, name, signature, &wanted)?.l()?;
         env.cast_local::<JByteBuffer<'_>>(made)?
     };
     let (at, capacity) =
         (env.get_direct_buffer_address(&buffer)?, env.get_direct_buffer_capacity(&buffer)?);
-    if capacity < packed.len() {
+    if capacity < length {
         return Err(too_much());
     }
     // SAFETY: this call holds this buffer of at least so many bytes. Nobody else knows one that Java just made; into
     // one of the caller nobody writes meanwhile, as `Consumer.java` says, and who reads it finds bytes, if not its own.
-    unsafe { std::ptr::copy_nonoverlapping(packed.as_ptr(), at, packed.len()) };
+    write(received, unsafe { std::slice::from_raw_parts_mut(at, length) });
     Ok(buffer)
 }
 
 /// Messages as Java reads them.
 pub fn pack(received: &[Received]) -> Result<Vec<u8>, Failure> {
-    let head = 4 + 4 * received.len();
-    let payloads: usize = received.iter().map(|one| one.payload().len()).sum();
-    let mut out = Writer(Vec::with_capacity(head + payloads + GUESS * received.len()));
-    out = out.u32(received.len() as u32);
-    out.0.resize(head, 0);
-    for (index, message) in received.iter().enumerate() {
-        let at = i32::try_from(out.0.len()).map_err(|_| too_much())?;
-        out.0[4 + 4 * index..8 + 4 * index].copy_from_slice(&at.to_le_bytes());
-        out = one_out(out, message);
-    }
-    i32::try_from(out.0.len()).map_err(|_| too_much())?;
-    Ok(out.0)
+    let mut packed = vec![0; length_of(received)?];
+    write(received, &mut packed);
+    Ok(packed)
 }
 
-fn one_out(mut to: Writer, message: &Received) -> Writer {
-    let mut fixed = [0; FIXED];
-    for (at, number) in [
-        (0, message.sequence()),
-        (8, message.committed_ms()),
-        (16, message.expires_ms()),
-        (24, message.producer_sequence()),
-    ] {
-        fixed[at..at + 8].copy_from_slice(&number.to_le_bytes());
+/// How long they are packed.
+fn length_of(received: &[Received]) -> Result<usize, Failure> {
+    let bodies: usize = received.iter().map(|one| one.stored().0.len()).sum();
+    let length = 4 + received.len() * (4 + HEAD) + bodies;
+    i32::try_from(length).map(|_| length).map_err(|_| too_much())
+}
+
+/// Packs them into exactly as many bytes.
+fn write(received: &[Received], to: &mut [u8]) {
+    let (count, to) = to.split_at_mut(4);
+    count.copy_from_slice(&(received.len() as u32).to_le_bytes());
+    let (begins, mut to) = to.split_at_mut(4 * received.len());
+    let mut begin = 4 + begins.len();
+    for (message, at) in received.iter().zip(begins.chunks_exact_mut(4)) {
+        at.copy_from_slice(&(begin as u32).to_le_bytes());
+        let body = message.stored().0;
+        let (head, rest) = to.split_at_mut(HEAD);
+        head[..8].copy_from_slice(&message.sequence().to_le_bytes());
+        head[8..16].copy_from_slice(&message.committed_ms().to_le_bytes());
+        head[16..20].copy_from_slice(&message.queue().number().to_le_bytes());
+        head[20..24].copy_from_slice(&message.deliveries().to_le_bytes());
+        head[24..].copy_from_slice(&(body.len() as u32).to_le_bytes());
+        let (its, rest) = rest.split_at_mut(body.len());
+        its.copy_from_slice(body);
+        (to, begin) = (rest, begin + HEAD + body.len());
     }
-    fixed[32..36].copy_from_slice(&message.queue().number().to_le_bytes());
-    fixed[36..40].copy_from_slice(&message.deliveries().to_le_bytes());
-    fixed[40..].copy_from_slice(&message.kind().to_le_bytes());
-    to.0.extend_from_slice(&fixed);
-    let mut to = to.bytes(message.payload()).bytes(message.key()).text(message.producer());
-    let (at, mut count) = (to.0.len(), 0_u32);
-    to = to.u32(0);
-    for (name, value) in message.headers() {
-        to = to.text(name).bytes(value);
-        count += 1;
-    }
-    if count > 0 {
-        to.0[at..at + 4].copy_from_slice(&count.to_le_bytes());
-    }
-    to
 }
 
 fn too_much() -> Failure {

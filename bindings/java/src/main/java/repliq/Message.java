@@ -439,15 +439,23 @@ public abstract class Message {
         }
     }
 
-    /** A message that was read: a place in a buffer, as {@code message.rs} fills it. */
+    /**
+     * A message that was read: a place in a buffer, as {@code message.rs} fills it, with a body as {@code body.rs} of the
+     * journal describes it.
+     */
     private static final class Received extends Message {
         private static final int COMMITTED = 8;
-        private static final int EXPIRES = 16;
-        private static final int PRODUCER_SEQUENCE = 24;
-        private static final int QUEUE = 32;
-        private static final int DELIVERIES = 36;
-        private static final int KIND = 40;
-        private static final int PAYLOAD = 42;
+        private static final int QUEUE = 16;
+        private static final int DELIVERIES = 20;
+        private static final int LENGTH = 24;
+        private static final int BODY = 28;
+        private static final int PRESENT = BODY + 3;
+        private static final int KEY_LENGTH = BODY + 4;
+        private static final int HEADERS_LENGTH = BODY + 6;
+        private static final int FRONT = BODY + 8;
+        private static final int EXPIRES = 1;
+        private static final int DELIVER_AT = 2;
+        private static final int PRODUCER = 4;
 
         private final ByteBuffer packed;
         private final int at;
@@ -457,82 +465,120 @@ public abstract class Message {
             this.at = at;
         }
 
-        /** Where the part behind this one begins. */
-        private int behind(int part) {
-            return part + 4 + packed.getInt(part);
+        private int u8(int from) {
+            return packed.get(from) & 0xff;
         }
 
-        private byte[] copy(int part) {
-            byte[] copy = new byte[packed.getInt(part)];
-            ByteBuffer from = packed.duplicate();
-            from.position(part + 4);
-            from.get(copy);
+        private int u16(int from) {
+            return packed.getShort(from) & 0xffff;
+        }
+
+        private boolean has(int part) {
+            return (packed.get(at + PRESENT) & part) != 0;
+        }
+
+        /** Where what is there of the producer begins: its sequence, the length of its name, its name. */
+        private int producerAt() {
+            return at + FRONT + (has(EXPIRES) ? 8 : 0) + (has(DELIVER_AT) ? 8 : 0);
+        }
+
+        private int keyAt() {
+            if (packed.get(at + PRESENT) == 0) {
+                return at + FRONT;
+            }
+            int producer = producerAt();
+            return has(PRODUCER) ? producer + 9 + u8(producer + 8) : producer;
+        }
+
+        private int headersAt() {
+            return keyAt() + u16(at + KEY_LENGTH);
+        }
+
+        private int payloadAt() {
+            return headersAt() + u16(at + HEADERS_LENGTH);
+        }
+
+        private int end() {
+            return at + BODY + packed.getInt(at + LENGTH);
+        }
+
+        private byte[] copy(int from, int length) {
+            byte[] copy = new byte[length];
+            ByteBuffer source = packed.duplicate();
+            source.position(from);
+            source.get(copy);
             return copy;
         }
 
-        private String text(int part) {
-            return new String(copy(part), StandardCharsets.UTF_8);
+        private byte[] producerBytes() {
+            int producer = producerAt();
+            return has(PRODUCER) ? copy(producer + 9, u8(producer + 8)) : new byte[0];
         }
 
         @Override
         void pack(Packer to) {
-            to.bytes(view()).bytes(key()).bytes(copy(behind(behind(at + PAYLOAD)))).u16(kind()).u8(0);
-            to.i64(producerSequence()).i64(packed.getLong(at + EXPIRES)).i64(0).i32(headers().size());
-            for (Header header : headers()) {
+            List<Header> headers = headers();
+            to.bytes(view()).bytes(key()).bytes(producerBytes()).u16(kind()).u8(0);
+            to.i64(producerSequence()).i64(expiresMs()).i64(0).i32(headers.size());
+            for (Header header : headers) {
                 to.text(header.name()).bytes(header.bytes());
             }
         }
 
         @Override
         public ByteBuffer view() {
-            int begin = at + PAYLOAD + 4;
             ByteBuffer view = packed.duplicate();
-            view.position(begin).limit(begin + packed.getInt(at + PAYLOAD));
+            view.position(payloadAt()).limit(end());
             return view.slice();
         }
 
         @Override
         public byte[] payload() {
-            return copy(at + PAYLOAD);
+            int from = payloadAt();
+            return copy(from, end() - from);
         }
 
         @Override
         public byte[] key() {
-            return copy(behind(at + PAYLOAD));
+            return copy(keyAt(), u16(at + KEY_LENGTH));
         }
 
         @Override
         public List<Header> headers() {
-            int part = behind(behind(behind(at + PAYLOAD)));
-            int count = packed.getInt(part);
-            List<Header> headers = new ArrayList<>(count);
-            part += 4;
-            for (int one = 0; one < count; one++) {
-                int value = behind(part);
-                headers.add(new Header(text(part), copy(value)));
-                part = behind(value);
+            List<Header> headers = new ArrayList<>();
+            int end = payloadAt();
+            for (int from = headersAt(); from < end; ) {
+                int name = u8(from);
+                int value = u16(from + 1);
+                from += 3;
+                headers.add(new Header(new String(copy(from, name), StandardCharsets.UTF_8), copy(from + name, value)));
+                from += name + value;
             }
             return headers;
         }
 
         @Override
         public int kind() {
-            return packed.getShort(at + KIND) & 0xffff;
+            return u16(at + BODY);
+        }
+
+        private long expiresMs() {
+            return has(EXPIRES) ? packed.getLong(at + FRONT) : 0;
         }
 
         @Override
         public Optional<Instant> expires() {
-            return instant(packed.getLong(at + EXPIRES));
+            return instant(expiresMs());
         }
 
         @Override
         public String producer() {
-            return text(behind(behind(at + PAYLOAD)));
+            return new String(producerBytes(), StandardCharsets.UTF_8);
         }
 
         @Override
         public long producerSequence() {
-            return packed.getLong(at + PRODUCER_SEQUENCE);
+            return has(PRODUCER) ? packed.getLong(producerAt()) : 0;
         }
 
         @Override
