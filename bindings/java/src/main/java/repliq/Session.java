@@ -81,7 +81,20 @@ public final class Session implements AutoCloseable {
      * @param payload what remains of it, direct or not; copied before this returns, and left as it is
      */
     public void put(Queue queue, ByteBuffer payload) {
-        put(queue, Message.of(payload));
+        int number = store.own(queue);
+        int length = Check.given(payload, "the payload").remaining();
+        if (length > ROOM) {
+            put(queue, Message.of(payload));
+            return;
+        }
+        long id = handle.enter();
+        try {
+            room(id).clear().put(payload.duplicate());
+            Native.put(id, number, null, length, 1);
+        } finally {
+            handle.leave();
+            Reference.reachabilityFence(this);
+        }
     }
 
     /**

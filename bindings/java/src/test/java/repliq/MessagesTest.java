@@ -79,6 +79,33 @@ class MessagesTest extends InStore {
         assertTrue(received.view().isDirect());
     }
 
+    /** As message.rs packs it, with a body as body.rs of the journal describes it. */
+    @Test
+    void a_body_with_everything_that_may_be_present_is_taken_apart() {
+        ByteBuffer packed = ByteBuffer.allocate(200).order(java.nio.ByteOrder.LITTLE_ENDIAN);
+        packed.putInt(1).putInt(8).putLong(7).putLong(1_000).putInt(3).putInt(2).putInt(51);
+        // kind, priority, present, lengths of key and headers; expires, deliver at, producer.
+        packed.putShort((short) 0xfffe).put((byte) 9).put((byte) 7).putShort((short) 2).putShort((short) 9);
+        packed.putLong(5_000).putLong(4_000).putLong(6).put((byte) 3).put("abc".getBytes()).put("ky".getBytes());
+        packed.put((byte) 1).putShort((short) 2).put("hv1".getBytes());
+        packed.put((byte) 0).putShort((short) 0).put("load".getBytes());
+        packed.flip();
+        Message message = Message.read(packed).get(0);
+        assertEquals("load", message.text());
+        assertEquals("load", new String(message.payload()));
+        assertEquals("ky", new String(message.key()));
+        assertEquals(List.of("h", ""), message.headers().stream().map(Header::name).collect(Collectors.toList()));
+        assertEquals("v1", message.headers().get(0).text());
+        assertEquals(0xfffe, message.kind());
+        assertEquals(5_000, message.expires().get().toEpochMilli());
+        assertEquals("abc", message.producer());
+        assertEquals(6, message.producerSequence());
+        assertEquals(7, message.sequence());
+        assertEquals(3, message.queue());
+        assertEquals(2, message.deliveries());
+        assertEquals(1_000, message.committed().get().toEpochMilli());
+    }
+
     @Test
     void a_message_with_a_payload_alone_has_nothing_else() {
         queue.put(new byte[0]);
