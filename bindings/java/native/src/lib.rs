@@ -5,6 +5,7 @@
 //! | `bytes` | how arguments and answers lie in an array |
 //! | `failure` | what went wrong, and the exception it becomes |
 //! | `object` | what a handle stands for |
+//! | `table` | the numbers that Java has for handles |
 //! | `message` | messages in and out |
 //! | `listener` | handlers in Java, on the thread of Java that runs them |
 //! | `verbs` | one function for each call that is not in a hurry |
@@ -27,6 +28,7 @@ mod listener;
 mod logging;
 mod message;
 mod object;
+mod table;
 mod verbs;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -1,4 +1,4 @@
-//! What a handle stands for. Java keeps it as a number, guards it, and gives it back to be freed.
+//! What a handle stands for. Java keeps a number for it, guards it, and gives it back to be freed.
 
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
@@ -7,6 +7,7 @@ use repliq::{Code, Consumer, Port, Replication, Server, Session, Snapshot, Store
 
 use crate::failure::Failure;
 use crate::listener::Listener;
+use crate::table;
 
 /// What a handle stands for.
 pub enum Object {
@@ -73,8 +74,11 @@ impl Lane {
 
 impl Object {
     /// Gives it to Java.
-    pub fn hand_over(self) -> u64 {
-        Box::into_raw(Box::new(self)) as u64
+    pub fn hand_over(self) -> Result<u64, Failure> {
+        table::insert(self).ok_or_else(|| {
+            let text = "a million objects of this library are open in this JVM";
+            Failure::Own(Code::Quota, text.into())
+        })
     }
 
     /// The lane of a session, for this call alone.
@@ -107,22 +111,16 @@ impl Object {
 
 /// What a handle stands for, for the time of a call.
 pub fn object<'call>(handle: jlong) -> Result<&'call Object, Failure> {
-    let at = handle as *const Object;
-    if at.is_null() {
-        return Err(foreign("handle"));
-    }
-    // SAFETY: `Handle.java` holds what `hand_over` gave it, and frees it only when no call is inside.
-    Ok(unsafe { &*at })
+    table::get(handle.cast_unsigned()).ok_or_else(stale)
 }
 
 /// What a handle stands for, which it does no more. Dropping it ends it.
 pub fn take(handle: jlong) -> Result<Object, Failure> {
-    let at = handle as *mut Object;
-    if at.is_null() {
-        return Err(foreign("handle"));
-    }
-    // SAFETY: `Handle.java` gives up what `hand_over` gave it once, when no call is inside and none can begin.
-    Ok(*unsafe { Box::from_raw(at) })
+    table::take(handle.cast_unsigned()).ok_or_else(stale)
+}
+
+fn stale() -> Failure {
+    Failure::Own(Code::BadHandle, "this is no handle, or one of something that is gone".into())
 }
 
 /// The complaint about a handle of another kind.

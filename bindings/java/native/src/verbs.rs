@@ -46,7 +46,7 @@ fn done() -> Answer {
 }
 
 fn made(object: Object) -> Answer {
-    Ok(Writer::default().u64(object.hand_over()).0)
+    Ok(Writer::default().u64(object.hand_over()?).0)
 }
 
 fn committed(commit: Commit) -> Answer {
@@ -283,8 +283,8 @@ fn listener(verb: jint, handle: jlong, args: &mut Reader<'_>) -> Answer {
         let Object::Consumer(consumer) = take(consumer)? else { return Err(foreign("consumer")) };
         let listener = Listener::open(store, consumer, &options)?;
         let lane = Object::Session(listener.lane.clone());
-        let to = Writer::default().u64(Object::Listener(listener).hand_over());
-        return Ok(to.u64(lane.hand_over()).0);
+        let to = Writer::default().u64(Object::Listener(listener).hand_over()?);
+        return Ok(to.u64(lane.hand_over()?).0);
     }
     let Object::Listener(Listener { listener, .. }) = object(handle)? else {
         return Err(foreign("listener"));

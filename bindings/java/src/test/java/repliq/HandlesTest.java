@@ -240,6 +240,68 @@ class HandlesTest extends InStore {
     }
 
     @Test
+    void a_number_that_stands_for_nothing_is_refused_by_every_function_of_the_library() {
+        Session session = store.session();
+        Consumer consumer = store.consumer("c", queue);
+        long stale = number(session);
+        session.close();
+        long consumers = number(consumer);
+        // The place of the session is taken by somebody else, who is not touched.
+        Session next = store.session();
+        next.put(queue, new byte[1]);
+        List<Long> numbers = new ArrayList<>(List.of(0L, 1L, -1L, 0x7f00_1234_5678L, Long.MIN_VALUE, Long.MAX_VALUE, stale,
+            stale + (1L << 32), stale + (3L << 32), stale + 1, 1L << 32 | 0xffff_ffffL, 1L << 32 | 1_048_576L));
+        long live = number(next);
+        numbers.removeAll(List.of(live, consumers));
+        byte[] input = new byte[64];
+        ByteBuffer room = ByteBuffer.allocateDirect(64);
+        int count = 0;
+        for (long number : numbers) {
+            for (int verb = 10; verb <= 104; verb++) {
+                // Those that need no handle.
+                if (Set.of(Verb.STORE_OPEN, Verb.STORE_RESTORE, Verb.PORT_OPEN).contains(verb)) {
+                    continue;
+                }
+                int of = verb;
+                RepliqException error = org.junit.jupiter.api.Assertions.assertThrows(RepliqException.class,
+                    () -> Native.call(of, number, input), () -> of + " of " + number);
+                count += error.code() == Code.BAD_HANDLE ? 1 : 0;
+            }
+            Fixture.refused(Code.BAD_HANDLE, () -> Native.call(Verb.FREE, number, input));
+            Fixture.refused(Code.BAD_HANDLE, () -> Native.put(number, queue.number(), input, 1, 1));
+            Fixture.refused(Code.BAD_HANDLE, () -> Native.room(number, room));
+            if (number != 0) {
+                // With 0 it would be a receive without a session.
+                Fixture.refused(Code.BAD_HANDLE, () -> Native.receive(number, consumers, 1, 0, room));
+            }
+            Fixture.refused(Code.BAD_HANDLE, () -> Native.receive(0, number, 1, 0, room));
+            Fixture.refused(Code.BAD_HANDLE, () -> Native.run(number, null));
+        }
+        // The rest are numbers of no verb.
+        assertTrue(count >= numbers.size() * 50, "only " + count + " of " + numbers.size());
+        // One of another kind.
+        Fixture.refused(Code.BAD_HANDLE, () -> Native.call(Verb.STORE_STATUS, live, input));
+        Fixture.refused(Code.BAD_HANDLE, () -> Native.put(consumers, queue.number(), input, 1, 1));
+        Fixture.refused(Code.BAD_HANDLE, () -> Native.run(live, null));
+        assertTrue(next.commit().token() != null);
+        assertEquals(2, consumer.receive(3, Duration.ZERO).size());
+    }
+
+    /** The number of a handle. */
+    private static long number(Object of) {
+        try {
+            java.lang.reflect.Field field = of.getClass().getDeclaredField("handle");
+            field.setAccessible(true);
+            Handle handle = (Handle) field.get(of);
+            long number = handle.enter();
+            handle.leave();
+            return number;
+        } catch (ReflectiveOperationException error) {
+            throw new AssertionError(error);
+        }
+    }
+
+    @Test
     void a_second_thread_in_a_session_is_told_so() throws Exception {
         try (Session session = store.session(); Consumer consumer = store.consumer("c", store.queue("empty"))) {
             Thread thread = new Thread(() -> session.receive(consumer, 1, Duration.ofSeconds(30)));
