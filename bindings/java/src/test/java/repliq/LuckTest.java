@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import java.io.File;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -36,29 +35,8 @@ class LuckTest {
 
     @TempDir Path dir;
 
-    /** What a JVM of its own printed, which ended with this status. */
     private String victim(int status, String... arguments) throws Exception {
-        List<String> command = new ArrayList<>();
-        List<String> places = new ArrayList<>();
-        for (Class<?> one : List.of(Store.class, LuckTest.class)) {
-            places.add(Path.of(one.getProtectionDomain().getCodeSource().getLocation().toURI()).toString());
-        }
-        command.addAll(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-Xcheck:jni",
-            "-Xmx48m", "-XX:ErrorFile=" + dir.resolve("crash.log"), "-cp", String.join(File.pathSeparator, places),
-            Victim.class.getName(), arguments[0], dir.toString()));
-        command.addAll(List.of(arguments).subList(1, arguments.length));
-        Path output = dir.resolve("output");
-        Process process =
-            new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(output.toFile()).start();
-        boolean ended = process.waitFor(4, TimeUnit.MINUTES);
-        process.destroyForcibly();
-        String text = Files.readString(output);
-        assertTrue(ended, text);
-        assertEquals(status, process.exitValue(), text);
-        // What -Xcheck:jni says, and a crash.
-        assertFalse(text.contains("in native method") || text.contains("JNI local refs"), text);
-        assertFalse(Files.exists(dir.resolve("crash.log")), text);
-        return text;
+        return Child.run(dir, status, Victim.class, Map.of(), arguments);
     }
 
     private List<String> stored(String queue) {
@@ -80,6 +58,10 @@ class LuckTest {
     @CsvSource({"return,0", "exit,7", "throw,1", "halt,8"})
     void a_jvm_that_ends_with_everything_open_loses_nothing_that_was_confirmed(String how, int status) throws Exception {
         victim(status, how);
+        holds_what_was_confirmed();
+    }
+
+    private void holds_what_was_confirmed() throws Exception {
         // The listener moved some.
         Set<String> stored = new HashSet<>(stored("orders"));
         stored.addAll(stored("quiet"));
@@ -90,6 +72,17 @@ class LuckTest {
             assertTrue(confirmed >= 20 && found >= confirmed && found <= confirmed + 1, found + " of " + confirmed);
         }
         assertTrue(stored.contains("1") && !stored.contains("not committed"));
+    }
+
+    @ParameterizedTest
+    @CsvSource({"return,0", "exit,7", "handler,7", "future,7", "halt,8"})
+    void a_jvm_may_end_while_the_cleaner_ends_what_was_forgotten(String how, int status) throws Exception {
+        Path all = dir;
+        for (int round = 0; round < 3; round++) {
+            dir = Files.createDirectory(all.resolve("round" + round));
+            victim(status, "forget", how, "" + 60 * round);
+            holds_what_was_confirmed();
+        }
     }
 
     @Test

@@ -19,8 +19,8 @@ final class Victim {
     private Victim() {}
 
     public static void main(String[] arguments) throws Exception {
-        Path dir = Path.of(arguments[1]);
-        switch (arguments[0]) {
+        Path dir = Path.of(arguments[0]);
+        switch (arguments[1]) {
             case "return":
                 everything(dir);
                 return;
@@ -34,6 +34,9 @@ final class Victim {
             case "halt":
                 everything(dir);
                 Runtime.getRuntime().halt(8);
+                return;
+            case "forget":
+                forget(dir, arguments[2], Integer.parseInt(arguments[3]));
                 return;
             case "stuck":
                 stuck(dir);
@@ -102,6 +105,59 @@ final class Victim {
             }
         } catch (java.io.IOException error) {
             throw new java.io.UncheckedIOException(error);
+        }
+    }
+
+    /** Forgets one of each kind again and again on many threads, while the JVM ends: the cleaner is in the middle of it. */
+    private static void forget(Path dir, String how, int milliseconds) throws Exception {
+        everything(dir);
+        Store store = (Store) OPEN.get(0);
+        Queue quiet = store.queue("quiet");
+        for (int at = 0; at < THREADS; at++) {
+            int number = at;
+            daemon(() -> {
+                for (int count = 0;; count++) {
+                    forgotten(dir, store, quiet, number + "." + count % 50);
+                    if (count % 20 == 0) {
+                        System.gc();
+                    }
+                }
+            });
+        }
+        Thread.sleep(milliseconds);
+        // Those of main are forgotten, too.
+        OPEN.clear();
+        if (how.equals("exit")) {
+            Runtime.getRuntime().addShutdownHook(new Thread(System::gc));
+            System.exit(7);
+        } else if (how.equals("handler")) {
+            store.queue("last").put("last".getBytes());
+            store.consumer("last", store.queue("last")).listen((session, message) -> System.exit(7));
+            new CountDownLatch(1).await();
+        } else if (how.equals("future")) {
+            store.queue("last").putAsync("last".getBytes()).thenRun(() -> System.exit(7));
+            new CountDownLatch(1).await();
+        } else if (how.equals("halt")) {
+            Runtime.getRuntime().halt(8);
+        }
+    }
+
+    private static void forgotten(Path dir, Store store, Queue quiet, String name) {
+        try {
+            Session session = store.session();
+            session.put(quiet, "forgotten".getBytes());
+            store.snapshot();
+            Port port = Port.open();
+            quiet.putStart(List.of(Message.of("f")), port, 1);
+            store.awaitAsync(quiet.put(Message.of("f"), Level.PROCESS).token(), Place.TARGETS);
+            store.consumer("f" + name, quiet).listen((lent, message) -> { });
+            store.consumer("g" + name, quiet).receive(3, Duration.ZERO);
+            Store other = Store.open(dir.resolve("other" + name));
+            other.queue("q").putAsync(Message.of("f"));
+            new Replication(other.queue("root"));
+        } catch (RepliqException.Busy | RepliqException.Locked | RepliqException.Quota error) {
+            // The one of the round before is not collected yet.
+            Thread.yield();
         }
     }
 
