@@ -21,9 +21,10 @@ use super::key::Keys;
 use super::seal;
 use super::slot::{Role, SLOT, Slot};
 use super::tail::Row;
-use crate::disk::Disk;
+use crate::disk::{Disk, File};
 use crate::error::{Code, Error, Result};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Runs kept on disk.
 const KEPT: usize = 3;
@@ -142,7 +143,7 @@ impl Run {
         number: u64,
         keys: Option<&Keys>,
     ) -> Result<Option<Run>> {
-        let Ok(file) = disk.open(&run_name(number), false) else { return Ok(None) };
+        let Some(file) = open(disk, number)? else { return Ok(None) };
         let failed = |error| cannot_read(disk, number, &error);
         let length = file.len().map_err(failed)?;
         let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
@@ -167,7 +168,7 @@ impl Run {
 
     /// Reads only the head of a run.
     pub fn head(disk: &dyn Disk, number: u64) -> Result<Option<Slot>> {
-        let Ok(file) = disk.open(&run_name(number), false) else { return Ok(None) };
+        let Some(file) = open(disk, number)? else { return Ok(None) };
         let mut bytes = [0; SLOT];
         let read = file.read_at(&mut bytes, 0);
         let read = read.map_err(|error| cannot_read(disk, number, &error))?;
@@ -212,6 +213,16 @@ impl Run {
     /// The rows of the store's tables, in the order they were put.
     pub fn rows(&self) -> impl Iterator<Item = (u32, &[u8])> {
         self.rows.iter().map(|(table, range)| (*table, &self.bytes[range.clone()]))
+    }
+}
+
+/// The file of a run; `None` when there is none. One that cannot be opened is no damage: the process may have too
+/// many files open.
+fn open(disk: &dyn Disk, number: u64) -> Result<Option<Arc<dyn File>>> {
+    match disk.open(&run_name(number), false) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(cannot_read(disk, number, &error)),
     }
 }
 

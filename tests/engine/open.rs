@@ -1,7 +1,7 @@
 //! What an open costs, who may open what, and what a commit writes.
 
 use crate::oracle::{Client, observe, small};
-use repliq::disk::model::{ModelDisk, Op};
+use repliq::disk::model::{Mode, ModelDisk, Op};
 use repliq::{Code, Level, Message, Store, StoreOptions};
 use std::sync::Arc;
 
@@ -41,6 +41,41 @@ fn cost(disk: &ModelDisk, segment: u64) -> (u64, u64, u64) {
     drop(store);
     let heads = 1536 * lengths.len() as u64;
     (read - heads, lengths.len() as u64, lengths.iter().copied().max().unwrap_or(0) as u64)
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_is_no_damage() {
+    // The oldest segments are gone, so that an open needs a state run.
+    let mut client = Client::new(ModelDisk::new(), small(crate::SEGMENT));
+    assert!(client.open());
+    for _ in 0..40 {
+        assert!(client.put("a", &[900], Level::Power));
+        assert!(client.consume("a", "c", 9, |_| true));
+        client.store.as_ref().unwrap().reclaim().unwrap();
+    }
+    drop(client.store.take());
+    let disk = client.disk.kill();
+    let names = disk.names();
+    assert!(!names.iter().any(|name| name.starts_with("0000000000000001.seg")), "{names:?}");
+    // Only one, so that nothing stands in for it.
+    let mut runs: Vec<&String> = names.iter().filter(|name| name.ends_with(".run")).collect();
+    runs.sort_unstable();
+    runs.pop().unwrap();
+    runs.into_iter().for_each(|name| assert!(disk.remove_file(name)));
+    let whole = disk.clone_image();
+    drop(open(&whole, client.options.clone()).unwrap());
+    let mut refused = 0;
+    for at in 1..=whole.ops() {
+        for mode in [Mode::Once, Mode::Sticky] {
+            let image = disk.clone_image();
+            image.fail_at(at, libc::EMFILE, mode);
+            if let Err(error) = open(&image, client.options.clone()) {
+                assert_eq!(error.code(), Code::Io, "call {at}, {mode:?}: {error:?}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 20, "only {refused} opens were refused");
 }
 
 #[test]
