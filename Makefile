@@ -13,7 +13,7 @@ LOG := target/test.log
 # In this order; each runs even where one before it failed. Python and Java come early: the tests of the core compare all languages that are built.
 TIERS := test-format test-lint test-python test-java test-docs test-rust test-c test-cpp
 
-.PHONY: help setup build test $(TIERS) docs demo bench install clean
+.PHONY: help setup build test $(TIERS) ladder soak docs demo bench install clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "%-20s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,15 @@ test-java: ## Builds the jar and runs the tests of Java
 
 test-docs: ## Builds the book; a warning is an error
 	@scripts/docs.sh --test
+
+# How long `make ladder` looks: make ladder SECONDS=3600
+SECONDS ?= 600
+
+ladder: setup ## Looks for failures with fresh seeds for SECONDS
+	@scripts/ladder.sh $(SECONDS)
+
+soak: setup ## The same at the sizes of a release: days
+	@scripts/ladder.sh --soak
 
 docs: ## Makes a book of docs/ in target/book
 	@scripts/docs.sh

@@ -18,6 +18,8 @@ mod backup;
 mod bytes;
 #[path = "encryption/canary.rs"]
 mod canary;
+#[path = "engine/chance.rs"]
+mod chance;
 #[path = "engine/crash.rs"]
 mod crash;
 #[path = "engine/damage.rs"]
@@ -40,6 +42,8 @@ mod oracle;
 mod rare;
 #[path = "engine/repair.rs"]
 mod repair;
+#[path = "seeds/mod.rs"]
+mod seeds;
 #[path = "engine/shipped.rs"]
 mod shipped;
 #[path = "replication/streams.rs"]

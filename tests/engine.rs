@@ -5,6 +5,7 @@
 //! | `oracle` | what a client was told, and whether a store may be what it is |
 //! | `work` | the workloads the tiers have in common |
 //! | `backup` | backups of stores that go on, restores, and stops of both |
+//! | `chance` | T2, T3 and T4 by chance, from seeds |
 //! | `damage` | T2: every truncation and every flipped bit |
 //! | `crash` | T3: a stop at every operation, a cut of every kind |
 //! | `fault` | T4: every disk call fails |
@@ -21,6 +22,8 @@
 
 #[path = "engine/backup.rs"]
 mod backup;
+#[path = "engine/chance.rs"]
+mod chance;
 #[path = "engine/crash.rs"]
 mod crash;
 #[path = "engine/damage.rs"]
@@ -37,6 +40,8 @@ mod oracle;
 mod rare;
 #[path = "engine/repair.rs"]
 mod repair;
+#[path = "seeds/mod.rs"]
+mod seeds;
 #[path = "engine/shipped.rs"]
 mod shipped;
 #[path = "engine/work.rs"]

@@ -5,13 +5,15 @@
 //! seed decides who is killed when. At the end everything runs undisturbed until both servers have all, and a
 //! history checker, itself tested elsewhere against bad histories, reads what each server holds.
 //!
-//! `REPLIQ_KILLS=n` sets the number of kills, `REPLIQ_SEED=n` the seed.
+//! A cycle has a hundred kills; `tests/seeds` says how many cycles there are.
 
 #![allow(clippy::unwrap_used)]
 
 mod checker;
 #[path = "kill/child.rs"]
 mod child;
+#[path = "seeds/mod.rs"]
+mod seeds;
 
 use child::{ROOT, options, payload_of};
 use serde_json::json;
@@ -23,8 +25,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// What `make test` does; more is asked for by the environment.
-const KILLS: u32 = 300;
+/// Kills of one cycle.
+const KILLS: u32 = 100;
 
 /// A child, and the thread that keeps what it says.
 struct Running {
@@ -109,23 +111,24 @@ impl Random {
     }
 }
 
-fn number(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
-}
-
 #[test]
 fn a_sender_and_two_servers_killed_at_any_instant_lose_repeat_and_tear_nothing() {
-    let seed = number("REPLIQ_SEED", u64::from(std::process::id()) * 7919 + 1);
-    let kills = number("REPLIQ_KILLS", u64::from(KILLS)) as u32;
-    println!("seed {seed}, {kills} kills");
-    let mut random = Random(seed);
+    let test = "kill a_sender_and_two_servers_killed_at_any_instant_lose_repeat_and_tear_nothing";
+    seeds::run("T5 kill -9", test, 3, |seed| {
+        kill_again_and_again(seed);
+        u64::from(KILLS)
+    });
+}
+
+fn kill_again_and_again(seed: u64) {
+    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let mut harness = Harness::new();
     let begun = Instant::now();
     let mut running: BTreeMap<&str, Running> = BTreeMap::new();
     for role in ["tcp", "unix", "sender"] {
         running.insert(role, harness.start(role));
     }
-    for _ in 0..kills {
+    for _ in 0..KILLS {
         std::thread::sleep(Duration::from_millis(5 + random.below(60)));
         let role = ["sender", "tcp", "unix", "sender"][random.below(4) as usize];
         let victim = running.remove(role).unwrap();
@@ -140,8 +143,8 @@ fn a_sender_and_two_servers_killed_at_any_instant_lose_repeat_and_tear_nothing()
         harness.kill(server);
     }
     let (jobs, acked) = judge(&harness, seed);
-    println!("{kills} kills, {jobs} jobs begun, {acked} acknowledged, in {:?}", begun.elapsed());
-    assert!(acked as u32 > kills, "{acked} acknowledged: the test has tested next to nothing");
+    println!("{KILLS} kills, {jobs} jobs begun, {acked} acknowledged, in {:?}", begun.elapsed());
+    assert!(acked as u32 > KILLS, "{acked} acknowledged: the test has tested next to nothing");
 }
 
 /// The value of one message in a history: values are unique.

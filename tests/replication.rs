@@ -11,6 +11,8 @@ mod handshake;
 mod histories;
 #[path = "replication/network.rs"]
 mod network;
+#[path = "seeds/mod.rs"]
+mod seeds;
 #[path = "replication/simulation.rs"]
 mod simulation;
 #[path = "replication/skip.rs"]

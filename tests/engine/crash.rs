@@ -11,7 +11,7 @@ use std::sync::Arc;
 const LEAST: usize = 60_000;
 
 /// Cuts worth a look at where so many pieces are unsynced.
-fn cuts(pieces: usize, seed: u64) -> Vec<Cut> {
+pub fn cuts(pieces: usize, seed: u64) -> Vec<Cut> {
     let mut cuts = vec![Cut::Nothing, Cut::All];
     let step = pieces.div_ceil(10).max(1);
     for piece in ((seed as usize % step)..pieces).step_by(step) {
@@ -28,7 +28,7 @@ fn cuts(pieces: usize, seed: u64) -> Vec<Cut> {
 }
 
 /// Runs one life with a stop at this operation; `inside` lets it take effect.
-fn stopped(work: &Work, life: usize, ready: &Client, at: u64, inside: bool) -> Client {
+pub fn stopped(work: &Work, life: usize, ready: &Client, at: u64, inside: bool) -> Client {
     let mut client = ready.at(ready.disk.clone_image());
     if inside {
         client.disk.stop_in(at)
@@ -47,7 +47,7 @@ fn stopped(work: &Work, life: usize, ready: &Client, at: u64, inside: bool) -> C
 }
 
 /// How many operations a life takes.
-fn length(work: &Work, life: usize, ready: &Client) -> u64 {
+pub fn length(work: &Work, life: usize, ready: &Client) -> u64 {
     let client = stopped(work, life, ready, u64::MAX, false);
     client.disk.ops()
 }
@@ -103,7 +103,7 @@ fn what_was_confirmed_survives_a_stop_at_every_operation_and_every_cut() {
 }
 
 /// Crashes while the crash before is being recovered from, three deep.
-fn nested(client: &Client, disk: &ModelDisk, depth: usize, seed: u64) -> usize {
+pub fn nested(client: &Client, disk: &ModelDisk, depth: usize, seed: u64) -> usize {
     let whole = disk.clone_image();
     drop(Store::open_on(Arc::new(whole.clone()), &client.options).unwrap());
     let ops = whole.ops();

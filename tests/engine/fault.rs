@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Lives one life with a fault at this operation.
-fn faulty(work: &Work, life: usize, ready: &Client, at: u64, errno: i32, mode: Mode) -> Client {
+pub fn faulty(work: &Work, life: usize, ready: &Client, at: u64, errno: i32, mode: Mode) -> Client {
     let mut client = ready.at(ready.disk.clone_image());
     client.disk.fail_at(at, errno, mode);
     if work::open(&mut client, work::end_of(&work.lives[life])) {
@@ -29,7 +29,7 @@ fn faulty(work: &Work, life: usize, ready: &Client, at: u64, errno: i32, mode: M
 }
 
 /// What is left must be what was confirmed: at once, after a kill, and after the power went.
-fn check(client: &mut Client) -> usize {
+pub fn check(client: &mut Client) -> usize {
     client.store = None;
     client.disk.clear_faults();
     client.check(&client.disk.kill(), End::Kill);

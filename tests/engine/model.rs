@@ -1,27 +1,27 @@
 //! T1: random operations, crashes among them, against a model in memory.
 
 use crate::oracle::{Client, End, observe, small};
+use crate::seeds;
 use crate::work::{self, Act};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use repliq::disk::model::{Cut, ModelDisk};
 use repliq::{Level, Message, Store, StoreOptions};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A runner whose seed is printed; `SEED` repeats a run, `CASES` makes it longer.
-fn runner(name: &str, least: u32) -> TestRunner {
-    let asked = std::env::var("CASES").ok().and_then(|cases| cases.parse().ok());
-    let cases = least.max(asked.unwrap_or(0));
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let given = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed: u64 = given.unwrap_or(now.as_nanos() as u64);
-    println!("T1, {name}: SEED={seed}, {cases} cases");
+/// A runner for one seed.
+fn runner(seed: u64, cases: u32) -> TestRunner {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
+}
+
+/// What cargo calls a test of this file.
+fn name_of(test: &str) -> String {
+    format!("{} model::{test}", if crate::SAMPLE == 1 { "engine" } else { "encryption" })
 }
 
 /// One random thing to do.
@@ -142,18 +142,22 @@ fn take(client: &mut Client, step: &Step) {
 #[test]
 fn a_store_does_what_its_model_does() {
     let steps_taken = AtomicUsize::new(0);
-    let outcome = runner("stores", 8_000).run(&(steps(), 0..3_u32), |(steps, class)| {
-        let options = StoreOptions { segment_bytes_max: 4096 << (2 * class), ..small(4096) };
-        let mut client = Client::new(ModelDisk::new(), options);
-        assert!(client.open());
-        for step in &steps {
-            take(&mut client, step);
-        }
-        steps_taken.fetch_add(steps.len(), Ordering::Relaxed);
-        client.check(&client.disk.power_cut(Cut::Random(steps.len() as u64)), End::Power);
-        Ok(())
+    let tier = if crate::SAMPLE == 1 { "T1 model" } else { "T1 model, encrypted" };
+    seeds::run(tier, &name_of("a_store_does_what_its_model_does"), 40, |seed| {
+        let outcome = runner(seed, 200).run(&(steps(), 0..3_u32), |(steps, class)| {
+            let options = StoreOptions { segment_bytes_max: 4096 << (2 * class), ..small(4096) };
+            let mut client = Client::new(ModelDisk::new(), options);
+            assert!(client.open());
+            for step in &steps {
+                take(&mut client, step);
+            }
+            steps_taken.fetch_add(steps.len(), Ordering::Relaxed);
+            client.check(&client.disk.power_cut(Cut::Random(steps.len() as u64)), End::Power);
+            Ok(())
+        });
+        outcome.unwrap();
+        200
     });
-    outcome.unwrap();
     println!("T1, stores: {} steps", steps_taken.into_inner());
 }
 
@@ -162,33 +166,41 @@ fn every_field_of_a_message_comes_back_as_it_was_put() {
     let name = "[a-z]{1,20}";
     let bytes = || vec(any::<u8>(), 0..300);
     let fields = (any::<u16>(), bytes(), vec((name, bytes()), 0..4), bytes(), 0..10_u8, name);
-    let outcome = runner("messages", 3_000).run(&fields, |fields| {
-        let (kind, key, headers, payload, _, producer) = fields;
-        let headers: Vec<(&str, &[u8])> =
-            headers.iter().map(|(name, value)| (name.as_str(), &value[..])).collect();
-        let message = Message {
-            kind,
-            key: &key,
-            headers: &headers,
-            payload: &payload,
-            expires_ms: u64::MAX / 2,
-            producer: &producer,
-            producer_sequence: 1,
-            ..Message::default()
-        };
-        let disk = ModelDisk::new();
-        let store = Store::open_on(Arc::new(disk.clone()), &small(4096)).unwrap();
-        let queue = store.queue("q").unwrap();
-        store.put(queue, &[message]).unwrap();
-        let cut = disk.power_cut(Cut::Nothing);
-        let store = Store::open_on(Arc::new(cut), &small(4096)).unwrap();
-        let got = store.snapshot().unwrap().browse(queue, 1, 9).unwrap();
-        let one = &got[0];
-        prop_assert_eq!((one.kind(), one.key(), one.payload()), (kind, &key[..], &payload[..]));
-        prop_assert_eq!(one.headers().collect::<Vec<_>>(), headers);
-        prop_assert_eq!((one.producer(), one.producer_sequence()), (&producer[..], 1));
-        prop_assert_eq!(one.expires_ms(), u64::MAX / 2);
-        Ok(())
+    let test = name_of("every_field_of_a_message_comes_back_as_it_was_put");
+    seeds::run("T1 fields", &test, 3, |seed| {
+        runner(seed, 1_000).run(&fields, field_by_field).unwrap();
+        1_000
     });
-    outcome.unwrap();
+}
+
+/// Kind, key, headers, payload, a number nobody needs, the producer.
+type Fields = (u16, Vec<u8>, Vec<(String, Vec<u8>)>, Vec<u8>, u8, String);
+
+fn field_by_field(fields: Fields) -> Result<(), TestCaseError> {
+    let (kind, key, headers, payload, _, producer) = fields;
+    let headers: Vec<(&str, &[u8])> =
+        headers.iter().map(|(name, value)| (name.as_str(), &value[..])).collect();
+    let message = Message {
+        kind,
+        key: &key,
+        headers: &headers,
+        payload: &payload,
+        expires_ms: u64::MAX / 2,
+        producer: &producer,
+        producer_sequence: 1,
+        ..Message::default()
+    };
+    let disk = ModelDisk::new();
+    let store = Store::open_on(Arc::new(disk.clone()), &small(4096)).unwrap();
+    let queue = store.queue("q").unwrap();
+    store.put(queue, &[message]).unwrap();
+    let cut = disk.power_cut(Cut::Nothing);
+    let store = Store::open_on(Arc::new(cut), &small(4096)).unwrap();
+    let got = store.snapshot().unwrap().browse(queue, 1, 9).unwrap();
+    let one = &got[0];
+    prop_assert_eq!((one.kind(), one.key(), one.payload()), (kind, &key[..], &payload[..]));
+    prop_assert_eq!(one.headers().collect::<Vec<_>>(), headers);
+    prop_assert_eq!((one.producer(), one.producer_sequence()), (&producer[..], 1));
+    prop_assert_eq!(one.expires_ms(), u64::MAX / 2);
+    Ok(())
 }

@@ -526,9 +526,17 @@ impl Client {
     /// What a receive gives must be what waits, and durable.
     fn received(&mut self, queue: &str, consumer: &str, got: &[repliq::Received], max: usize) {
         let of = &self.now().queues[queue];
-        let waiting = of.waiting(consumer, usize::MAX);
+        let mut waiting = of.waiting(consumer, usize::MAX);
         let there = waiting.iter().filter(|(sequence, _)| !of.ghosts.contains(sequence));
-        let must: Vec<u64> = there.take(max).map(|(sequence, _)| *sequence).collect();
+        let mut must: Vec<u64> = there.take(max).map(|(sequence, _)| *sequence).collect();
+        if self.doubtful {
+            // Whether what was of unknown outcome was acknowledged, nobody can say before the next open.
+            let before = self.steps[self.durable].queues.get(queue);
+            let before = before.filter(|queue| queue.consumers.contains_key(consumer));
+            waiting
+                .extend(before.into_iter().flat_map(|queue| queue.waiting(consumer, usize::MAX)));
+            must.clear();
+        }
         let mut durable = self.durable;
         for one in got {
             let sequence = one.sequence();

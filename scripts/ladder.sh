@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Looks for failures with fresh seeds: the tests of chance, one after the other, for as long as is asked for.
+#
+# Usage: scripts/ladder.sh [SECONDS]        600 unless told, shared among the tiers by their weight
+#        scripts/ladder.sh --soak [PART]    the numbers of cycles of the table below, or a PART-th of each
+#
+# The last lines are one a tier: cycles, cases, seeds, failures. Fails when one failed, was skipped, or said nothing.
+# What all of them print is in target/ladder.log; a seed that failed stands there with the command that repeats it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# weight, cycles of a soak, binary, test
+tiers() {
+    cat << 'TIERS'
+3 5000   engine      model::a_store_does_what_its_model_does
+1 500    engine      model::every_field_of_a_message_comes_back_as_it_was_put
+3 200000 engine      chance::any_damage_of_one_sector_of_any_journal_is_harmless_or_told
+4 500000 engine      chance::what_was_confirmed_survives_a_stop_anywhere_in_any_life
+2 50000  engine      chance::a_long_row_of_lives_loses_nothing_that_was_confirmed
+3 200000 engine      chance::a_call_that_fails_anywhere_in_any_life_and_another_one_behind_it_lose_nothing
+1 20000  encryption  chance::any_damage_of_one_sector_of_any_journal_is_harmless_or_told
+1 50000  encryption  chance::what_was_confirmed_survives_a_stop_anywhere_in_any_life
+1 50000  encryption  chance::a_call_that_fails_anywhere_in_any_life_and_another_one_behind_it_lose_nothing
+1 500    encryption  nonce::no_nonce_is_used_twice_over_a_loop_of_kills_and_power_cuts
+4 1000   kill        a_sender_and_two_servers_killed_at_any_instant_lose_repeat_and_tear_nothing
+3 200000 replication simulation::everything_arrives_once_in_order_and_whole_whatever_happens
+TIERS
+}
+
+soak='' budget=600 part=1
+case ${1-} in
+    --soak) soak=yes part=${2:-1} ;;
+    '') ;;
+    *) budget=$1 ;;
+esac
+
+log=target/ladder.log
+mkdir -p target && : > "$log"
+mapfile -t binaries < <(tiers | awk '{ print "--test"; print $3 }' | uniq)
+cargo test --locked --no-run "${binaries[@]}"
+weights=$(tiers | awk '{ sum += $1 } END { print sum }')
+
+failed=''
+while read -r weight cycles binary name; do
+    if [ -n "$soak" ]; then
+        export REPLIQ_CYCLES=$((cycles / part > 0 ? cycles / part : 1))
+    else
+        export REPLIQ_SECONDS=$((budget * weight / weights > 0 ? budget * weight / weights : 1))
+    fi
+    said=$(cargo test --locked --test "$binary" -- --exact "$name" --nocapture 2>&1 < /dev/null | tee -a "$log") \
+        || failed=yes
+    # A test that printed no line of its own has run nothing.
+    grep -q '^LADDER ' <<< "$said" || { echo "LADDER $name: nothing" >> "$log"; failed=yes; }
+    grep -E '^(LADDER|FAILED|SKIPPED) ' <<< "$said" || true
+done < <(tiers)
+
+echo
+grep -E '^FAILED ' "$log" || true
+grep -E '^(LADDER|SKIPPED) ' "$log"
+if grep -qE '^SKIPPED ' "$log"; then failed=yes; fi
+[ -z "$failed" ]
