@@ -70,10 +70,8 @@ pub(super) unsafe fn maybe_text<'a>(text: *const c_char, what: &str) -> Result<O
 
 #[inline(always)]
 pub(super) fn utf8<'a>(bytes: &'a [u8], what: &str) -> Result<&'a str> {
-    // Most names are ASCII, which is seen without a call.
-    if bytes.is_ascii() {
-        // SAFETY: ASCII is UTF-8.
-        return Ok(unsafe { std::str::from_utf8_unchecked(bytes) });
+    if bytes.is_empty() {
+        return Ok("");
     }
     std::str::from_utf8(bytes).map_err(|error| not_utf8(what, error))
 }
