@@ -114,23 +114,38 @@ final class Futures {
     }
 
     private static void run(Port port, Map<Long, Pending> pending) {
-        try {
-            for (;;) {
+        boolean lost = false;
+        for (;;) {
+            try {
+                if (lost) {
+                    endAll(pending, Code.OUTCOME_UNKNOWN, "no memory was left to read what became of the operation");
+                    lost = false;
+                }
                 List<Event> events = port.slice(MAX, WAIT_MS);
                 if (events != null) {
-                    events.forEach(event -> end(pending.remove(event.tag()), event));
+                    events.forEach(event -> end(pending, event));
                 }
+            } catch (RepliqException.Closed error) {
+                // The port is closed: so is the store.
+                endAll(pending, Code.CLOSED, "the store was closed before the operation ended");
+                return;
+            } catch (Throwable error) {
+                // Of no memory, here or on the way from the native library: nobody knows which events were in it.
+                lost = true;
             }
-        } catch (RepliqException error) {
-            // The port is closed: so is the store.
-            RepliqException closed =
-                RepliqException.of(Code.CLOSED, "the store was closed before the operation ended");
-            pending.values().forEach(one -> one.future.completeExceptionally(closed));
-            pending.clear();
         }
     }
 
-    private static void end(Pending one, Event event) {
+    private static void endAll(Map<Long, Pending> pending, Code code, String text) {
+        pending.forEach((tag, one) -> {
+            one.future.completeExceptionally(RepliqException.of(code, text));
+            pending.remove(tag);
+        });
+    }
+
+    /** It is forgotten behind its end, for which memory may be missing. */
+    private static void end(Map<Long, Pending> pending, Event event) {
+        Pending one = pending.get(event.tag());
         if (one == null) {
             return;
         }
@@ -139,5 +154,6 @@ final class Futures {
         } else {
             one.future.complete(event.commit().get());
         }
+        pending.remove(event.tag());
     }
 }

@@ -81,12 +81,31 @@ public final class Listener implements AutoCloseable {
                 handler.handle(session, Message.read(ByteBuffer.wrap(packed)));
                 return null;
             } catch (Park park) {
-                LOG.log(Logger.Level.WARNING, () -> "a handler put its message aside: " + park.getMessage());
+                log(Logger.Level.WARNING, "a handler put its message aside: " + park.getMessage(), null);
                 return answer(true, park.getMessage());
             } catch (Throwable error) {
                 // Nobody else would hear of it; an Error of the JVM, too, must not end in the native library.
-                LOG.log(Logger.Level.ERROR, "a handler failed", error);
-                return answer(false, error.toString());
+                log(Logger.Level.ERROR, "a handler failed", error);
+                return answer(false, text(error));
+            }
+        }
+
+        /** A logger that fails takes nothing from what a handler said. */
+        private static void log(Logger.Level level, String text, Throwable error) {
+            try {
+                LOG.log(level, text, error);
+            } catch (Throwable failure) {
+                // There is nobody left to tell.
+                Thread.yield();
+            }
+        }
+
+        /** An exception may be of a kind that throws when it is asked for its text. */
+        private static String text(Throwable error) {
+            try {
+                return error.toString();
+            } catch (Throwable failure) {
+                return error.getClass().getName();
             }
         }
 

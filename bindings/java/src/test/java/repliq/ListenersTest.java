@@ -105,22 +105,104 @@ class ListenersTest extends InStore {
         }
     }
 
+    /** What is thrown by the program, and what the JVM throws by itself. */
+    private static void fail(int kind) throws Exception {
+        switch (kind) {
+            case 0:
+                throw new AssertionError("as if");
+            case 1:
+                forever(0);
+                break;
+            case 2:
+                throw new IllegalStateException("too large: " + new byte[Integer.MAX_VALUE].length);
+            case 3:
+                throw new LinkageError("as if");
+            case 4:
+                throw new ThreadDeath();
+            case 5:
+                throw new Error("as if") {
+                    @Override
+                    public String toString() {
+                        throw new IllegalStateException("no text");
+                    }
+                };
+            default:
+                throw new InterruptedException("as if");
+        }
+    }
+
+    private static final List<String> FAILURES = List.of("AssertionError", "StackOverflowError", "OutOfMemoryError",
+        "LinkageError", "ThreadDeath", "ListenersTest$1", "InterruptedException");
+
     @Test
-    void an_error_of_the_jvm_in_a_handler_is_a_failure_like_another() throws Exception {
-        queue.put(Message.of("a"));
-        AtomicInteger calls = new AtomicInteger();
-        try (Listener listener = store.consumer("c", queue).listen((session, message) -> {
-            switch (calls.incrementAndGet()) {
-                case 1:
-                    throw new OutOfMemoryError("as if");
-                case 2:
-                    forever(0);
-                    break;
-                default:
+    void whatever_a_handler_throws_is_not_acknowledged_and_told_by_status_letter_and_log() throws Exception {
+        List<Throwable> logged = Collections.synchronizedList(new ArrayList<>());
+        java.util.logging.Handler watch = new java.util.logging.Handler() {
+            @Override
+            public void publish(java.util.logging.LogRecord record) {
+                logged.add(record.getThrown());
+                // A logger that fails changes nothing.
+                throw new LinkageError("of the logger");
             }
-        }, o -> o.retry(Duration.ofMillis(1)))) {
-            Fixture.until(() -> listener.status().done() == 1);
-            assertEquals(2, listener.status().failed());
+
+            @Override
+            public void flush() {}
+
+            @Override
+            public void close() {}
+        };
+        LOG.setLevel(java.util.logging.Level.ALL);
+        LOG.setUseParentHandlers(false);
+        LOG.addHandler(watch);
+        try {
+            for (int kind = 0; kind < FAILURES.size(); kind++) {
+                int how = kind;
+                String name = FAILURES.get(kind);
+                Queue own = store.queue("own" + kind);
+                own.put(Message.builder("bad").key("k").build());
+                logged.clear();
+                // Set aside at the first failure, and still there.
+                Listener parking = store.consumer("park", own).listen((session, message) -> {
+                    session.put(other, message);
+                    fail(how);
+                }, o -> o.policy(Policy.PARK));
+                Fixture.until(() -> parking.status().parked().size() == 1);
+                assertEquals(0, parking.status().done(), name);
+                assertEquals(1, parking.status().failed(), name);
+                assertTrue(parking.status().ended().isEmpty(), name);
+                assertTrue(parking.status().parked().get(0).reason().contains(name), parking.status().parked().get(0).reason());
+                parking.close();
+                assertEquals(1, logged.size(), name);
+                assertTrue(logged.get(0).getClass().getName().contains(name), name + " " + logged.get(0).getClass());
+                try (Consumer again = store.consumer("park", own)) {
+                    assertEquals(1, again.receive(10, Fixture.LONG).size());
+                }
+                // A letter after the second, and a new try that does it.
+                Queue dead = store.queue("dead" + kind);
+                Listener burying = store.consumer("dead", own).listen((session, message) -> fail(how),
+                    o -> o.policy(Policy.deadLetter(2, "dead" + how)).retry(Duration.ofMillis(1)));
+                Fixture.until(() -> burying.status().dead() == 1);
+                burying.close();
+                assertTrue(new String(next(dead).header("repliq-reason").get()).contains(name), name);
+                AtomicInteger calls = new AtomicInteger();
+                Listener trying = store.consumer("block", own).listen((session, message) -> {
+                    if (calls.incrementAndGet() < 3) {
+                        fail(how);
+                    }
+                }, o -> o.retry(Duration.ofMillis(1)));
+                Fixture.until(() -> trying.status().done() == 1);
+                assertEquals(2, trying.status().failed(), name);
+                trying.close();
+                assertEquals(5, logged.size(), name);
+            }
+        } finally {
+            LOG.removeHandler(watch);
+            LOG.setUseParentHandlers(true);
+            LOG.setLevel(java.util.logging.Level.OFF);
+        }
+        // What those handlers put is gone.
+        try (Consumer consumer = store.consumer("next", other)) {
+            assertEquals(List.of(), consumer.receive(1, Fixture.NONE));
         }
     }
 

@@ -100,6 +100,12 @@ class LuckTest {
     }
 
     @Test
+    void futures_end_in_a_heap_that_is_full_for_a_while() throws Exception {
+        String said = victim(0, "starved");
+        assertTrue(said.contains("ended "), said);
+    }
+
+    @Test
     void a_million_receives_and_puts_leave_nothing_behind() throws Exception {
         assertTrue(victim(0, "receive", "1000000").contains("done "));
     }

@@ -7,6 +7,7 @@ import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicLong;
 
@@ -37,6 +38,9 @@ final class Victim {
                 return;
             case "forget":
                 forget(dir, arguments[2], Integer.parseInt(arguments[3]));
+                return;
+            case "starved":
+                starved(dir);
                 return;
             case "stuck":
                 stuck(dir);
@@ -158,6 +162,51 @@ final class Victim {
         } catch (RepliqException.Busy | RepliqException.Locked | RepliqException.Quota error) {
             // The one of the round before is not collected yet.
             Thread.yield();
+        }
+    }
+
+    /** Futures end in a JVM that has no memory left for a while: well, or with an outcome that is not known. */
+    private static void starved(Path dir) throws Exception {
+        long[] ends = new long[2];
+        try (Store store = Store.open(dir.resolve("store"))) {
+            Queue queue = store.queue("orders");
+            for (int round = 0; round < 10; round++) {
+                List<CompletableFuture<Commit>> futures = new ArrayList<>();
+                Object[] hoard = new Object[1 << 16];
+                fill(hoard, () -> futures.add(queue.putAsync("1".getBytes())));
+                Thread.sleep(50);
+                java.util.Arrays.fill(hoard, null);
+                for (CompletableFuture<Commit> one : futures) {
+                    try {
+                        one.get(60, java.util.concurrent.TimeUnit.SECONDS);
+                        ends[0]++;
+                    } catch (java.util.concurrent.ExecutionException error) {
+                        if (((RepliqException) error.getCause()).code() != Code.OUTCOME_UNKNOWN) {
+                            throw error;
+                        }
+                        ends[1]++;
+                    }
+                }
+            }
+        }
+        System.out.println("ended " + ends[0] + " unknown " + ends[1]);
+    }
+
+    /** Fills the heap while futures are under way, first with large pieces, then with small ones. */
+    private static void fill(Object[] hoard, Runnable start) {
+        int size = 1 << 20;
+        for (int at = 0; at < hoard.length && size >= 64; ) {
+            try {
+                if (size == 1 << 20) {
+                    for (int more = 0; more < 20; more++) {
+                        start.run();
+                    }
+                }
+                hoard[at] = new byte[size];
+                at++;
+            } catch (OutOfMemoryError error) {
+                size /= 2;
+            }
         }
     }
 
