@@ -45,6 +45,10 @@ case ${1:-} in
         ;;
     java)
         native=$PWD/target/java/native
+        # With planted panics, for one test; what is built next replaces it.
+        mkdir -p target/java/sabotage
+        cargo build --quiet --locked --package repliq-java --features sabotage
+        cp target/debug/librepliq_jni.so target/java/sabotage/
         cargo build --quiet --locked --package repliq-java
         mkdir -p "$native"
         strip --strip-debug -o "$native/librepliq_jni.so" target/debug/librepliq_jni.so

@@ -78,9 +78,16 @@ impl<T: Default> ErrorPolicy<T, Failure> for Thrower {
         class: &mut Self::Captures<'local, 'method>,
         failure: Failure,
     ) -> jni::errors::Result<T> {
-        // An exception that is under way says more than what follows from it.
-        if !env.exception_check() {
-            throw(env, class, &failure.pack())?;
+        // An exception that is under way says more than what follows from it; so does one that was caught.
+        if env.exception_check() {
+            return Ok(T::default());
+        }
+        match &failure {
+            Failure::Jni(jni::errors::Error::CaughtJavaException { exception, .. }) => {
+                // The answer is that it was thrown.
+                let _ = env.throw(exception);
+            }
+            _ => throw(env, class, &failure.pack())?,
         }
         Ok(T::default())
     }

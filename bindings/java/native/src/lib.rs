@@ -10,6 +10,7 @@
 //! | `listener` | handlers in Java, on the thread of Java that runs them |
 //! | `verbs` | one function for each call that is not in a hurry |
 //! | `logging` | log lines on their way to Java |
+//! | `sabotage` | panics that tests plant, in a build of their own |
 //!
 //! Java calls six functions. `call` takes a number, a handle and an array of bytes and gives one back; `put` and
 //! `receive` are the same for those in a hurry; `room` is where payloads are put from; `run` works for a listener
@@ -28,6 +29,8 @@ mod listener;
 mod logging;
 mod message;
 mod object;
+#[cfg(feature = "sabotage")]
+mod sabotage;
 mod table;
 mod verbs;
 
@@ -42,6 +45,13 @@ use zeroize::Zeroizing;
 use crate::failure::{Failure, Thrower};
 use crate::object::{Object, Room, Use, object};
 
+/// Where a planted panic strikes first.
+#[inline(always)]
+fn edge() {
+    #[cfg(feature = "sabotage")]
+    sabotage::strike(sabotage::AT_THE_EDGE);
+}
+
 /// Calls a verb with packed arguments; the answer is packed, too.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_repliq_Native_call<'local>(
@@ -52,6 +62,7 @@ pub extern "system" fn Java_repliq_Native_call<'local>(
     input: JByteArray<'local>,
 ) -> JByteArray<'local> {
     let outcome = env.with_env(|env| -> Result<JByteArray<'local>, Failure> {
+        edge();
         // A password may be in it.
         let input = Zeroizing::new(env.convert_byte_array(&input)?);
         let output = verbs::call(verb, handle, &input)?;
@@ -101,6 +112,7 @@ pub extern "system" fn Java_repliq_Native_room<'local>(
     room: JByteBuffer<'local>,
 ) {
     let outcome = env.with_env(|env| -> Result<(), Failure> {
+        edge();
         let at = env.get_direct_buffer_address(&room)?;
         let size = env.get_direct_buffer_capacity(&room)?;
         object(session)?.lane(Use::Put)?.room = Some(Room { at, size });
@@ -117,6 +129,7 @@ fn put(
     length: jint,
     plain: bool,
 ) -> Result<(), Failure> {
+    edge();
     let mut lane = object(session)?.lane(Use::Put)?;
     let lane = &mut *lane;
     let length = usize::try_from(length).unwrap_or(0);
@@ -158,6 +171,7 @@ pub extern "system" fn Java_repliq_Native_receive<'local>(
     room: JByteBuffer<'local>,
 ) -> JByteBuffer<'local> {
     let outcome = env.with_env(|env| -> Result<JByteBuffer<'local>, Failure> {
+        edge();
         let Object::Consumer(consumer) = object(consumer)? else {
             return Err(object::foreign("consumer"));
         };
@@ -181,6 +195,7 @@ pub extern "system" fn Java_repliq_Native_run<'local>(
     handler: JObject<'local>,
 ) {
     let outcome = env.with_env(|env| -> Result<(), Failure> {
+        edge();
         let Object::Listener(listener) = object(listener)? else {
             return Err(object::foreign("listener"));
         };

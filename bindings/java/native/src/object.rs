@@ -7,6 +7,8 @@ use repliq::{Code, Consumer, Port, Replication, Server, Session, Snapshot, Store
 
 use crate::failure::Failure;
 use crate::listener::Listener;
+#[cfg(feature = "sabotage")]
+use crate::sabotage;
 use crate::table;
 
 /// What a handle stands for.
@@ -94,6 +96,8 @@ impl Object {
                 return Err(Failure::Own(Code::Busy, "another thread is in the session".into()));
             }
         };
+        #[cfg(feature = "sabotage")]
+        sabotage::strike(sabotage::INSIDE_A_HANDLE);
         match (&lane.seat, wanted) {
             (Seat::Own, _) | (Seat::Lent, Use::Put) => Ok(lane),
             (Seat::Lent, Use::All) => {
@@ -111,7 +115,13 @@ impl Object {
 
 /// What a handle stands for, for the time of a call.
 pub fn object<'call>(handle: jlong) -> Result<&'call Object, Failure> {
-    table::get(handle.cast_unsigned()).ok_or_else(stale)
+    let object = table::get(handle.cast_unsigned()).ok_or_else(stale)?;
+    // The panic of a session strikes behind its lock.
+    #[cfg(feature = "sabotage")]
+    if !matches!(object, Object::Session(_)) {
+        sabotage::strike(sabotage::INSIDE_A_HANDLE);
+    }
+    Ok(object)
 }
 
 /// What a handle stands for, which it does no more. Dropping it ends it.
