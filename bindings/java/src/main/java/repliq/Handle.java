@@ -81,12 +81,21 @@ final class Handle implements Runnable {
 
     /** Calls a verb. */
     Unpacker call(int verb, Packer arguments) {
-        long entered = enter();
+        long entered = enter(arguments);
         try {
             return arguments.call(verb, entered);
         } finally {
             leave();
             Reference.reachabilityFence(this);
+        }
+    }
+
+    private long enter(Packer arguments) {
+        try {
+            return enter();
+        } catch (RepliqException error) {
+            arguments.wipe();
+            throw error;
         }
     }
 

@@ -165,7 +165,12 @@ final class Packer {
             if (input != bytes) {
                 Arrays.fill(input, (byte) 0);
             }
-            Arrays.fill(bytes, 0, length, (byte) 0);
+            wipe();
         }
+    }
+
+    /** A password may be in it. */
+    void wipe() {
+        Arrays.fill(bytes, 0, length, (byte) 0);
     }
 }

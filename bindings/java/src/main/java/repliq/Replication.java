@@ -72,10 +72,7 @@ public final class Replication implements AutoCloseable {
      */
     public void add(String name, String url, java.util.function.Consumer<? super TargetOptions> set) {
         Packer packed = new Packer().text(Check.given(name, "the name")).text(Check.given(url, "the URL"));
-        TargetOptions options = new TargetOptions();
-        Check.given(set, "the options").accept(options);
-        options.pack(packed);
-        handle.call(Verb.REPLICATION_ADD, packed);
+        handle.call(Verb.REPLICATION_ADD, Options.set(packed, new TargetOptions(), set));
     }
 
     private void of(int verb, String name) {

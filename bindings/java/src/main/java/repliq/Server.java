@@ -16,10 +16,7 @@ public final class Server implements AutoCloseable {
      */
     public Server(Store store, java.util.function.Consumer<? super ServerOptions> set) {
         this.store = Check.given(store, "the store");
-        ServerOptions options = new ServerOptions();
-        Check.given(set, "the options").accept(options);
-        Packer packed = new Packer();
-        options.pack(packed);
+        Packer packed = Options.set(new Packer(), new ServerOptions(), set);
         handle = Handle.shared(this, "server", store.handle().call(Verb.SERVER_OPEN, packed).i64());
     }
 

@@ -4,7 +4,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 
 /** How a server is opened: {@code new Server(store, o -> o.listen("127.0.0.1:0").plain(true).users(user))}. */
-public final class ServerOptions {
+public final class ServerOptions extends Options {
     private String[] listen = {};
     private boolean plain;
     private String certificateFile;
@@ -159,6 +159,7 @@ public final class ServerOptions {
         return this;
     }
 
+    @Override
     void pack(Packer to) {
         to.i32(listen.length);
         for (String one : listen) {
@@ -170,5 +171,12 @@ public final class ServerOptions {
         }
         to.i64(heartbeatMs).i64(loginMs).i64(failureWaitMsMax);
         to.i32(connectionsMax).i32(strangersMax).i32(failuresMax);
+    }
+
+    @Override
+    void wipe() {
+        for (User user : users) {
+            user.wipe();
+        }
     }
 }

@@ -3,6 +3,7 @@ package repliq;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
@@ -70,14 +71,8 @@ public final class Store implements AutoCloseable {
     public static Store open(String path, java.util.function.Consumer<? super StoreOptions> set) {
         Library.load();
         Packer packed = new Packer().text(Check.given(path, "the path"));
-        pack(packed, set);
+        Options.set(packed, new StoreOptions(), set);
         return new Store(packed.call(Verb.STORE_OPEN, 0).i64());
-    }
-
-    private static void pack(Packer to, java.util.function.Consumer<? super StoreOptions> set) {
-        StoreOptions options = new StoreOptions();
-        Check.given(set, "the options").accept(options);
-        options.pack(to);
     }
 
     /**
@@ -105,7 +100,7 @@ public final class Store implements AutoCloseable {
         Library.load();
         Packer packed = new Packer().text(Check.given(backup, "the backup").toString());
         packed.text(Check.given(path, "the path").toString());
-        pack(packed, set);
+        Options.set(packed, new StoreOptions(), set);
         return packed.call(Verb.STORE_RESTORE, 0).backupInfo();
     }
 
@@ -455,7 +450,12 @@ public final class Store implements AutoCloseable {
      * @param password taken as UTF-8
      */
     public void changePassword(String password) {
-        changePassword(Check.given(password, "the password").toCharArray());
+        char[] copy = Check.given(password, "the password").toCharArray();
+        try {
+            changePassword(copy);
+        } finally {
+            Arrays.fill(copy, '\0');
+        }
     }
 
     /**

@@ -3,7 +3,7 @@ package repliq;
 import java.time.Duration;
 
 /** How a store is opened: {@code Store.open(path, o -> o.password(password).level(Level.PROCESS))}. */
-public final class StoreOptions {
+public final class StoreOptions extends Options {
     private byte[] password;
     private boolean create = true;
     private boolean readOnly;
@@ -23,8 +23,7 @@ public final class StoreOptions {
      * @return this
      */
     public StoreOptions password(char[] password) {
-        this.password = Secret.of(password);
-        return this;
+        return secret(Secret.of(password));
     }
 
     /**
@@ -34,8 +33,7 @@ public final class StoreOptions {
      * @return this
      */
     public StoreOptions password(byte[] password) {
-        this.password = Secret.of(password);
-        return this;
+        return secret(Secret.of(password));
     }
 
     /**
@@ -45,8 +43,7 @@ public final class StoreOptions {
      * @return this
      */
     public StoreOptions password(String password) {
-        this.password = Secret.of(password);
-        return this;
+        return secret(Secret.of(password));
     }
 
     /**
@@ -137,9 +134,21 @@ public final class StoreOptions {
         return this;
     }
 
+    @Override
     void pack(Packer to) {
         to.bytes(password).flag(create).flag(readOnly).flag(helper).level(level);
         to.i64(segmentBytes).i64(segmentBytesMax).i64(keepMs).i64(keepBytes);
+    }
+
+    /** Another one than before, which is wiped. */
+    private StoreOptions secret(byte[] secret) {
+        wipe();
+        password = secret;
+        return this;
+    }
+
+    @Override
+    void wipe() {
         Secret.wipe(password);
     }
 }

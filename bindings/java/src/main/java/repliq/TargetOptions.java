@@ -4,7 +4,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 
 /** How a target is added: {@code replication.add("east", url, o -> o.password(password).kinds(7))}. */
-public final class TargetOptions {
+public final class TargetOptions extends Options {
     private String user;
     private byte[] password;
     private boolean plain;
@@ -41,8 +41,7 @@ public final class TargetOptions {
      * @return this
      */
     public TargetOptions password(char[] password) {
-        this.password = Secret.of(password);
-        return this;
+        return secret(Secret.of(password));
     }
 
     /**
@@ -52,8 +51,7 @@ public final class TargetOptions {
      * @return this
      */
     public TargetOptions password(byte[] password) {
-        this.password = Secret.of(password);
-        return this;
+        return secret(Secret.of(password));
     }
 
     /**
@@ -63,8 +61,7 @@ public final class TargetOptions {
      * @return this
      */
     public TargetOptions password(String password) {
-        this.password = Secret.of(password);
-        return this;
+        return secret(Secret.of(password));
     }
 
     /**
@@ -227,6 +224,7 @@ public final class TargetOptions {
         return this;
     }
 
+    @Override
     void pack(Packer to) {
         to.text(user).bytes(password).flag(plain).text(caFile).text(serverName);
         to.i64(heartbeatMs).i64(connectTimeoutMs).i64(reconnectMsMax).flag(reconnect).text(queue).from(from);
@@ -235,6 +233,17 @@ public final class TargetOptions {
             to.u16(kind);
         }
         to.bytes(keyPrefix).text(headerName).text(headerValue);
+    }
+
+    /** Another one than before, which is wiped. */
+    private TargetOptions secret(byte[] secret) {
+        wipe();
+        password = secret;
+        return this;
+    }
+
+    @Override
+    void wipe() {
         Secret.wipe(password);
     }
 }

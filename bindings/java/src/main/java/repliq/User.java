@@ -7,6 +7,7 @@ import java.util.List;
 public final class User {
     private final String name;
     private final byte[] password;
+    private boolean wiped;
     private final List<String[]> rights = new ArrayList<>();
 
     private User(String name, byte[] password) {
@@ -49,6 +50,9 @@ public final class User {
     }
 
     void pack(Packer to) {
+        if (wiped) {
+            throw Check.invalid("the user " + name + " was given to another server, and its password is wiped");
+        }
         to.text(name).bytes(password);
         if (rights.isEmpty()) {
             to.i32(1).text("replicate").text("*");
@@ -56,6 +60,10 @@ public final class User {
             to.i32(rights.size());
             rights.forEach(right -> to.text(right[0]).text(right[1]));
         }
+    }
+
+    void wipe() {
+        wiped = true;
         Secret.wipe(password);
     }
 
