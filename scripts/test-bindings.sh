@@ -34,6 +34,11 @@ case ${1:-} in
         rm -rf target/wheels
         (cd bindings/python && maturin build --quiet --profile dev --locked --out ../../target/wheels)
         pip install --quiet --disable-pip-version-check --no-deps --force-reinstall target/wheels/*.whl
+        # With planted panics, for one test.
+        rm -rf target/python-sabotage && mkdir -p target/python-sabotage
+        cargo build --quiet --locked --package repliq-python --features sabotage
+        cp -r bindings/python/python/repliq target/python-sabotage/
+        cp target/debug/lib_repliq.so target/python-sabotage/repliq/_repliq.abi3.so
         # A test loads the shared library beside the wheel.
         cargo build --quiet --locked --lib
         # Both run, and either failure fails the tier.

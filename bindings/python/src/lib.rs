@@ -7,6 +7,7 @@
 //! | `message` | bytes in and out |
 //! | `token`, `store`, `queue`, `session`, `consumer`, `listener`, `snapshot`, `port`, `replication`, `server` | the nouns |
 //! | `log` | log lines, until a thread of Python takes them |
+//! | `sabotage` | panics that tests plant, in a build of their own |
 //!
 //! Signatures and docstrings stand in `python/repliq/_repliq.pyi`. What needs no speed (exceptions, futures,
 //! asyncio, the thread of a listener) is Python, in the files beside it. No thread of the core ever enters the
@@ -20,6 +21,8 @@ mod message;
 mod port;
 mod queue;
 mod replication;
+#[cfg(feature = "sabotage")]
+mod sabotage;
 mod server;
 mod session;
 mod snapshot;
@@ -70,6 +73,10 @@ mod _repliq {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        // A panic becomes an exception and a line of the log, and is not printed.
+        std::panic::set_hook(Box::new(|info| ::log::error!("a bug of this library: {info}")));
+        #[cfg(feature = "sabotage")]
+        module.add_function(wrap_pyfunction!(super::sabotage::sabotage_panic, module)?)?;
         module.add("version", repliq::VERSION)?;
         module.add("abi", ABI)
     }

@@ -14,7 +14,7 @@ use repliq::{Code, Received};
 use std::ffi::{c_int, c_void};
 
 use crate::error::{Answer, own};
-use crate::wait::milliseconds;
+use crate::wait::{caught, milliseconds};
 
 /// Bytes to be put, where they are.
 pub enum Bytes<'py> {
@@ -87,16 +87,17 @@ pub fn put<'py>(
         && let Ok(bytes) = from.cast_exact::<PyBytes>()
     {
         // The most frequent call, without what the others need.
-        return Ok(session.put(queue, &repliq::Message::new(bytes.as_bytes()))?);
+        return caught(|| session.put(queue, &repliq::Message::new(bytes.as_bytes())));
     }
     if !may_change(from) {
         let item = Item::new(from, given)?;
-        return Ok(with_one(&item, |message| session.put(queue, message))?);
+        return with_one(&item, |message| caught(|| session.put(queue, message)));
     }
     let (buffer, fields) = (buffer(from)?, given.fields()?);
-    let fill = |room: &mut [u8]| Ok(buffer.copy_to_slice(from.py(), room)?);
+    let fill = |room: &mut [u8]| Answer::Ok(buffer.copy_to_slice(from.py(), room)?);
     let item = Item { payload: Bytes::Copied(Vec::new()), fields };
-    with_one(&item, |message| session.put_filled(queue, message, buffer.len_bytes(), fill))
+    let length = buffer.len_bytes();
+    with_one(&item, |message| caught(|| session.put_filled(queue, message, length, fill)))
 }
 
 /// Whether it is no message and no `bytes`.

@@ -3,16 +3,20 @@
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use repliq::{Code, Level};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::consumer::Consumer;
-use crate::error::{Answer, own};
+use crate::error::{Answer, Raised, own};
 use crate::message::{self, Given, Item, Message, list};
 use crate::port::Port;
 use crate::queue::Queue;
 use crate::store::Opened;
 use crate::token::Result;
-use crate::wait::{wait, without_gil};
+use crate::wait::{caught, wait, without_gil};
+
+const BUSY: &str = "another thread is in the session";
+const PANICKED: &str = "an earlier call on the session panicked";
 
 /// A session. One thread at a time; a second one is told so and does not wait.
 #[pyclass(frozen, module = "repliq")]
@@ -22,18 +26,21 @@ pub struct Session {
     seat: Mutex<Option<repliq::Session>>,
     /// A listener lent it to its handler, which may put and nothing else.
     lent: bool,
+    /// A call panicked in the middle of something: it can be closed, and nothing else.
+    panicked: AtomicBool,
 }
 
 impl Session {
     /// Opens one.
     pub fn open(py: Python<'_>, of: &Arc<Opened>, level: Option<Level>) -> Answer<Session> {
         let seat = Mutex::new(Some(without_gil(py, || of.store.session())?));
-        Ok(Session { of: of.clone(), level, seat, lent: false })
+        Ok(Session { of: of.clone(), level, seat, lent: false, panicked: AtomicBool::new(false) })
     }
 
     /// A session that goes back with [`Session::give_back`].
     pub fn lend(of: &Arc<Opened>, session: repliq::Session) -> Session {
-        Session { of: of.clone(), level: None, seat: Mutex::new(Some(session)), lent: true }
+        let seat = Mutex::new(Some(session));
+        Session { of: of.clone(), level: None, seat, lent: true, panicked: AtomicBool::new(false) }
     }
 
     /// Ends the loan.
@@ -44,18 +51,33 @@ impl Session {
     #[inline]
     fn seat(&self) -> Answer<MutexGuard<'_, Option<repliq::Session>>> {
         match self.seat.try_lock() {
+            Ok(_) if self.panicked.load(Ordering::Relaxed) => own(Code::Panic, PANICKED),
             Ok(seat) => Ok(seat),
-            Err(TryLockError::WouldBlock) => own(Code::Busy, "another thread is in the session"),
-            Err(TryLockError::Poisoned(_)) => own(Code::Panic, "a call on the session panicked"),
+            Err(TryLockError::WouldBlock) => own(Code::Busy, BUSY),
+            Err(TryLockError::Poisoned(_)) => own(Code::Panic, PANICKED),
         }
     }
 
+    /// What a call in the seat answers; nobody sits down behind a panic.
+    #[inline]
+    fn note<T>(&self, answer: Answer<T>) -> Answer<T> {
+        if let Err(Raised::Own(Code::Panic, _)) = answer {
+            self.panicked.store(true, Ordering::Relaxed);
+        }
+        answer
+    }
+
     fn own_seat(&self) -> Answer<MutexGuard<'_, Option<repliq::Session>>> {
+        self.check_own()?;
+        self.seat()
+    }
+
+    fn check_own(&self) -> Answer<()> {
         if self.lent {
             let text = "the session is lent by a listener, which receives, commits and closes it";
             return own(Code::Busy, text);
         }
-        self.seat()
+        Ok(())
     }
 }
 
@@ -98,7 +120,8 @@ impl Session {
         };
         let queue = queue.get();
         self.of.owns(queue)?;
-        message::put(open(&mut *self.seat()?)?, queue.queue, payload, &given)
+        let mut seat = self.seat()?;
+        self.note(message::put(open(&mut seat)?, queue.queue, payload, &given))
     }
 
     fn put_many(&self, queue: &Bound<'_, Queue>, messages: &Bound<'_, PyAny>) -> Answer<()> {
@@ -107,7 +130,9 @@ impl Session {
         let items = Item::all(messages)?;
         let mut seat = self.seat()?;
         let session = open(&mut seat)?;
-        Ok(message::with(&items, |messages| session.put_many(queue.queue, messages))?)
+        self.note(message::with(&items, |messages| {
+            caught(|| session.put_many(queue.queue, messages))
+        }))
     }
 
     #[pyo3(signature = (consumer, max=256, *, timeout=None))]
@@ -121,10 +146,10 @@ impl Session {
         let consumer = consumer.get().open()?;
         let mut seat = self.own_seat()?;
         let session = open(&mut seat)?;
-        let received = wait(py, timeout, |slice| {
+        let received = self.note(wait(py, timeout, |slice| {
             let received = session.receive(&consumer, max, slice)?;
             Ok((!received.is_empty()).then_some(received))
-        })?;
+        }))?;
         Ok(list(received.unwrap_or_default()))
     }
 
@@ -134,30 +159,36 @@ impl Session {
         let commit = without_gil(py, || match self.level {
             None => session.commit(),
             Some(level) => session.commit_at(level),
-        })?;
-        Ok(Result(commit))
+        });
+        self.note(commit).map(Result)
     }
 
     fn commit_async(&self, py: Python<'_>) -> Answer<Py<PyAny>> {
         let mut seat = self.own_seat()?;
         let session = open(&mut seat)?;
-        self.of.start(py, |port, tag| without_gil(py, || session.commit_start(port, tag)))
+        self.of
+            .start(py, |port, tag| self.note(without_gil(py, || session.commit_start(port, tag))))
     }
 
     fn commit_start(&self, py: Python<'_>, port: &Bound<'_, Port>, tag: u64) -> Answer<()> {
         let mut seat = self.own_seat()?;
         let (session, port) = (open(&mut seat)?, &port.get().port);
-        without_gil(py, || session.commit_start(port, tag))
+        self.note(without_gil(py, || session.commit_start(port, tag)))
     }
 
     fn rollback(&self, py: Python<'_>) -> Answer<()> {
         let mut seat = self.own_seat()?;
         let session = open(&mut seat)?;
-        without_gil(py, || session.rollback())
+        self.note(without_gil(py, || session.rollback()))
     }
 
     fn close(&self, py: Python<'_>) -> Answer<()> {
-        let session = self.own_seat()?.take();
+        self.check_own()?;
+        let session = match self.seat.try_lock() {
+            Ok(mut seat) => seat.take(),
+            Err(TryLockError::Poisoned(seat)) => seat.into_inner().take(),
+            Err(TryLockError::WouldBlock) => return own(Code::Busy, BUSY),
+        };
         without_gil(py, || {
             drop(session);
             Ok(())

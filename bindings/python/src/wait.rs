@@ -6,6 +6,8 @@
 
 use pyo3::prelude::*;
 use repliq::Code;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -30,12 +32,31 @@ pub fn without_gil<T: Send>(
     call: impl FnOnce() -> repliq::Result<T> + Send,
 ) -> Answer<T> {
     let outcome = py.detach(|| {
-        let outcome = call();
+        let outcome = caught(call);
         come_back();
         outcome
     });
     RETURNING.fetch_sub(1, Ordering::SeqCst);
-    outcome.map_err(Raised::Core)
+    outcome
+}
+
+/// Runs a call of the core: a panic in it is a code, like what else goes wrong there.
+#[inline]
+pub fn caught<T, E: Into<Raised>>(call: impl FnOnce() -> Result<T, E>) -> Answer<T> {
+    let call = || {
+        #[cfg(feature = "sabotage")]
+        crate::sabotage::strike();
+        call()
+    };
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(outcome) => outcome.map_err(Into::into),
+        Err(panic) => own(Code::Panic, format!("a bug of this library: {}", text(&*panic))),
+    }
+}
+
+fn text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("panicked")
 }
 
 /// Enters Python from a call that is outside of it.

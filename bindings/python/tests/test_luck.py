@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import os
@@ -378,6 +379,84 @@ def test_a_handler_that_raises_is_tried_again_and_logged(
     with pytest.raises(repliq.ClosedError):
         kept[0].put(fills, b"late")
     assert list(store.consumer("clerk", queue)) == []
+
+
+class Speechless(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+def too_deep(depth: int = 0) -> int:
+    return too_deep(depth + 1) + 1
+
+
+def fail(name: str) -> None:
+    """Raises what has this name: by itself where Python does so, too."""
+    if name == "RecursionError":
+        too_deep()
+    elif name == "MemoryError":
+        bytearray(1 << 60)
+    elif name == "Speechless":
+        raise Speechless()
+    raise {"KeyboardInterrupt": KeyboardInterrupt(), "SystemExit": SystemExit(3),
+           "GeneratorExit": GeneratorExit("as if"), "CancelledError": asyncio.CancelledError()}[name]
+
+
+@pytest.mark.parametrize("name", [
+    "KeyboardInterrupt", "SystemExit", "GeneratorExit", "CancelledError", "RecursionError", "MemoryError", "Speechless",
+])
+@pytest.mark.parametrize("logger", ["good", "bad"])
+def test_whatever_a_handler_raises_is_not_acknowledged_and_told_by_status_letter_and_log(
+    store: repliq.Store, queue: repliq.Queue, name: str, logger: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    fills = store.queue("fills")
+    log = logging.getLogger("repliq.listener")
+    logged: list[BaseException | None] = []
+
+    def look(record: logging.LogRecord) -> bool:
+        logged.append(record.exc_info[1] if record.exc_info else None)
+        if logger == "bad":
+            raise SystemExit("of the logger")
+        return True
+
+    def handler(session: repliq.Session, message: repliq.Message) -> None:
+        session.put(fills, message.payload)
+        if message.key == b"park":
+            raise repliq.Park("aside")
+        fail(name)
+
+    queue.put_many([repliq.Message(b"1", key=b"bad"), repliq.Message(b"2", key=b"park")])
+    log.addFilter(look)
+    try:
+        with store.consumer("parker", queue).listen(handler, policy="park") as listener:
+            wait_until(lambda: len(listener.status()["parked"]) == 2)
+            status = listener.status()
+            assert (status["done"], status["failed"], status["ended"]) == (0, 1, None)
+            reasons = dict(status["parked"])
+            assert name in reasons[b"bad"] and reasons[b"park"] == "aside"
+        assert [type(one).__name__ for one in logged] == [name, "NoneType"]
+        with store.consumer("parker", queue) as again:
+            assert [one.payload for one in again.receive(timeout=5)] == [b"1", b"2"]
+        burying = store.consumer("burier", queue).listen(
+            handler, policy="dead_letter", dead_letter_after=2, dead_letter_queue="dead", retry=0.001
+        )
+        with burying as listener:
+            wait_until(lambda: listener.status()["dead"] == 1)
+        calls = []
+
+        def second(session: repliq.Session, message: repliq.Message) -> None:
+            calls.append(message)
+            if len(calls) < 3:
+                fail(name)
+
+        with store.consumer("blocker", queue).listen(second, retry=0.001) as listener:
+            wait_until(lambda: listener.status()["done"] == 2)
+            assert listener.status()["failed"] == 2
+    finally:
+        log.removeFilter(look)
+    with store.snapshot() as snapshot:
+        assert name in snapshot.browse(store.queue("dead"))[0].header("repliq-reason").decode()
+        assert snapshot.browse(fills) == []
 
 
 def test_a_handler_can_put_aside_and_a_dead_letter_names_its_reason(

@@ -53,8 +53,13 @@ class Listener:
 
 def failed(error: BaseException) -> str | None:
     """Logs what a handler raised; the reason where it wants its message put aside."""
-    if isinstance(error, Park):
-        _log.warning("a handler put its message aside: %s", error)
-        return str(error)
-    _log.error("a handler failed: %s", error, exc_info=error)
-    return None
+    parked = isinstance(error, Park)
+    try:
+        if parked:
+            _log.warning("a handler put its message aside: %s", error)
+        else:
+            _log.error("a handler failed: %s", error, exc_info=error)
+    except BaseException:
+        # A logger that fails, or an exception without a text, takes nothing from what the handler said.
+        pass
+    return str(error) if parked else None
