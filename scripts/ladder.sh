@@ -23,6 +23,7 @@ tiers() {
 1 50000  encryption  chance::a_call_that_fails_anywhere_in_any_life_and_another_one_behind_it_lose_nothing
 1 500    encryption  nonce::no_nonce_is_used_twice_over_a_loop_of_kills_and_power_cuts
 4 1000   kill        a_sender_and_two_servers_killed_at_any_instant_lose_repeat_and_tear_nothing
+2 1000   power       what_was_acknowledged_survives_a_real_power_cut_at_any_instant
 3 200000 replication simulation::everything_arrives_once_in_order_and_whole_whatever_happens
 TIERS
 }
