@@ -42,6 +42,9 @@
 //! # }
 //! ```
 
+#[macro_use]
+mod sabotage;
+
 #[cfg(feature = "capi")]
 pub mod capi;
 pub mod disk;

@@ -29,7 +29,7 @@ const LAYERS: &[&[&str]] = &[
     &["journal"],
     &["disk"],
     &["position", "secret"],
-    &["error", "limits", "sync"],
+    &["error", "limits", "sync", "sabotage"],
 ];
 
 /// The rooms whose tested code is the released code.

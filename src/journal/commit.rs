@@ -163,7 +163,7 @@ impl Journal {
         self.gate.arrived.fetch_add(1, Ordering::Relaxed);
         let mut state = self.gate.state.lock();
         loop {
-            if state.durable >= at.end {
+            if state.durable >= at.end || sabotage!("confirmed before the sync") {
                 // Woken to lead a group that needs no leader any more: somebody else of it may need one.
                 if at.group > state.led_group && !state.leading {
                     self.gate.groups[(at.group & 1) as usize].notify_one();
@@ -473,10 +473,22 @@ impl Journal {
 
     fn sync_files(&self, taken: &Taken, released: usize) -> Result<()> {
         let begun = Instant::now();
-        self.lock.set_attempted(taken.end);
+        if !sabotage!("attempted not stored") {
+            self.lock.set_attempted(taken.end);
+        }
         for segment in &taken.touched {
             self.gate.syncs.fetch_add(1, Ordering::Relaxed);
-            segment.file.sync().map_err(|error| {
+            if sabotage!("sync skipped") {
+                continue;
+            }
+            if sabotage!("done before the sync") {
+                self.lock.set_done(taken.end);
+            }
+            let synced = match segment.file.sync() {
+                Err(_) if sabotage!("sync tried again") => segment.file.sync(),
+                synced => synced,
+            };
+            synced.map_err(|error| {
                 let name = super::file_name(segment.number);
                 let what = format!("cannot sync {name} in {}", self.disk.describe());
                 self.poison(&Error::io(what, &error))
@@ -524,6 +536,9 @@ impl Journal {
 
     /// Refuses everything from now on and wakes everybody with the reason.
     fn poison(&self, error: &Error) -> Error {
+        if sabotage!("poison ignored") {
+            return error.clone();
+        }
         let mut state = self.gate.state.lock();
         let first = state.poisoned.get_or_insert_with(|| error.clone()).clone();
         let written = state.written_group;

@@ -244,7 +244,9 @@ impl Journal {
     pub(super) fn settle_run(&self) -> Result<u64> {
         let mut job = self.run.lock();
         let durable = self.durable_offset();
-        let ready = job.frozen.as_ref().is_some_and(|(_, slot)| slot.first <= durable);
+        let ready = job.frozen.as_ref().is_some_and(|(_, slot)| {
+            slot.first <= durable || sabotage!("state run before its place is durable")
+        });
         if let Some((mut rows, slot)) = job.frozen.take_if(|_| ready) {
             rows.finish();
             let keys = self.keys.as_deref();

@@ -121,7 +121,9 @@ pub fn look<'a>(
             }
             // A plain store has no blocks, an encrypted one has nothing of value outside of them.
             None if head.kind != Type::Sealed => return frame_at(window, at, offset, head),
-            Some(_) if seal::is_clear(head.kind) => return frame_at(window, at, offset, head),
+            Some(_) if seal::is_clear(head.kind) || sabotage!("plain frame believed") => {
+                return frame_at(window, at, offset, head);
+            }
             _ => return Err(seal::tampered(offset)),
         }
     }
@@ -161,7 +163,8 @@ fn outer(
         return Ok(None);
     }
     let bytes = window.get(at, whole).map_err(failed)?;
-    let sound = bytes.len() == whole && body_sum(&[&bytes[HEAD..]]) == head.body_sum;
+    let sound = bytes.len() == whole
+        && (body_sum(&[&bytes[HEAD..]]) == head.body_sum || sabotage!("body not summed"));
     Ok(sound.then_some(head))
 }
 

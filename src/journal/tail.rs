@@ -207,7 +207,8 @@ impl Tail {
     /// Appends a watermark where there is room behind the index; it is only a help; appends leave room for it.
     pub fn put_watermark(&mut self, secret: u32, durable: u64, sequence: u64, flags: u8) -> bool {
         let kept = if flags & CLEAN != 0 { 0 } else { self.release_room() };
-        if self.closed || self.end_with(HEAD, kept, 0) > self.segment.length {
+        let room = self.end_with(HEAD, kept, 0) <= self.segment.length;
+        if self.closed || !room || sabotage!("watermark skipped") {
             return false;
         }
         self.close_block();
@@ -283,9 +284,12 @@ impl Journal {
     fn begin_life(&self, tail: &mut Tail, early: bool) -> Result<()> {
         let mut incarnation = [0; 16];
         let doing = || format!("cannot draw an incarnation for {}", self.disk.describe());
-        self.disk.random(&mut incarnation).map_err(|error| Error::io(doing(), &error))?;
+        if !sabotage!("incarnation not drawn") {
+            self.disk.random(&mut incarnation).map_err(|error| Error::io(doing(), &error))?;
+        }
         let early = early || tail.owes;
-        tail.put_local(Type::Incarnation, if early { EARLY } else { 0 }, 0, &incarnation);
+        let said = early && !sabotage!("early positions not announced");
+        tail.put_local(Type::Incarnation, if said { EARLY } else { 0 }, 0, &incarnation);
         tail.incarnation = incarnation;
         let (at, seed) = (tail.used(), tail.seed());
         tail.index.live(at, seed);

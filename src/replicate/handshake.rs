@@ -35,6 +35,7 @@ pub fn admit(hello: &Hello, user: &str, known: &Known<'_>) -> Result<()> {
     if let Some(row) = known.row
         && !row.user.is_empty()
         && row.user != user
+        && !sabotage!("user of a stream not compared")
     {
         return refuse(Code::Denied, format!("stream {stream:016x} belongs to another user"));
     }
@@ -45,7 +46,8 @@ pub fn admit(hello: &Hello, user: &str, known: &Known<'_>) -> Result<()> {
     }
     let owners = known.history.iter().filter_map(|row| {
         let theirs = hello.history.iter().find(|theirs| theirs.epoch == row.epoch)?;
-        (theirs.owner != row.owner).then_some((row, theirs))
+        let differs = theirs.owner != row.owner && !sabotage!("owner of an epoch not compared");
+        differs.then_some((row, theirs))
     });
     if let Some((row, theirs)) = owners.max_by_key(|(row, _)| row.epoch) {
         let what = format!(
@@ -56,6 +58,7 @@ pub fn admit(hello: &Hello, user: &str, known: &Known<'_>) -> Result<()> {
     }
     if let Some(seen) = known.history.last()
         && seen.epoch > newest.epoch
+        && !sabotage!("older epoch taken")
     {
         let what = format!(
             "epoch {} of group {group} has begun, the sender is in {}",
@@ -135,7 +138,8 @@ pub fn decide(stamp: Option<Stamp>, facts: &Facts<'_>) -> Result<(Resume, bool)>
     if stamp.sequence > facts.end {
         return diverged(stamp, facts);
     }
-    match (facts.stamp_at)(stamp.sequence)? {
+    let ours = (facts.stamp_at)(stamp.sequence)?;
+    match if sabotage!("chain not compared") { ours.map(|_| stamp) } else { ours } {
         Some(ours) if ours == stamp && stamp.sequence >= facts.cursor.sequence => {
             Ok((Resume::Continue(stamp), false))
         }
@@ -168,7 +172,7 @@ fn shown(stamp: Option<Stamp>) -> String {
 /// The receiver lacks what is gone here.
 fn behind(have: Option<Stamp>, facts: &Facts<'_>) -> Result<(Resume, bool)> {
     let need = if facts.kept.sequence < facts.start.sequence { facts.start } else { facts.kept };
-    if facts.accept_gap {
+    if facts.accept_gap || sabotage!("gap accepted unasked") {
         return Ok((Resume::Gap(need), false));
     }
     let text = format!(

@@ -108,7 +108,7 @@ impl Receiver {
     fn admit(&mut self, hello: &Hello) -> Result<()> {
         check_name("queue", &hello.queue)?;
         check_name("target", &hello.target)?;
-        if !(self.rights)(&hello.queue) {
+        if !(self.rights)(&hello.queue) && !sabotage!("right to replicate not asked") {
             let text = format!("{:?} may not replicate into {:?}", self.user, hello.queue);
             return Err(Error::new(Code::Denied, text));
         }
@@ -288,7 +288,7 @@ impl Receiver {
             if !matches!((record.kind, index), (stream::MESSAGE, _) | (stream::PATH, 0)) {
                 return wrong(Code::Unsupported, "is a record that this version does not read");
             }
-            if body_sum(&[body]) != record.sum {
+            if body_sum(&[body]) != record.sum && !sabotage!("arrival not summed") {
                 return wrong(Code::Corrupt, "fails its checksum");
             }
             if record.kind == stream::PATH {
@@ -360,7 +360,7 @@ impl Receiver {
     }
 
     fn follows(&self, previous: Stamp) -> Result<()> {
-        if self.stamp == Some(previous) {
+        if self.stamp == Some(previous) || sabotage!("arrival taken twice") {
             return Ok(());
         }
         let has = self.stamp.map_or("nothing".to_string(), |stamp| stamp.to_string());
@@ -378,7 +378,10 @@ impl Receiver {
 
     /// Looks how far the disk is.
     fn look_at_disk(&mut self) -> Result<()> {
-        let durable = self.core.journal().durable_offset();
+        let mut durable = self.core.journal().durable_offset();
+        if sabotage!("arrival confirmed before it is durable") {
+            durable = u64::MAX;
+        }
         while self.pending.front().is_some_and(|(end, _)| *end <= durable) {
             self.confirm = self.pending.pop_front().map(|(_, stamp)| stamp);
         }

@@ -408,7 +408,12 @@ impl Sender {
         if let Some(held) = &mut self.held {
             held.entry.clear();
             self.previous = held.stamp;
-            self.under_way.push_back(Progress { stamp: held.stamp, ..self.reached });
+            let sent = Progress { stamp: held.stamp, ..self.reached };
+            self.under_way.push_back(sent);
+            if sabotage!("cursor moved before the confirmation") {
+                self.confirmed = sent;
+                self.unwritten += 1;
+            }
         }
         self.part = None;
     }

@@ -29,8 +29,10 @@ pub fn begin_epoch(
     let store = journal.store_id();
     let here = journal.disk().identity().map_err(failed)?;
     let known = state.files.get(&store);
-    let moved = here.as_ref().is_some_and(|here| known.is_some_and(|known| known != here));
-    let lost = recovered.is_some_and(|found| found.early && !found.clean);
+    let moved = here.as_ref().is_some_and(|here| known.is_some_and(|known| known != here))
+        && !sabotage!("copy not noticed");
+    let lost = recovered.is_some_and(|found| found.early && !found.clean)
+        && !sabotage!("no epoch after a loss");
     let cause = match () {
         () if state.history.is_empty() => Some(Cause::Create),
         () if restored => Some(Cause::Restore),

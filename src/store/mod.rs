@@ -439,7 +439,7 @@ fn repeats<'a>(
     let row = state.producers.get(id);
     let known = producers.iter().position(|(other, _)| *other == id);
     let last = known.map_or(row.map_or(0, |row| row.sequence), |at| producers[at].1);
-    if sequence == last + 1 {
+    if sequence == last + 1 || sabotage!("duplicate of a producer taken") {
         match known {
             Some(at) => producers[at].1 = sequence,
             None => producers.push((id, sequence)),

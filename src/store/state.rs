@@ -256,7 +256,9 @@ impl State {
         for stretch in stretches {
             let Some(queue) = self.queue_mut(stretch.queue) else { continue };
             // The last one and not the first: acknowledged in order, it is the one that ends the stretch.
-            if let Some(last) = queue.last_waited_for(stretch.first, stretch.last) {
+            if let Some(last) = queue.last_waited_for(stretch.first, stretch.last)
+                && !sabotage!("given back while somebody waits")
+            {
                 let watch = queue.watch.unwrap_or(u64::MAX).min(last);
                 queue.watch = Some(watch);
                 return Some(Held { queue: stretch.queue, sequence: last });
@@ -279,7 +281,10 @@ impl State {
             rows.put(QUEUE, &[&number, &words, &flags, queue.name.as_bytes()]);
             for (name, ranges) in &queue.consumers {
                 let pairs = ranges.above().flat_map(|(first, last)| [first, last]);
-                let pairs: Vec<u8> = pairs.flat_map(u64::to_le_bytes).collect();
+                let mut pairs: Vec<u8> = pairs.flat_map(u64::to_le_bytes).collect();
+                if sabotage!("acknowledgements lost at a roll") {
+                    pairs.clear();
+                }
                 let length = [u8::try_from(name.len()).unwrap_or(u8::MAX)];
                 let floor = ranges.floor().to_le_bytes();
                 rows.put(CONSUMER, &[&number, &floor, &length, name.as_bytes(), &pairs]);
@@ -291,6 +296,9 @@ impl State {
         self.freeze_streams([STREAM, MISSING], rows);
         self.freeze_received([RECEIVED, ORIGIN, FILE], rows);
         for (id, row) in &self.producers {
+            if sabotage!("producers lost at a roll") {
+                break;
+            }
             let (sequence, transaction) =
                 (row.sequence.to_le_bytes(), row.transaction.to_le_bytes());
             rows.put(PRODUCER, &[&sequence, &transaction, id]);

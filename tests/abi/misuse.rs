@@ -535,7 +535,7 @@ fn sabotaged_library() -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(ROOT).args(["build", "--locked", "--lib", "--no-default-features"]);
     cargo.args(["--features", "capi,sabotage", "--target-dir"]).arg(&target);
-    cargo.envs([("CARGO_PROFILE_DEV_OPT_LEVEL", "0"), ("CARGO_PROFILE_DEV_DEBUG", "0")]);
+    cargo.envs([("CARGO_PROFILE_DEV_OPT_LEVEL", "1"), ("CARGO_PROFILE_DEV_DEBUG", "0")]);
     run(&mut cargo);
     target.join("debug/librepliq.so")
 }

@@ -23,6 +23,26 @@ fn every_transaction_arrives_whole_once_and_in_order() {
 }
 
 #[test]
+fn a_message_changed_on_its_way_is_refused_and_not_stored() {
+    let (from, to, mut clock) = (Node::new(1), Node::new(2), Clock::new());
+    from.put_one("what was meant");
+    let mut link = Link::open(&from, &to, &Plan::new(ROOT, "one", ROOT)).unwrap();
+    let mut changed = false;
+    for _ in 0..40 {
+        link.speak(clock.now);
+        for (_, body) in link.forth.iter_mut().filter(|(kind, _)| *kind == 35) {
+            *body.last_mut().unwrap() ^= 1;
+            changed = true;
+        }
+        link.deliver(clock.now);
+    }
+    link.run(&mut clock);
+    assert!(changed, "no message was on its way");
+    refused(link.error.take(), Code::Corrupt, "fails its checksum");
+    assert!(to.payloads(ROOT).is_empty());
+}
+
+#[test]
 fn waiting_at_a_target_ends_when_it_has_the_transaction_durably() {
     let (from, to, mut clock) = (Node::new(1), Node::new(2), Clock::new());
     let plan = Plan::new(ROOT, "one", ROOT);
