@@ -12,6 +12,9 @@ for component in rustfmt clippy; do
     fi
 done
 
+# What only the superuser needs may be where others do not look.
+export PATH="$PATH:/usr/sbin:/sbin"
+
 # One line a tool: the command that proves it is there, and the Debian package that brings it.
 missing=()
 while read -r tool package; do
@@ -22,6 +25,8 @@ c++ build-essential
 cmake cmake
 pkg-config pkg-config
 valgrind valgrind
+strace strace
+mkfs.ext4 e2fsprogs
 python3 python3
 javac default-jdk-headless
 mvn maven
