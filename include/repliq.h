@@ -327,6 +327,11 @@ typedef struct repliq_store_options {
     uint64_t keep_ms;
     /** How many bytes of it at most; 1073741824 by default. */
     uint64_t keep_bytes;
+    /**
+     * Bytes of all segment files together, at least 16 times `segment_bytes`; no bound by default. At the bound puts
+     * answer REPLIQ_NO_SPACE, with REPLIQ_QUOTA as its cause, until something was acknowledged, purged or deleted.
+     */
+    uint64_t quota_bytes;
 } repliq_store_options;
 
 /** What a backup or a restore did. */
@@ -1309,7 +1314,7 @@ repliq_code repliq_server_close(repliq_server *server);
 #define REPLIQ_ERROR {sizeof(repliq_error), 0, 0, 0, 0, 0, 0, 0, {0}}
 
 /** Sets up a repliq_store_options: `repliq_store_options value = REPLIQ_STORE_OPTIONS;`. */
-#define REPLIQ_STORE_OPTIONS {sizeof(repliq_store_options), 0, 0, {0, 0}, 0, 0, 0, 0, 0, 0, 0, 0}
+#define REPLIQ_STORE_OPTIONS {sizeof(repliq_store_options), 0, 0, {0, 0}, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /** Sets up a repliq_message: `repliq_message value = REPLIQ_MESSAGE;`. */
 #define REPLIQ_MESSAGE {{0, 0}, {0, 0}, 0, 0, {0, 0}, 0, 0, 0, 0, 0, {0}, 0, 0, 0, 0}

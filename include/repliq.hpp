@@ -994,6 +994,7 @@ struct store_options {
     std::uint64_t segment_bytes_max = 0;
     std::uint64_t keep_ms = 0;
     std::uint64_t keep_bytes = 0;
+    std::uint64_t quota_bytes = 0;
 };
 
 /** An open store. */
@@ -1141,6 +1142,7 @@ private:
         options.segment_bytes_max = chosen.segment_bytes_max;
         options.keep_ms = chosen.keep_ms;
         options.keep_bytes = chosen.keep_bytes;
+        options.quota_bytes = chosen.quota_bytes;
         return options;
     }
 

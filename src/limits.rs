@@ -20,6 +20,9 @@ pub const SEGMENT_BYTES_MIN: u64 = 4 << 10;
 pub const SEGMENT_BYTES_FIRST: u64 = 64 << 10;
 /// The largest class a segment grows to by itself; a transaction larger than that is TOO_LARGE.
 pub const SEGMENT_BYTES_MAX: u64 = 64 << 20;
+/// Segments of the first class that fit into the smallest quota, and of the largest into any: what is given back at
+/// a time is a small part of it.
+pub const QUOTA_SEGMENTS: u64 = 16;
 /// What a record takes beside its body: header, padding and its place in the index, at most.
 pub const RECORD_BYTES: usize = 64;
 /// Largest transaction: it lies in one segment of the largest class, beside the segment's head and index.

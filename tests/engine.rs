@@ -12,6 +12,7 @@
 //! | `model` | T1: random operations against a model in memory |
 //! | `shipped` | T2 and T3 for the two ends of a stream |
 //! | `rare` | stores that hold the records nobody sees every day |
+//! | `quota` | the quota, and a disk that is full |
 //! | `repair` | what is left of a damaged store is sound again |
 //! | `open` | what an open costs, who may open what |
 //!
@@ -36,6 +37,8 @@ mod model;
 mod open;
 #[path = "engine/oracle.rs"]
 mod oracle;
+#[path = "engine/quota.rs"]
+mod quota;
 #[path = "engine/rare.rs"]
 mod rare;
 #[path = "engine/repair.rs"]

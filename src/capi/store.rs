@@ -60,6 +60,7 @@ unsafe fn store_options(options: *const repliq_store_options) -> Result<StoreOpt
     chosen.segment_bytes_max = or(options.segment_bytes_max, chosen.segment_bytes_max);
     chosen.keep_ms = or(options.keep_ms, chosen.keep_ms);
     chosen.keep_bytes = or(options.keep_bytes, chosen.keep_bytes);
+    chosen.quota_bytes = or(options.quota_bytes, chosen.quota_bytes);
     Ok(chosen)
 }
 

@@ -225,6 +225,9 @@ pub struct repliq_store_options {
     pub keep_ms: u64,
     /// How many bytes of it at most; 1073741824 by default.
     pub keep_bytes: u64,
+    /// Bytes of all segment files together, at least 16 times `segment_bytes`; no bound by default. At the bound puts
+    /// answer REPLIQ_NO_SPACE, with REPLIQ_QUOTA as its cause, until something was acknowledged, purged or deleted.
+    pub quota_bytes: u64,
 }
 
 /// How to put: `repliq_put_options o = REPLIQ_PUT_OPTIONS;`.

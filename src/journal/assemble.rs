@@ -87,7 +87,8 @@ impl Journal {
         disk.rename(&name, &file_name(1)).map_err(|error| failed("name a segment in", error))?;
         disk.sync_dir().map_err(|error| failed("sync", error))?;
         let walk = Walk { clean: true, ..Walk::begin(&slot, keys) };
-        let spares = Spares::found((2, 1), Vec::new(), None, (slot.length, false));
+        let mut spares = Spares::found((2, 1), Vec::new(), None, (slot.length, false));
+        spares.count(slot.length);
         Ok(assemble(Parts { disk, lock, options, slot, segment, walk, spares, run: (0, 0) }))
     }
 
@@ -293,7 +294,9 @@ impl Replay {
             table.insert(segment.number, self.row(&segment));
         }
         let used: BTreeSet<u64> = table.keys().copied().chain([segment.number]).collect();
-        let spares = self.spares(&used, (options.segment_first, !table.is_empty()));
+        let mut spares = self.spares(&used, (options.segment_first, !table.is_empty()));
+        let growing = if table.contains_key(&segment.number) { 0 } else { segment.length };
+        spares.count(growing + table.values().map(|row| row.length).sum::<u64>());
         let parts = Parts {
             disk,
             lock,

@@ -90,6 +90,8 @@ pub struct Options {
     pub segment_first: u64,
     /// Bytes of the largest class a segment grows to by itself.
     pub segment_max: u64,
+    /// Bytes that all segment files together may have, 0 = no bound but the disk.
+    pub quota: u64,
     /// Whether a helper thread may work ahead; without it the caller that needs a segment prepares it.
     pub helper: bool,
 }
@@ -99,6 +101,7 @@ impl Default for Options {
         Options {
             segment_first: limits::SEGMENT_BYTES_FIRST,
             segment_max: limits::SEGMENT_BYTES_MAX,
+            quota: 0,
             helper: true,
         }
     }

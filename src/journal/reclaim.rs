@@ -6,8 +6,12 @@
 //! table with a local frame that says so, and its file is used again only when that frame is durable: so a
 //! file that is missing is either named there, or it is damage.
 
-use super::format::{HEAD, Type};
+use super::format::{HEAD, Type, frame_bytes};
 use super::index::Span;
+use super::run::Rows;
+use super::slot::FRAMES_AT;
+use super::spare::Space;
+use super::tail::Tail;
 use super::{Journal, file_name};
 use crate::error::Result;
 
@@ -62,27 +66,87 @@ impl Journal {
         alive: &mut dyn FnMut(&[Stretch]) -> Option<Held>,
     ) -> Result<usize> {
         let mut dead = 0;
-        let candidates = self.may_go();
-        let kept = if candidates.is_empty() { 0 } else { kept_from(&candidates) };
-        for Candidate { number, expires_ms, .. } in candidates {
-            if number >= kept {
-                break;
-            }
-            if expires_ms > now_ms {
-                let sealed = self.sealed_index(number)?;
-                let Some(sealed) = sealed else { continue };
-                let stretches: Vec<Stretch> = sealed.spans.iter().map(Stretch::from).collect();
-                if alive(&stretches).is_some() {
-                    continue;
-                }
-            }
-            dead += usize::from(self.release(number));
+        let candidates = self.may_go(self.needed_from());
+        for number in self.dead_among(&candidates, now_ms, kept_from, alive)? {
+            dead += usize::from(self.release(number)?);
         }
         if dead > 0 {
             self.commit_all()?;
             self.give_back_released();
         }
         Ok(dead)
+    }
+
+    /// How many segments could go if newer state runs were durable.
+    pub fn held_by_runs(
+        &self,
+        now_ms: u64,
+        kept_from: &mut dyn FnMut(&[Candidate]) -> u64,
+        alive: &mut dyn FnMut(&[Stretch]) -> Option<Held>,
+    ) -> Result<usize> {
+        let needed = self.needed_from();
+        let all = self.may_go(u64::MAX);
+        let held = all.len().saturating_sub(self.may_go(needed).len());
+        if held < 2 {
+            return Ok(0);
+        }
+        let dead = self.dead_among(&all, now_ms, kept_from, alive)?;
+        Ok(dead.iter().filter(|number| **number >= needed).count())
+    }
+
+    /// Goes on in another segment, taken from the reserve where there is no room, so that the state as it is now
+    /// becomes a run, with [`Journal::settle_renewed`]. The caller holds the lock of that state.
+    pub fn renew_run(&self, freeze: &mut dyn FnMut(&mut Rows)) -> Result<()> {
+        let mut tail = self.tail.lock();
+        if tail.closed || !self.is_alive(&mut tail)? {
+            return Ok(());
+        }
+        let least = FRAMES_AT + 8 * HEAD as u64;
+        self.roll(&mut tail, least, Space::Freeing, freeze)?;
+        self.appended.store(tail.end, crate::sync::Ordering::Release);
+        Ok(())
+    }
+
+    /// Makes the run of [`Journal::renew_run`] durable; the caller holds no lock.
+    pub fn settle_renewed(&self) -> Result<()> {
+        self.commit_all()?;
+        self.settle_run().map(|_| ())
+    }
+
+    /// Those of the candidates in which nothing is alive.
+    fn dead_among(
+        &self,
+        candidates: &[Candidate],
+        now_ms: u64,
+        kept_from: &mut dyn FnMut(&[Candidate]) -> u64,
+        alive: &mut dyn FnMut(&[Stretch]) -> Option<Held>,
+    ) -> Result<Vec<u64>> {
+        let kept = if candidates.is_empty() { 0 } else { kept_from(candidates) };
+        let mut dead = Vec::new();
+        for Candidate { number, expires_ms, .. } in candidates {
+            if *number >= kept {
+                break;
+            }
+            if *expires_ms > now_ms {
+                let sealed = self.sealed_index(*number)?;
+                let Some(sealed) = sealed else { continue };
+                let stretches: Vec<Stretch> = sealed.spans.iter().map(Stretch::from).collect();
+                if alive(&stretches).is_some() {
+                    continue;
+                }
+            }
+            dead.push(*number);
+        }
+        Ok(dead)
+    }
+
+    /// Whether this open has a life; one is begun where there is room for it and a release.
+    fn is_alive(&self, tail: &mut Tail) -> Result<bool> {
+        let life = frame_bytes(16);
+        if !tail.begun && tail.end_with(life + HEAD, HEAD, 0) <= tail.segment.length {
+            self.begin_life(tail, false)?;
+        }
+        Ok(tail.begun)
     }
 
     /// What each queue has in a sealed segment; `None` where it is gone.
@@ -110,9 +174,8 @@ impl Journal {
         self.tail.lock().pins.remove(&id);
     }
 
-    fn may_go(&self) -> Vec<Candidate> {
+    fn may_go(&self, needed: u64) -> Vec<Candidate> {
         let (durable, _) = self.durable();
-        let needed = self.needed_from();
         let tail = self.tail.lock();
         let pinned = tail.pins.values().min().copied().unwrap_or(u64::MAX);
         let old = |number: u64| number < needed && number < pinned;
@@ -131,20 +194,23 @@ impl Journal {
         found
     }
 
-    fn release(&self, number: u64) -> bool {
+    fn release(&self, number: u64) -> Result<bool> {
         let mut tail = self.tail.lock();
+        if tail.closed || !self.is_alive(&mut tail)? {
+            return Ok(false);
+        }
         let room = tail.end_with(HEAD, HEAD, 0) <= tail.segment.length;
         // Somebody may have begun to read since the candidates were found.
         let pinned = tail.pins.values().any(|pin| *pin <= number);
-        if !tail.begun || tail.closed || !room || pinned {
-            return false;
+        if !room || pinned {
+            return Ok(false);
         }
-        let Some(row) = tail.table.remove(&number) else { return false };
+        let Some(row) = tail.table.remove(&number) else { return Ok(false) };
         tail.put_local(Type::Reclaim, 0, number, &[]);
         let end = tail.end;
         tail.released.push((end, number, row.length));
         self.appended.store(end, crate::sync::Ordering::Release);
-        true
+        Ok(true)
     }
 
     fn give_back_released(&self) {

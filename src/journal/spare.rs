@@ -7,19 +7,35 @@
 //! first class are kept back for records that free space (acknowledgements, purges, deletions), so that
 //! consuming works on a full disk. A file given back becomes a spare when its size is still wanted, and is
 //! removed otherwise.
+//!
+//! The *quota* bounds the bytes of all segment files, those that wait included. What only puts gets seven eighths
+//! of it, what puts and acknowledges all of it: so a handler that moves messages on in a full store comes to the
+//! end of a segment, which is then given back. What only frees is never refused for the quota: it takes the
+//! reserve first, and after that what the disk has.
 
 use super::{Journal, Options, Segment, file_name};
 use crate::disk::Disk;
 use crate::error::{Code, Error, Result};
-use crate::limits;
+use crate::limits::{self, QUOTA_SEGMENTS};
 
 /// What an append is for, and so what it may use up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Space {
     /// Ordinary records.
     Ordinary,
+    /// Ordinary records in one transaction with some that free space: at a quota they may go on for a while.
+    Exchanging,
     /// Records that let space be given back; they may use the reserve.
     Freeing,
+    /// The same, where the reserve is used up and nothing could be given back: only the disk bounds them.
+    Beyond,
+}
+
+impl Space {
+    /// Whether it may use the reserve.
+    pub fn is_freeing(self) -> bool {
+        matches!(self, Space::Freeing | Space::Beyond)
+    }
 }
 
 struct Spare {
@@ -35,6 +51,10 @@ pub struct Spares {
     reserve: Vec<Spare>,
     next_number: u64,
     next_name: u64,
+    /// Bytes of all segment files of the store, in use or not.
+    bytes: u64,
+    /// Bytes that were missing when the quota last refused; 0 once there was room again.
+    refused: u64,
 }
 
 /// Files kept back for records that free space.
@@ -48,19 +68,32 @@ const UNFINISHED: &str = ".tmp";
 impl Spares {
     /// Starts with what an open found: files that can serve again, their names and lengths, and the next free
     /// numbers of a segment and of a name. `ready` is a file that has its number already. With `rolled`, the reserve is filled first.
+    /// What is in use already is told to [`Spares::count`].
     pub fn found(
         (next_number, next_name): (u64, u64),
         files: Vec<(String, u64)>,
         ready: Option<Segment>,
         (length, rolled): (u64, bool),
     ) -> Spares {
-        let mut spares = Spares { ready, next_number, next_name, ..Spares::default() };
+        let bytes = ready.as_ref().map_or(0, |ready: &Segment| ready.length);
+        let mut spares = Spares { ready, next_number, next_name, bytes, ..Spares::default() };
         for (name, bytes) in files {
+            spares.bytes += bytes;
             let kept = rolled && bytes == length && spares.reserve.len() < RESERVE;
             let list = if kept { &mut spares.reserve } else { &mut spares.pool };
             list.push(Spare { name, length: bytes });
         }
         spares
+    }
+
+    /// Counts the bytes of segments in use, found at the open.
+    pub fn count(&mut self, length: u64) {
+        self.bytes += length;
+    }
+
+    /// Bytes of all segment files, and those that were missing when the quota last refused.
+    pub fn bytes(&self) -> (u64, u64) {
+        (self.bytes, self.refused)
     }
 
     /// How many are prepared, and how many are kept back.
@@ -91,7 +124,9 @@ impl Spares {
         while self.pool.len() > POOL {
             let extra = self.pool.remove(0);
             // One too many costs space only.
-            let _ = disk.remove(&extra.name);
+            if disk.remove(&extra.name).is_ok() {
+                self.bytes = self.bytes.saturating_sub(extra.length);
+            }
         }
     }
 
@@ -103,9 +138,9 @@ impl Spares {
             }
             self.pool.push(Spare { name: file_name(ready.number), length: ready.length });
         }
-        let spare = match self.fill(journal, length) {
+        let spare = match self.fill(journal, length, space) {
             Ok(spare) => spare,
-            Err(error) if space == Space::Freeing => self.take_reserve(length).ok_or(error)?,
+            Err(error) if space.is_freeing() => self.take_reserve(length).ok_or(error)?,
             Err(error) => return Err(error),
         };
         self.named(journal, spare)
@@ -118,7 +153,7 @@ impl Spares {
         }
         let spare = match self.pool.pop().or_else(|| self.reserve.pop()) {
             Some(spare) => spare,
-            None => self.fill(journal, journal.options.segment_first)?,
+            None => self.fill(journal, journal.options.segment_first, Space::Beyond)?,
         };
         self.named(journal, spare)
     }
@@ -130,14 +165,19 @@ impl Spares {
 
     /// Removes a file that is held for later, to make room on a full disk; false when there is none.
     pub fn shrink(&mut self, disk: &dyn Disk) -> bool {
-        self.pool.pop().is_some_and(|spare| disk.remove(&spare.name).is_ok())
+        let Some(spare) = self.pool.pop() else { return false };
+        let removed = disk.remove(&spare.name).is_ok();
+        if removed {
+            self.bytes = self.bytes.saturating_sub(spare.length);
+        }
+        removed
     }
 
     /// Prepares the next segment and the reserve; done ahead by the helper.
     pub fn prepare(&mut self, journal: &Journal, length: u64) -> Result<()> {
         self.keep_reserve(journal)?;
         if self.ready.is_none() {
-            let spare = self.fill(journal, length)?;
+            let spare = self.fill(journal, length, Space::Ordinary)?;
             self.ready = Some(self.named(journal, spare)?);
         }
         Ok(())
@@ -147,7 +187,7 @@ impl Spares {
     pub fn keep_reserve(&mut self, journal: &Journal) -> Result<()> {
         let length = journal.options.segment_first;
         while self.reserve.len() < RESERVE {
-            let spare = self.fill(journal, length)?;
+            let spare = self.fill(journal, length, Space::Exchanging)?;
             self.reserve.push(spare);
         }
         Ok(())
@@ -158,9 +198,10 @@ impl Spares {
         let disk = &*journal.disk;
         let missing = self.reserve.len() < RESERVE && length == journal.options.segment_first;
         if !missing && self.pool.len() >= POOL {
-            return disk
-                .remove(&name)
-                .map_err(|error| Error::io(format!("cannot remove {name}"), &error));
+            let removed = disk.remove(&name);
+            removed.map_err(|error| Error::io(format!("cannot remove {name}"), &error))?;
+            self.bytes = self.bytes.saturating_sub(length);
+            return Ok(());
         }
         let to = self.new_name();
         disk.rename(&name, &to)
@@ -180,17 +221,17 @@ impl Spares {
         Some(self.reserve.swap_remove(at))
     }
 
-    /// A spare of at least `length` bytes, from the pool or made.
-    fn fill(&mut self, journal: &Journal, length: u64) -> Result<Spare> {
+    /// A spare of at least `length` bytes, from the pool or made within the quota.
+    fn fill(&mut self, journal: &Journal, length: u64, space: Space) -> Result<Spare> {
+        let bound = journal.options.quota_for(space);
         let fits =
             |spare: &Spare| spare.length >= length && spare.length <= length.saturating_mul(4);
         if let Some(at) = self.pool.iter().position(fits) {
             return Ok(self.pool.swap_remove(at));
         }
         loop {
-            let name = self.new_name();
-            match make(&*journal.disk, &name, length) {
-                Ok(()) => return Ok(Spare { name, length }),
+            match self.make_within(journal, length, bound) {
+                Ok(spare) => return Ok(spare),
                 Err(error) if error.code() != Code::NoSpace => return Err(error),
                 Err(error) => {
                     // On a full disk a file that is too large will do, and one too small makes room.
@@ -203,6 +244,18 @@ impl Spares {
                 }
             }
         }
+    }
+
+    fn make_within(&mut self, journal: &Journal, length: u64, bound: u64) -> Result<Spare> {
+        if self.bytes.saturating_add(length) > bound {
+            self.refused = self.bytes.saturating_add(length) - bound;
+            return Err(journal.over_quota(self.bytes, length));
+        }
+        let name = self.new_name();
+        make(&*journal.disk, &name, length)?;
+        self.bytes += length;
+        self.refused = 0;
+        Ok(Spare { name, length })
     }
 
     fn named(&mut self, journal: &Journal, spare: Spare) -> Result<Segment> {
@@ -265,9 +318,59 @@ impl Options {
         if filled_ms < 2_000 {
             length = (length * 4).min(self.segment_max);
         }
+        if let Some((class, _)) = self.quota_classes() {
+            length = length.min(class);
+        }
         while length < need {
             length *= 4;
         }
-        length.min(limits::SEGMENT_BYTES_MAX)
+        let largest =
+            self.quota_classes().map_or(limits::SEGMENT_BYTES_MAX, |(_, largest)| largest);
+        length.min(limits::SEGMENT_BYTES_MAX).min(largest)
+    }
+
+    /// The class a segment grows to by itself under the quota, and the largest that a transaction may ask for:
+    /// three of these fit beside each other, which is what an open may have to read.
+    fn quota_classes(&self) -> Option<(u64, u64)> {
+        let class = |part: u64| {
+            let bytes = (self.quota / part).max(self.segment_first);
+            1_u64 << bytes.ilog2()
+        };
+        (self.quota > 0).then(|| (class(QUOTA_SEGMENTS), class(4)))
+    }
+
+    /// Bytes of the largest segment there can be.
+    pub fn largest(&self) -> u64 {
+        self.quota_classes().map_or(u64::MAX, |(_, largest)| largest).min(limits::SEGMENT_BYTES_MAX)
+    }
+
+    /// Bytes up to which all segment files together may grow for this.
+    fn quota_for(&self, space: Space) -> u64 {
+        match space {
+            _ if self.quota == 0 => u64::MAX,
+            Space::Beyond => u64::MAX,
+            Space::Ordinary => self.quota / 8 * 7,
+            Space::Exchanging | Space::Freeing => self.quota,
+        }
+    }
+}
+
+impl Journal {
+    /// Bytes of all segment files, those that wait for their use included.
+    pub fn file_bytes(&self) -> u64 {
+        self.spares.lock().bytes().0
+    }
+
+    /// Bytes that were missing when the quota last refused, 0 while there is room.
+    pub fn missing_bytes(&self) -> u64 {
+        self.spares.lock().bytes().1
+    }
+
+    fn over_quota(&self, used: u64, more: u64) -> Error {
+        let (store, quota) = (self.disk.describe(), self.options.quota);
+        let text = format!("of its quota of {quota} bytes {used} are used");
+        let full = Error::new(Code::Quota, text);
+        let what = format!("no room for a segment of {more} bytes in {store}");
+        Error::because(Code::NoSpace, what, &full)
     }
 }

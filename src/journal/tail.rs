@@ -15,7 +15,6 @@ use super::slot::{FRAMES_AT, Role, Slot, seed_of};
 use super::spare::Space;
 use super::{Journal, Segment};
 use crate::error::{Code, Error, Result};
-use crate::limits;
 use crate::sync::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -281,7 +280,7 @@ impl Journal {
     }
 
     /// Draws the incarnation of this open and writes its frame.
-    fn begin_life(&self, tail: &mut Tail, early: bool) -> Result<()> {
+    pub(super) fn begin_life(&self, tail: &mut Tail, early: bool) -> Result<()> {
         let mut incarnation = [0; 16];
         let doing = || format!("cannot draw an incarnation for {}", self.disk.describe());
         if !sabotage!("incarnation not drawn") {
@@ -347,7 +346,7 @@ impl Journal {
         let life = if tail.begun { 0 } else { frame_bytes(16) };
         let limit = match space {
             // Before the first roll there is no reserve: the last quarter of the only segment is it.
-            Space::Ordinary if tail.table.is_empty() && tail.run == 0 => {
+            Space::Ordinary | Space::Exchanging if tail.table.is_empty() && tail.run == 0 => {
                 tail.segment.length / 4 * 3
             }
             _ => tail.segment.length,
@@ -361,10 +360,10 @@ impl Journal {
         let seals = if tail.block.is_some() { seal::overhead(frames) + seal::OVERHEAD } else { 0 };
         let end = tail.release_room() + 2 * HEAD;
         let need = (frames + index + frame_bytes(16) + seals + end) as u64 + FRAMES_AT;
-        if need > limits::SEGMENT_BYTES_MAX {
+        let largest = self.options.largest();
+        if need > largest {
             let text = format!(
-                "a transaction of {records} records takes {need} bytes, more than one segment of {}",
-                limits::SEGMENT_BYTES_MAX
+                "a transaction of {records} records takes {need} bytes, more than one segment of {largest}"
             );
             return Err(Error::new(Code::TooLarge, text));
         }
@@ -372,7 +371,7 @@ impl Journal {
     }
 
     /// Seals the tail and begins the next prepared segment.
-    fn roll(
+    pub(super) fn roll(
         &self,
         tail: &mut Tail,
         need: u64,
@@ -388,7 +387,7 @@ impl Journal {
             run => run.unwrap_or(tail.run),
         };
         let mut spares = self.spares.lock();
-        if space == Space::Ordinary {
+        if !space.is_freeing() {
             // Without the reserve nothing ordinary begins a segment: acknowledging must go on.
             spares.keep_reserve(self).map_err(|error| self.no_room(error))?;
         }
@@ -424,7 +423,8 @@ impl Journal {
 
     fn no_room(&self, error: Error) -> Error {
         let what = format!("no room for another segment in {}", self.disk.describe());
-        Error::because(error.code(), what, &error)
+        let cause = if error.cause() == Code::Ok { error.code() } else { error.cause() };
+        Error::because(error.code(), what, &error).caused_by(cause)
     }
 
     fn seal(&self, tail: &mut Tail, successor: u64) {

@@ -26,6 +26,11 @@ pub struct StoreOptions {
     pub keep_ms: u64,
     /// Bytes up to which data stays after the slowest target acknowledged it.
     pub keep_bytes: u64,
+    /// Bytes that all segment files of the store may have together, those prepared and kept back included; 0 for no
+    /// bound but the disk, otherwise 16 times `segment_bytes` at least. At the bound puts answer NO_SPACE, with QUOTA
+    /// as its cause, until something was acknowledged, purged or deleted, and what targets have confirmed is kept no
+    /// longer. A transaction then fits into a quarter of it.
+    pub quota_bytes: u64,
     /// Lets a thread prepare segments ahead and give dead ones back; it exists while there is work.
     pub helper: bool,
 }
@@ -41,6 +46,7 @@ impl Default for StoreOptions {
             segment_bytes_max: limits::SEGMENT_BYTES_MAX,
             keep_ms: limits::KEEP_MS,
             keep_bytes: limits::KEEP_BYTES,
+            quota_bytes: 0,
             helper: true,
         }
     }
@@ -55,6 +61,7 @@ impl StoreOptions {
             level: self.level,
             keep_ms: self.keep_ms,
             keep_bytes: self.keep_bytes,
+            quota: self.quota_bytes,
             segment_first: self.segment_bytes,
             segment_max: self.segment_bytes_max,
             helper: self.helper,

@@ -180,7 +180,7 @@ impl Core {
     /// A message whose producer sequence was the last one already is left out; when nothing else is left, the
     /// token is that of the transaction that brought it.
     ///
-    /// On a full disk segments in which nothing is alive are given back first.
+    /// On a full disk, or at the quota, segments in which nothing is alive are given back first.
     pub fn transact(
         &self,
         entries: &[Entry<'_>],
@@ -221,21 +221,38 @@ impl Core {
         arrives: bool,
         check: &dyn Fn(&State) -> Result<()>,
     ) -> Result<Staged> {
-        match self.stage(entries, changes, level, arrives, check) {
-            Err(error)
-                if error.code() == Code::NoSpace && self.reclaim().is_ok_and(|gone| gone > 0) =>
-            {
-                self.stage(entries, changes, level, arrives, check)
+        let frees = changes.iter().any(|(kind, ..)| *kind == Type::Ack);
+        let space = match () {
+            () if entries.is_empty() => Space::Freeing,
+            () if frees => Space::Exchanging,
+            () => Space::Ordinary,
+        };
+        let full = match self.stage(entries, changes, (level, space), arrives, check) {
+            Err(error) if error.code() == Code::NoSpace => error,
+            staged => return staged,
+        };
+        for renew in [false, true] {
+            // Somebody else may have given back what this call would.
+            if self.reclaim().is_err() || (renew && !self.renew_runs().unwrap_or(false)) {
+                break;
             }
-            staged => staged,
+            let again = self.stage(entries, changes, (level, space), arrives, check);
+            if !again.as_ref().is_err_and(|error| error.code() == Code::NoSpace) {
+                return again;
+            }
         }
+        if space == Space::Freeing {
+            // Nobody is kept from freeing space by a quota.
+            return self.stage(entries, changes, (level, Space::Beyond), arrives, check);
+        }
+        Err(full)
     }
 
     fn stage(
         &self,
         entries: &[Entry<'_>],
         changes: &[(Type, u32, Vec<u8>)],
-        level: Level,
+        (level, space): (Level, Space),
         arrives: bool,
         check: &dyn Fn(&State) -> Result<()>,
     ) -> Result<Staged> {
@@ -254,8 +271,6 @@ impl Core {
             return Ok(Staged { appended: None, token, level });
         }
         let riders = self.live.take_riders();
-        let freeing = records.is_empty();
-        let space = if freeing { Space::Freeing } else { Space::Ordinary };
         let mut all: Vec<Record<'_>> = records.iter().map(|(record, _)| *record).collect();
         let bodies = || changes.iter().chain(&riders);
         all.extend(bodies().map(|(kind, queue, body)| Record::control(*kind, *queue, body)));
@@ -348,6 +363,31 @@ impl Core {
         let now = self.journal.disk().now_ms();
         let mut kept = |candidates: &[_]| self.keep_segments(candidates);
         self.journal.reclaim(now, &mut kept, &mut |stretches| self.state.lock().alive(stretches))
+    }
+
+    /// On a full disk no segment is begun, and so no state run: what an open would read, and what may go, stands
+    /// still. Where segments are dead that only the runs hold, this begins segments from the reserve, and refills
+    /// it from what may go then. Returns whether anything went.
+    fn renew_runs(&self) -> Result<bool> {
+        let now = self.journal.disk().now_ms();
+        for _ in 0..2 {
+            let mut kept = |candidates: &[_]| self.keep_segments(candidates);
+            let mut alive = |stretches: &[_]| self.state.lock().alive(stretches);
+            if self.journal.held_by_runs(now, &mut kept, &mut alive)? < 2 {
+                break;
+            }
+            self.renew_run()?;
+        }
+        Ok(self.reclaim()? > 0)
+    }
+
+    /// Begins another segment, and with it a run of the state as it is now.
+    fn renew_run(&self) -> Result<()> {
+        {
+            let state = self.state.lock();
+            self.journal.renew_run(&mut |rows| state.freeze(rows))?;
+        }
+        self.journal.settle_renewed()
     }
 
     fn reclaim_soon(&self) {

@@ -30,6 +30,8 @@ pub struct Options {
     pub segment_first: u64,
     /// Bytes of the largest class.
     pub segment_max: u64,
+    /// Bytes of all segment files together, 0 = no bound but the disk.
+    pub quota: u64,
     /// Whether a thread may work ahead.
     pub helper: bool,
 }
@@ -84,7 +86,7 @@ impl Visitor for State {
 impl Options {
     fn journal(&self) -> journal::Options {
         let (segment_first, segment_max) = (self.segment_first, self.segment_max);
-        journal::Options { segment_first, segment_max, helper: self.helper }
+        journal::Options { segment_first, segment_max, quota: self.quota, helper: self.helper }
     }
 
     fn keep(&self) -> Keep {
@@ -98,6 +100,15 @@ impl Options {
         }
         let (first, max) = (self.segment_first, self.segment_max);
         let least = crate::limits::SEGMENT_BYTES_MIN;
+        let quota = first.saturating_mul(crate::limits::QUOTA_SEGMENTS);
+        if self.quota > 0 && self.quota < quota {
+            let text = format!(
+                "a quota of {} bytes: it must be 0, for none, or {quota} at least, {} segments of {first}",
+                self.quota,
+                crate::limits::QUOTA_SEGMENTS
+            );
+            return Err(Error::new(Code::Invalid, text));
+        }
         let sound = first.is_power_of_two() && max.is_power_of_two() && first >= least;
         if sound && first <= max && max <= crate::limits::SEGMENT_BYTES_MAX {
             return Ok(());

@@ -565,7 +565,17 @@ impl Core {
     /// What every segment holds that a stream or `keep` still wants: see [`State::kept_from`].
     pub(super) fn keep_segments(&self, candidates: &[Candidate]) -> u64 {
         let now = self.journal.disk().now_ms();
-        self.state.lock().kept_from(candidates, now, self.keep)
+        let missing = self.journal.missing_bytes();
+        let mut state = self.state.lock();
+        let mut keep = self.keep;
+        if missing > 0 {
+            // What is kept is inside the quota: as much of it is given up as is needed.
+            let pin = state.pin().unwrap_or(0);
+            let known = candidates.iter().filter(|candidate| candidate.last <= pin);
+            let all: u64 = known.map(|candidate| candidate.length).sum();
+            keep.bytes = keep.bytes.min(all.saturating_sub(missing));
+        }
+        state.kept_from(candidates, now, keep)
     }
 }
 

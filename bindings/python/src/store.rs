@@ -64,7 +64,7 @@ pub struct Store {
 /// Opens a store.
 #[pyfunction]
 #[pyo3(signature = (path, *, password=None, create=true, read_only=false, helper=true, level="power",
-    segment_bytes=None, segment_bytes_max=None, keep=None, keep_bytes=None))]
+    segment_bytes=None, segment_bytes_max=None, keep=None, keep_bytes=None, quota_bytes=None))]
 #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
 pub fn open(
     py: Python<'_>,
@@ -78,6 +78,7 @@ pub fn open(
     segment_bytes_max: Option<u64>,
     keep: Option<f64>,
     keep_bytes: Option<u64>,
+    quota_bytes: Option<u64>,
 ) -> Answer<Store> {
     let chosen = StoreOptions::default();
     let password = password.map(text_or_bytes).transpose()?;
@@ -92,6 +93,7 @@ pub fn open(
         segment_bytes_max: segment_bytes_max.unwrap_or(chosen.segment_bytes_max),
         keep_ms: keep.unwrap_or(chosen.keep_ms),
         keep_bytes: keep_bytes.unwrap_or(chosen.keep_bytes),
+        quota_bytes: quota_bytes.unwrap_or(chosen.quota_bytes),
     };
     let store = without_gil(py, || repliq::Store::open(path, &options))?;
     Ok(Store { of: Arc::new(Opened { store, futures: PyOnceLock::new() }) })

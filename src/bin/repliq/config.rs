@@ -227,6 +227,7 @@ impl Settings {
             segment_bytes_max: self.number("segment_bytes_max"),
             keep_ms: self.number("keep_ms"),
             keep_bytes: self.number("keep_bytes"),
+            quota_bytes: self.number("quota_bytes"),
             helper: self.is_on("helper"),
             ..StoreOptions::default()
         })

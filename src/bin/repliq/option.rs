@@ -75,6 +75,7 @@ pub const ROWS: &[Row] = &[
     row("segment_bytes_max", ANY, "Bytes of the largest segment, a power of two up to 64 MiB"),
     row("keep_ms", ANY, "Milliseconds for which data stays after the slowest target has it"),
     row("keep_bytes", ANY, "Bytes up to which data stays after the slowest target has it"),
+    row("quota_bytes", ANY, "Bytes of all segment files together; 0 for no bound but the disk"),
     row("helper", Kind::Switch, "Let a thread prepare segments ahead and give dead ones back"),
     row(
         "listen",
@@ -110,7 +111,7 @@ impl Row {
     fn heading(&self) -> &'static str {
         match self.name {
             "level" | "create" | "segment_bytes" | "segment_bytes_max" | "keep_ms"
-            | "keep_bytes" | "helper" => "Store",
+            | "keep_bytes" | "quota_bytes" | "helper" => "Store",
             "http" | "log_format" | "log_level" => "Watching",
             _ => "Server",
         }
@@ -134,6 +135,7 @@ impl Row {
             "segment_bytes_max" => Some(Value::Number(store.segment_bytes_max)),
             "keep_ms" => Some(Value::Number(store.keep_ms)),
             "keep_bytes" => Some(Value::Number(store.keep_bytes)),
+            "quota_bytes" => Some(Value::Number(store.quota_bytes)),
             "helper" => Some(Value::Switch(store.helper)),
             "listen" => Some(Value::List(server.listen.clone())),
             "plain" => Some(Value::Switch(server.plain)),

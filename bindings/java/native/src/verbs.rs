@@ -217,6 +217,7 @@ fn store_options(args: &mut Reader<'_>) -> Result<StoreOptions, Failure> {
     chosen.segment_bytes_max = args.or(chosen.segment_bytes_max)?;
     chosen.keep_ms = args.or(chosen.keep_ms)?;
     chosen.keep_bytes = args.or(chosen.keep_bytes)?;
+    chosen.quota_bytes = args.or(chosen.quota_bytes)?;
     Ok(chosen)
 }
 

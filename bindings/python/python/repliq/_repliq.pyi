@@ -62,12 +62,14 @@ def open(
     segment_bytes_max: int | None = None,
     keep: float | None = None,
     keep_bytes: int | None = None,
+    quota_bytes: int | None = None,
 ) -> Store:
     """Opens the store in a directory, which is created when there is none.
 
     ``password`` encrypts it at rest. ``level`` is what commits survive that name none: "power", or "process" for
     the end of the process only. ``helper`` lets a thread work ahead. ``keep`` seconds and ``keep_bytes`` bound how
-    long what every reader has is kept for receivers that went back.
+    long what every reader has is kept for receivers that went back. ``quota_bytes`` bounds all segment files
+    together: at the bound puts raise NoSpaceError until something was acknowledged, purged or deleted.
 
     Raises:
         LockedError: open elsewhere; the owner is named.

@@ -13,6 +13,7 @@ public final class StoreOptions extends Options {
     private long segmentBytesMax = -1;
     private long keepMs = -1;
     private long keepBytes = -1;
+    private long quotaBytes = -1;
 
     StoreOptions() {}
 
@@ -134,10 +135,22 @@ public final class StoreOptions extends Options {
         return this;
     }
 
+    /**
+     * How many bytes all segment files of the store may have together. At the bound puts answer
+     * {@link Code#NO_SPACE} until something was acknowledged, purged or deleted.
+     *
+     * @param quotaBytes bytes, at least 16 times those of the first segment; 0, the default, for no bound but the disk
+     * @return this
+     */
+    public StoreOptions quotaBytes(long quotaBytes) {
+        this.quotaBytes = Check.positive(quotaBytes, "quotaBytes");
+        return this;
+    }
+
     @Override
     void pack(Packer to) {
         to.bytes(password).flag(create).flag(readOnly).flag(helper).level(level);
-        to.i64(segmentBytes).i64(segmentBytesMax).i64(keepMs).i64(keepBytes);
+        to.i64(segmentBytes).i64(segmentBytesMax).i64(keepMs).i64(keepBytes).i64(quotaBytes);
     }
 
     /** Another one than before, which is wiped. */
