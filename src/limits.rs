@@ -23,6 +23,14 @@ pub const SEGMENT_BYTES_MAX: u64 = 64 << 20;
 /// Segments of the first class that fit into the smallest quota, and of the largest into any: what is given back at
 /// a time is a small part of it.
 pub const QUOTA_SEGMENTS: u64 = 16;
+/// Messages that are moved out of one segment, at most.
+pub const MOVED_FROM_SEGMENT: usize = 1_024;
+/// The part of a segment that may be moved is one in so many of its bytes.
+pub const MOVED_PART: u64 = 8;
+/// The same where room is needed now.
+pub const MOVED_PART_NEEDED: u64 = 2;
+/// Moved messages of a store, at most: each costs 64 bytes of memory and 88 of a state run.
+pub const MOVED_MAX: usize = 65_536;
 /// What a record takes beside its body: header, padding and its place in the index, at most.
 pub const RECORD_BYTES: usize = 64;
 /// Largest transaction: it lies in one segment of the largest class, beside the segment's head and index.

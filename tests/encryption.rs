@@ -26,6 +26,8 @@ mod crash;
 mod damage;
 #[path = "encryption/decoder.rs"]
 mod decoder;
+#[path = "engine/evacuate.rs"]
+mod evacuate;
 #[path = "engine/fault.rs"]
 mod fault;
 #[path = "replication/handshake.rs"]

@@ -8,6 +8,7 @@
 //! | `chance` | T2, T3 and T4 by chance, from seeds |
 //! | `damage` | T2: every truncation and every flipped bit |
 //! | `crash` | T3: a stop at every operation, a cut of every kind |
+//! | `evacuate` | messages that were moved out of nearly dead segments |
 //! | `fault` | T4: every disk call fails |
 //! | `model` | T1: random operations against a model in memory |
 //! | `shipped` | T2 and T3 for the two ends of a stream |
@@ -29,6 +30,8 @@ mod chance;
 mod crash;
 #[path = "engine/damage.rs"]
 mod damage;
+#[path = "engine/evacuate.rs"]
+mod evacuate;
 #[path = "engine/fault.rs"]
 mod fault;
 #[path = "engine/model.rs"]

@@ -12,6 +12,7 @@
 use super::commit::{Gate, Writer};
 use super::helper::Helper;
 use super::key::{Keys, veiled};
+use super::moved::still_there;
 use super::recover::{Recovered, Replay};
 use super::replay::{Nobody, Visitor, Walk};
 use super::run::RunJob;
@@ -294,6 +295,7 @@ impl Replay {
             table.insert(segment.number, self.row(&segment));
         }
         let used: BTreeSet<u64> = table.keys().copied().chain([segment.number]).collect();
+        still_there(&mut self.walk.moved, &table, segment.first);
         let mut spares = self.spares(&used, (options.segment_first, !table.is_empty()));
         let growing = if table.contains_key(&segment.number) { 0 } else { segment.length };
         spares.count(growing + table.values().map(|row| row.length).sum::<u64>());
@@ -333,6 +335,7 @@ impl Replay {
             table.retain(|number, _| there.contains(number));
         }
         let (segment, slot) = self.tail_segment()?;
+        still_there(&mut self.walk.moved, &table, segment.first);
         let (options, run) = (Options::default(), (self.run, self.previous));
         let spares = Spares::found((0, 0), Vec::new(), None, (0, false));
         let (lock, walk) = (Box::new(NoLock(done)), self.walk);
@@ -409,6 +412,7 @@ fn assemble(parts: Parts) -> Journal {
         untouched: true,
         index: walk.index,
         table: BTreeMap::new(),
+        moved: walk.moved,
         run: run.0,
         pins: BTreeMap::new(),
         parts: Vec::new(),

@@ -29,6 +29,8 @@
 //! A frame is valid if and only if its type is known (or may be ignored), its length leaves it inside its
 //! segment, and both sums hold. What an invalid one means is decided in `recover`.
 //!
+//! An evacuated frame has the fields of the message it is a copy of, its transaction included; see `moved`.
+//!
 //! In a watermark the fields have other meanings: transaction and sequence are the durable sequence and the
 //! durable journal offset, time is the first eight bytes of the incarnation.
 
@@ -104,7 +106,7 @@ types! {
     Watermark = 65, "watermark";
     /// A row of a state run.
     State = 66, "state";
-    /// Reserved: a record moved out of a nearly dead segment.
+    /// A message moved out of a nearly dead segment, with the fields of its own frame.
     Evacuated = 67, "evacuated";
     /// Where the messages of a sealed segment stand, by queue.
     Index = 68, "index";
@@ -126,12 +128,7 @@ impl Type {
     fn is_written(self) -> bool {
         !matches!(
             self,
-            Type::Session
-                | Type::Delivery
-                | Type::Adopt
-                | Type::Evacuated
-                | Type::Ignored
-                | Type::IgnoredLocal
+            Type::Session | Type::Delivery | Type::Adopt | Type::Ignored | Type::IgnoredLocal
         )
     }
 }

@@ -22,6 +22,7 @@
 //! | `scan` | walking the frames of one file |
 //! | `body` | the bytes of a message |
 //! | `reclaim` | giving dead segments back |
+//! | `moved` | messages moved out of nearly dead segments |
 //! | `chain` | the hash chain of what is shared |
 //! | `walk` | reading whole transactions in the order of commits |
 //! | `copy` | what a copy of the journal consists of, and checking what is durable |
@@ -42,6 +43,7 @@ mod format;
 mod helper;
 mod index;
 mod key;
+mod moved;
 mod reader;
 mod reclaim;
 mod recover;
@@ -70,7 +72,7 @@ pub use copy::Source;
 pub use format::{Head, LAST, Type, body_sum, u32_at, u64_at};
 pub use key::{KEY_NAME, is_key_file};
 pub use reader::{Cursor, Found};
-pub use reclaim::{Candidate, Held, Stretch};
+pub use reclaim::{Candidate, Held, Judged, Stretch};
 pub use recover::Recovered;
 pub use replay::{Replayed, Visitor};
 pub use run::Rows;

@@ -75,6 +75,10 @@ pub(super) struct Plan {
     pub first: u64,
     /// Where each frame begins, or the block that holds it, and the seed in force there.
     pub places: Vec<(u32, u32)>,
+    /// Sequence of the first of them.
+    pub sequence: u64,
+    /// Messages, or evacuated ones.
+    pub kind: Type,
 }
 
 impl Journal {
@@ -126,8 +130,15 @@ impl Journal {
         tail.segment.number == number || tail.table.contains_key(&number)
     }
 
-    /// The next frames of the cursor's queue, moving over segments that hold none.
+    /// The next frames of the cursor's queue, where they stand first or where they were moved to.
     fn plan(&self, cursor: &mut Cursor, horizon: u64, max: usize) -> Result<Option<Plan>> {
+        let plan = self.plan_segments(cursor, horizon, max)?;
+        let before = plan.as_ref().map_or(u64::MAX, |plan| plan.sequence);
+        Ok(self.plan_moved(cursor, max, before)?.or(plan))
+    }
+
+    /// The next frames of the cursor's queue where they stand first, moving over segments that hold none.
+    fn plan_segments(&self, cursor: &mut Cursor, horizon: u64, max: usize) -> Result<Option<Plan>> {
         loop {
             let row = {
                 let tail = self.tail.lock();
@@ -167,7 +178,9 @@ impl Journal {
                 if places.is_empty() {
                     return Ok(None);
                 }
-                return Ok(Some(Plan { file: file.clone(), number, first: *first, places }));
+                let sequence = span.first + skip as u64;
+                let (file, first, kind) = (file.clone(), *first, Type::Message);
+                return Ok(Some(Plan { file, number, first, places, sequence, kind }));
             }
             if row.end > horizon {
                 return Ok(None);
@@ -176,7 +189,11 @@ impl Journal {
         }
     }
 
-    fn open_segment(&self, number: u64, (first, end): (u64, u64)) -> Result<Arc<dyn File>> {
+    pub(super) fn open_segment(
+        &self,
+        number: u64,
+        (first, end): (u64, u64),
+    ) -> Result<Arc<dyn File>> {
         let name = file_name(number);
         self.disk.open(&name, false).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => self.damaged(number, first, end),
@@ -311,13 +328,16 @@ fn plan_tail(
         (cursor.segment, cursor.at, cursor.loaded) = (segment.number, 0, None);
     }
     let entries = tail.index.entries();
-    let mut places = Vec::new();
+    let (mut places, mut sequence) = (Vec::new(), 0);
     for (at, entry) in entries.iter().enumerate().skip(cursor.at) {
         let below = u64::from(entry.place) * 8 - FRAMES_AT + segment.first < horizon;
         if !below || places.len() == max {
             break;
         }
         if entry.queue == cursor.queue && entry.sequence >= cursor.next {
+            if places.is_empty() {
+                sequence = entry.sequence;
+            }
             places.push((entry.place, seed_at(tail.index.lives(), entry.place)));
         }
         if places.is_empty() {
@@ -325,7 +345,8 @@ fn plan_tail(
         }
     }
     let (file, number, first) = (segment.file.clone(), segment.number, segment.first);
-    (!places.is_empty()).then_some(Plan { file, number, first, places })
+    let kind = Type::Message;
+    (!places.is_empty()).then_some(Plan { file, number, first, places, sequence, kind })
 }
 
 /// Reads the frames of a plan, at most about `max_bytes`, at least one.
@@ -349,11 +370,13 @@ fn read_plan(plan: &Plan, queue: u32, max_bytes: usize, out: &mut Vec<Found>) ->
             let head = Head::decode(&buffer[at..], offset, seed)?.ok_or_else(damaged)?;
             let body = at + HEAD..at + HEAD + head.length as usize;
             let bytes = buffer.get(body.clone()).ok_or_else(damaged)?;
+            let right = head.queue == queue && head.kind == plan.kind;
             let summed = body_sum(&[bytes]) == head.body_sum || sabotage!("read without its sum");
-            if head.queue != queue || !summed {
+            if !right || !summed {
                 return Err(damaged());
             }
             total += HEAD + bytes.len();
+            let head = Head { kind: Type::Message, ..head };
             out.push(Found { head, buffer: buffer.clone(), body });
         }
     }

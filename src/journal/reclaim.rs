@@ -41,6 +41,17 @@ impl From<&Span> for Stretch {
     }
 }
 
+/// A segment that was looked at.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// Its number.
+    pub number: u64,
+    /// Bytes of its file.
+    pub length: u64,
+    /// What queues have in it, what was moved there included.
+    pub stretches: Vec<Stretch>,
+}
+
 /// A segment that may go, as far as the journal is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate {
@@ -57,24 +68,30 @@ pub struct Candidate {
 
 impl Journal {
     /// Looks through the segments that may go and gives back those in which `alive` finds nothing; returns how
-    /// many went. `kept_from` gets all that may go, the oldest first, and names the first segment that is kept
+    /// many went, and those that stay for what is alive in them. `kept_from` gets all that may go, the oldest first, and names the first segment that is kept
     /// with all behind it. Segments whose messages have all expired at `now_ms` go without asking `alive`.
     pub fn reclaim(
         &self,
         now_ms: u64,
         kept_from: &mut dyn FnMut(&[Candidate]) -> u64,
         alive: &mut dyn FnMut(&[Stretch]) -> Option<Held>,
-    ) -> Result<usize> {
-        let mut dead = 0;
+    ) -> Result<(usize, Vec<Judged>)> {
         let candidates = self.may_go(self.needed_from());
-        for number in self.dead_among(&candidates, now_ms, kept_from, alive)? {
-            dead += usize::from(self.release(number)?);
+        let (dead, alive) = self.judge(&candidates, now_ms, kept_from, alive)?;
+        Ok((self.give_back(&dead)?, alive))
+    }
+
+    /// Gives these segments back; returns how many went. Nothing in them is alive.
+    pub fn give_back(&self, numbers: &[u64]) -> Result<usize> {
+        let mut gone = 0;
+        for number in numbers {
+            gone += usize::from(self.release(*number)?);
         }
-        if dead > 0 {
+        if gone > 0 {
             self.commit_all()?;
             self.give_back_released();
         }
-        Ok(dead)
+        Ok(gone)
     }
 
     /// How many segments could go if newer state runs were durable.
@@ -90,7 +107,7 @@ impl Journal {
         if held < 2 {
             return Ok(0);
         }
-        let dead = self.dead_among(&all, now_ms, kept_from, alive)?;
+        let (dead, _) = self.judge(&all, now_ms, kept_from, alive)?;
         Ok(dead.iter().filter(|number| **number >= needed).count())
     }
 
@@ -113,35 +130,39 @@ impl Journal {
         self.settle_run().map(|_| ())
     }
 
-    /// Those of the candidates in which nothing is alive.
-    fn dead_among(
+    /// Those of the candidates in which nothing is alive, and the others, as far as they are not kept anyway.
+    fn judge(
         &self,
         candidates: &[Candidate],
         now_ms: u64,
         kept_from: &mut dyn FnMut(&[Candidate]) -> u64,
         alive: &mut dyn FnMut(&[Stretch]) -> Option<Held>,
-    ) -> Result<Vec<u64>> {
+    ) -> Result<(Vec<u64>, Vec<Judged>)> {
         let kept = if candidates.is_empty() { 0 } else { kept_from(candidates) };
-        let mut dead = Vec::new();
-        for Candidate { number, expires_ms, .. } in candidates {
+        let (mut dead, mut held) = (Vec::new(), Vec::new());
+        for Candidate { number, length, expires_ms, .. } in candidates {
             if *number >= kept {
                 break;
             }
+            let mut stretches = Vec::new();
             if *expires_ms > now_ms {
                 let sealed = self.sealed_index(*number)?;
                 let Some(sealed) = sealed else { continue };
-                let stretches: Vec<Stretch> = sealed.spans.iter().map(Stretch::from).collect();
-                if alive(&stretches).is_some() {
-                    continue;
-                }
+                stretches.extend(sealed.spans.iter().map(Stretch::from));
             }
-            dead.push(*number);
+            let moved = self.moved_into(*number);
+            let moved = moved.iter().filter(|(_, expires)| *expires == 0 || *expires > now_ms);
+            stretches.extend(moved.map(|(stretch, _)| *stretch));
+            match alive(&stretches) {
+                None => dead.push(*number),
+                Some(_) => held.push(Judged { number: *number, length: *length, stretches }),
+            }
         }
-        Ok(dead)
+        Ok((dead, held))
     }
 
     /// Whether this open has a life; one is begun where there is room for it and a release.
-    fn is_alive(&self, tail: &mut Tail) -> Result<bool> {
+    pub(super) fn is_alive(&self, tail: &mut Tail) -> Result<bool> {
         let life = frame_bytes(16);
         if !tail.begun && tail.end_with(life + HEAD, HEAD, 0) <= tail.segment.length {
             self.begin_life(tail, false)?;
@@ -151,8 +172,10 @@ impl Journal {
 
     /// What each queue has in a sealed segment; `None` where it is gone.
     pub fn stretches(&self, number: u64) -> Result<Option<Vec<Stretch>>> {
-        let sealed = self.sealed_index(number)?;
-        Ok(sealed.map(|sealed| sealed.spans.iter().map(Stretch::from).collect()))
+        let Some(sealed) = self.sealed_index(number)? else { return Ok(None) };
+        let moved = self.moved_into(number);
+        let moved = moved.iter().map(|(stretch, _)| *stretch);
+        Ok(Some(sealed.spans.iter().map(Stretch::from).chain(moved).collect()))
     }
 
     /// Keeps every segment from `number` on until the pin is taken back.
@@ -206,6 +229,7 @@ impl Journal {
             return Ok(false);
         }
         let Some(row) = tail.table.remove(&number) else { return Ok(false) };
+        tail.moved.retain(|_, home| !(row.first..row.end).contains(&home.offset));
         tail.put_local(Type::Reclaim, 0, number, &[]);
         let end = tail.end;
         tail.released.push((end, number, row.length));

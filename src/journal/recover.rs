@@ -15,6 +15,7 @@
 
 use super::Segment;
 use super::format::HEAD;
+use super::moved::still_there;
 use super::replay::{Visitor, Walk};
 use super::run::{Rows, Run};
 use super::scan::{Behind, look_behind};
@@ -148,6 +149,7 @@ impl Replay {
             }
             replay.walk.read += run.length();
             replay.table = run.segments;
+            replay.walk.moved = run.moved;
         }
         for (queue, name) in visitor.queues() {
             replay.walk.chain.name_queue(queue, &name);
@@ -166,7 +168,10 @@ impl Replay {
                     break;
                 }
                 let mut rows = Rows::new(begun.segment.number, secret);
-                rows.table(&self.table_before(at));
+                let table = self.table_before(at);
+                let mut moved = self.walk.moved.clone();
+                still_there(&mut moved, &table, first);
+                rows.table(&table, &moved);
                 visitor.freeze(&mut rows);
                 self.freeze = Some((rows, Slot { role: Role::Run, ..begun.slot }));
             }

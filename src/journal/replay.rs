@@ -9,6 +9,7 @@ use super::chain::Chain;
 use super::format::{CLEAN, EARLY, HEAD, Head, LAST, Type};
 use super::index::Flat;
 use super::key::Keys;
+use super::moved::{Home, Moved};
 use super::run::Rows;
 use super::scan::{Met, Window, look};
 use super::seal::{Before, tampered};
@@ -73,6 +74,8 @@ pub struct Walk {
     pub places: Vec<u64>,
     pub bytes: Vec<u8>,
     pub reclaimed: BTreeSet<u64>,
+    /// Where moved messages stand.
+    pub moved: Moved,
     pub read: u64,
     /// What opens the blocks of an encrypted store.
     pub keys: Option<Arc<Keys>>,
@@ -96,6 +99,7 @@ impl Walk {
             places: Vec::new(),
             bytes: Vec::new(),
             reclaimed: BTreeSet::new(),
+            moved: Moved::new(),
             read: 0,
             keys,
             before: None,
@@ -123,6 +127,11 @@ impl Walk {
             if head.kind.is_local() {
                 if !self.records.is_empty() {
                     break;
+                }
+                if head.kind == Type::Evacuated {
+                    let expires_ms = super::body::expires_of(&frame[HEAD..]);
+                    let home = Home { offset: place.outer, end, seed, expires_ms };
+                    self.moved.insert((head.queue, head.sequence), home);
                 }
                 self.local(&head, &frame[HEAD..], segment.at(end));
                 self.offset = end;

@@ -9,7 +9,8 @@
 //!
 //! In a state frame the field `queue` names the table and the body is the row. The sums are seeded by the
 //! store's secret and the number, and the offset in them is the file offset. A run is valid if and only if
-//! every frame up to the last is, and the count holds. Table 0 is the journal's own: the segments before.
+//! every frame up to the last is, and the count holds. Table 0 is the journal's own: the segments before, and where
+//! moved messages stand (`moved`), told apart by the length of the row.
 //!
 //! In an encrypted store one sealed block holds all the frames, under a salt of its own; see `seal`.
 //!
@@ -18,6 +19,7 @@
 use super::Journal;
 use super::format::{HEAD, Head, LAST, Type, body_sum, frame_bytes, u64_at};
 use super::key::Keys;
+use super::moved::{self, Moved, row_of};
 use super::seal;
 use super::slot::{Role, SLOT, Slot};
 use super::tail::Row;
@@ -75,12 +77,15 @@ impl Rows {
         self.rows += 1;
     }
 
-    pub(super) fn table(&mut self, table: &BTreeMap<u64, Row>) {
+    pub(super) fn table(&mut self, table: &BTreeMap<u64, Row>, moved: &Moved) {
         for (number, row) in table {
             let (next, began) = (row.next, row.began_ms);
             let words = [*number, row.first, row.length, row.end, row.expires_ms, next, began];
             let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
             self.put(SEGMENTS, &[&bytes]);
+        }
+        for (key, home) in moved {
+            self.put(SEGMENTS, &[&row_of(*key, home)]);
         }
     }
 
@@ -131,6 +136,8 @@ pub struct Run {
     /// Its place: journal offset and next sequence.
     pub slot: Slot,
     pub segments: BTreeMap<u64, Row>,
+    /// Where moved messages stand.
+    pub moved: Moved,
     rows: Vec<(u32, std::ops::Range<usize>)>,
     bytes: Vec<u8>,
 }
@@ -181,7 +188,8 @@ impl Run {
     }
 
     fn decode(bytes: Vec<u8>, slot: Slot, seed: u32) -> Result<Option<Run>> {
-        let mut run = Run { slot, segments: BTreeMap::new(), rows: Vec::new(), bytes: Vec::new() };
+        let (segments, moved) = (BTreeMap::new(), Moved::new());
+        let mut run = Run { slot, segments, moved, rows: Vec::new(), bytes: Vec::new() };
         let (mut at, mut count) = (SLOT, 0);
         loop {
             let Some(head) = Head::decode(bytes.get(at..).unwrap_or(&[]), at as u64, seed)? else {
@@ -202,6 +210,9 @@ impl Run {
                 let (next, began_ms) = (word(5), word(6));
                 let row = Row { first, length, end, expires_ms, next, began_ms };
                 run.segments.insert(word(0), row);
+            } else if head.queue == SEGMENTS && row.len() == moved::ROW {
+                let (key, home) = moved::read_row(row);
+                run.moved.insert(key, home);
             } else {
                 run.rows.push((head.queue, body));
             }

@@ -9,6 +9,7 @@ use super::assemble::clear;
 use super::body::{Parts, whole};
 use super::format::{CLEAN, EARLY, HEAD, Head, LAST, Type, body_sum, frame_bytes, watermark};
 use super::index::{Flat, Sealed};
+use super::moved::Moved;
 use super::run::Rows;
 use super::seal::{self, Gathering};
 use super::slot::{FRAMES_AT, Role, Slot, seed_of};
@@ -99,6 +100,7 @@ pub struct Tail {
     pub untouched: bool,
     pub index: Flat,
     pub table: BTreeMap<u64, Row>,
+    pub moved: Moved,
     pub run: u64,
     pub pins: BTreeMap<u64, u64>,
     pub parts: Vec<Part>,
@@ -120,12 +122,12 @@ impl Tail {
         self.segment.at(self.end)
     }
 
-    fn seed(&self) -> u32 {
+    pub(super) fn seed(&self) -> u32 {
         seed_of(&self.incarnation)
     }
 
     /// Puts a frame and returns where in the file it, or the block that holds it, begins.
-    fn put_frame(&mut self, head: Head, parts: &[&[u8]]) -> u64 {
+    pub(super) fn put_frame(&mut self, head: Head, parts: &[&[u8]]) -> u64 {
         self.untouched = false;
         let at = self.enter_block(head.kind, head.frame_bytes());
         let bytes = head.encode(self.end, self.seed());
@@ -170,7 +172,7 @@ impl Tail {
     }
 
     /// What every append leaves for giving other segments back.
-    fn release_room(&self) -> usize {
+    pub(super) fn release_room(&self) -> usize {
         RELEASES * HEAD + if self.block.is_some() { seal::OVERHEAD } else { 0 }
     }
 
@@ -412,7 +414,7 @@ impl Journal {
         self.begin(tail, next, now);
         if !self.run.lock().waits() {
             let mut rows = Rows::new(tail.segment.number, self.secret);
-            rows.table(&tail.table);
+            rows.table(&tail.table, &tail.moved);
             freeze(&mut rows);
             let slot = self.slot_of(&tail.segment, tail, Role::Begun);
             self.freeze_run(rows, slot);

@@ -41,7 +41,8 @@ pub fn read_blocks(
             let head = head.ok_or_else(damaged)?;
             let body = at + HEAD..at + HEAD + head.length as usize;
             at += head.frame_bytes();
-            if head.kind != Type::Message || head.queue != queue || head.sequence < next {
+            let other = plan.kind == Type::Evacuated && head.sequence != plan.sequence;
+            if other || head.kind != plan.kind || head.queue != queue || head.sequence < next {
                 continue;
             }
             let bytes = frames.get(body.clone()).ok_or_else(damaged)?;
@@ -49,6 +50,7 @@ pub fn read_blocks(
                 return Err(damaged());
             }
             (wanted, next, total) = (wanted - 1, head.sequence + 1, total + HEAD + bytes.len());
+            let head = Head { kind: Type::Message, ..head };
             out.push(Found { head, buffer: frames.clone(), body });
         }
         if total >= max_bytes {

@@ -7,6 +7,7 @@
 
 mod backup;
 mod committer;
+mod evacuate;
 mod identity;
 mod open;
 mod pins;
@@ -19,7 +20,7 @@ mod stream;
 mod targets;
 
 use crate::error::{Code, Error, Result};
-use crate::journal::{Appended, Front, Journal, Parts, Record, Space, Type};
+use crate::journal::{Appended, Front, Journal, Parts, Record, Rows, Space, Type};
 use crate::position::{Answer, Token, check};
 use crate::secret::Password;
 use crate::sync::{AtomicBool, Mutex, Ordering};
@@ -233,7 +234,7 @@ impl Core {
         };
         for renew in [false, true] {
             // Somebody else may have given back what this call would.
-            if self.reclaim().is_err() || (renew && !self.renew_runs().unwrap_or(false)) {
+            if self.make_room().is_err() || (renew && !self.renew_runs().unwrap_or(false)) {
                 break;
             }
             let again = self.stage(entries, changes, (level, space), arrives, check);
@@ -275,7 +276,12 @@ impl Core {
         let bodies = || changes.iter().chain(&riders);
         all.extend(bodies().map(|(kind, queue, body)| Record::control(*kind, *queue, body)));
         let now = self.journal.disk().now_ms();
-        let appended = match self.journal.append(&all, space, now, &mut |rows| state.freeze(rows)) {
+        let mut rolled = false;
+        let mut freeze = |rows: &mut Rows| {
+            rolled = true;
+            state.freeze(rows);
+        };
+        let appended = match self.journal.append(&all, space, now, &mut freeze) {
             Ok(appended) => appended,
             Err(error) => {
                 self.live.put_back(riders);
@@ -290,7 +296,9 @@ impl Core {
             state.change(*kind, *queue, body)?;
         }
         let token = state.token(appended.sequence);
-        let due = state.take_reclaim_due();
+        // The helper looks after each roll; without one it is done here, where it may be worth it.
+        let many = rolled && !self.helped && self.journal.segments().len() > evacuate::WORTH_A_LOOK;
+        let due = state.take_reclaim_due() || many;
         drop(state);
         self.journal.nudge();
         if due {
@@ -354,15 +362,26 @@ impl Core {
         self.journal.change_password(password)
     }
 
-    /// Gives back segments in which nothing is alive; returns how many.
+    /// Gives back segments in which nothing is alive, and some in which little is; returns how many.
     pub fn reclaim(&self) -> Result<usize> {
+        self.give_back(false)
+    }
+
+    /// The same where room is needed now: every segment in which little is alive.
+    fn make_room(&self) -> Result<usize> {
+        self.give_back(true)
+    }
+
+    fn give_back(&self, needed: bool) -> Result<usize> {
         let _one_at_a_time = self.reclaiming.lock();
         if self.is_closed() {
             return Ok(0);
         }
         let now = self.journal.disk().now_ms();
         let mut kept = |candidates: &[_]| self.keep_segments(candidates);
-        self.journal.reclaim(now, &mut kept, &mut |stretches| self.state.lock().alive(stretches))
+        let mut alive = |stretches: &[_]| self.state.lock().alive(stretches);
+        let (gone, held) = self.journal.reclaim(now, &mut kept, &mut alive)?;
+        Ok(gone + self.evacuate(&held, now, needed)?)
     }
 
     /// On a full disk no segment is begun, and so no state run: what an open would read, and what may go, stands
@@ -378,7 +397,7 @@ impl Core {
             }
             self.renew_run()?;
         }
-        Ok(self.reclaim()? > 0)
+        Ok(self.make_room()? > 0)
     }
 
     /// Begins another segment, and with it a run of the state as it is now.

@@ -26,7 +26,7 @@ use crate::error::{Code, Error, Result};
 use crate::journal::{Front, Held, Rows, Stretch, Type, u32_at, u64_at};
 use crate::limits;
 use crate::position::{GroupId, HistoryRow, Position, Token};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// A queue as its records left it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -267,6 +267,33 @@ impl State {
         None
     }
 
+    /// All messages in these stretches that somebody still waits for; `None` when there are more than `most`.
+    pub fn all_alive(&self, stretches: &[Stretch], most: usize) -> Option<Vec<(u32, u64)>> {
+        let mut found = BTreeSet::new();
+        for stretch in stretches {
+            let Ok(queue) = self.queue(stretch.queue) else { continue };
+            let first = stretch.first.max(queue.purged + 1);
+            if queue.consumers.is_empty() && queue.streams.is_empty() {
+                let count = usize::try_from((stretch.last + 1).saturating_sub(first));
+                if count.is_ok_and(|count| found.len() + count > most) {
+                    return None;
+                }
+                found.extend((first..=stretch.last).map(|sequence| (stretch.queue, sequence)));
+            }
+            for acked in queue.consumers.values() {
+                let mut last = stretch.last;
+                while let Some(missing) = acked.last_missing(first, last) {
+                    found.insert((stretch.queue, missing));
+                    if found.len() > most {
+                        return None;
+                    }
+                    last = missing - 1;
+                }
+            }
+        }
+        Some(found.into_iter().collect())
+    }
+
     /// Writes the state to a run.
     pub fn freeze(&self, rows: &mut Rows) {
         for row in &self.history {
@@ -375,6 +402,11 @@ impl State {
 }
 
 impl QueueState {
+    /// Whether somebody waits for a message.
+    pub fn is_waited_for(&self, sequence: u64) -> bool {
+        self.last_waited_for(sequence, sequence).is_some()
+    }
+
     /// The last of these messages that somebody waits for: a consumer that has not acknowledged it, or, in a
     /// queue with neither consumers nor streams, whoever comes. What a stream waits for is kept as a whole.
     fn last_waited_for(&self, first: u64, last: u64) -> Option<u64> {

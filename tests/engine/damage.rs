@@ -55,7 +55,7 @@ impl Counts {
 }
 
 /// A journal of several lives with every type of record that is written: messages, acknowledgements, queues,
-/// consumers, history, incarnations, watermarks, indexes, reclaims and state runs.
+/// consumers, history, incarnations, watermarks, indexes, reclaims, moved messages and state runs.
 pub fn subject(segment: u64, size: usize, rounds: usize) -> Subject {
     let mut client = Client::new(ModelDisk::new(), small(segment));
     assert!(client.open());
@@ -65,6 +65,16 @@ pub fn subject(segment: u64, size: usize, rounds: usize) -> Subject {
         Act::Consume("a", "reader", 3, 1),
         Act::Put("keep", vec![size / 4], Level::Power),
     ];
+    // A queue that nobody reads, in segments of which the rest is read: its messages are moved.
+    assert!(work::act(&mut client, &Act::Consume("slow", "sleeper", 0, 1)));
+    for _ in 0..7 {
+        assert!(work::act(&mut client, &Act::Put("slow", vec![20], Level::Power)));
+        assert!(work::act(
+            &mut client,
+            &Act::Put("a", vec![segment as usize * 2 / 5], Level::Power)
+        ));
+        assert!(work::act(&mut client, &Act::Consume("a", "reader", 9, 1)));
+    }
     for round in 0..rounds {
         for act in &acts {
             assert!(work::act(&mut client, act), "{act:?}");
