@@ -83,7 +83,8 @@ pub(super) struct Plan {
 
 impl Journal {
     /// Reads at most `max` messages and about `max_bytes` bytes that lie wholly below the journal offset
-    /// `horizon`, and moves the cursor behind them. Nothing read means there is nothing more below it.
+    /// `horizon`, and moves the cursor behind them. Nothing read means there is nothing more below it. When it
+    /// fails, nothing was read and the cursor has passed nothing over.
     pub fn read(
         &self,
         cursor: &mut Cursor,
@@ -92,10 +93,16 @@ impl Journal {
         max_bytes: usize,
         out: &mut Vec<Found>,
     ) -> Result<()> {
-        let mut bytes = 0;
+        let (mut bytes, begun) = (0, out.len());
         while out.len() < max && bytes < max_bytes {
-            let Some(plan) = self.plan(cursor, horizon, max - out.len())? else { break };
             let before = out.len();
+            let plan = match self.plan(cursor, horizon, max - before) {
+                Ok(Some(plan)) => plan,
+                Ok(None) => break,
+                // What was read is given out; who reads on meets the error, if it is still there.
+                Err(_) if before > begun => break,
+                Err(error) => return Err(error),
+            };
             let read = match &self.keys {
                 None => read_plan(&plan, cursor.queue, max_bytes - bytes, out),
                 Some(keys) => read_blocks(&plan, keys, cursor, max_bytes - bytes, out),
@@ -108,7 +115,13 @@ impl Journal {
                     cursor.loaded = None;
                     continue;
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    out.truncate(before);
+                    if before > begun {
+                        break;
+                    }
+                    return Err(error);
+                }
             }
             if !self.has_segment(plan.number) {
                 out.truncate(before);

@@ -149,6 +149,46 @@ fn a_sync_that_fails_is_never_tried_again_and_what_waited_for_it_is_of_unknown_o
     assert_eq!(store.queues().unwrap()[0].next_sequence - 1, messages);
 }
 
+#[test]
+fn a_read_that_fails_passes_no_message_over() {
+    // The messages lie in many segments, so that one read opens several files.
+    let mut client = Client::new(ModelDisk::new(), small(crate::SEGMENT));
+    assert!(client.open());
+    for _ in 0..12 {
+        assert!(client.put("a", &[300, 300, 300, 300], Level::Power));
+    }
+    client.store = None;
+    let (mut met, ready) = (0, client.disk.kill());
+    for at in 1.. {
+        let disk = ready.clone_image();
+        let store = Store::open_on(Arc::new(disk.clone()), &client.options).unwrap();
+        let queue = store.find_queue("a").unwrap();
+        let consumer = store.consumer("c", queue, &ConsumerOptions::default()).unwrap();
+        let opened = disk.ops();
+        disk.fail_at(opened + at, libc::EMFILE, Mode::Once);
+        let (mut got, mut failed) = (Vec::new(), 0);
+        while got.len() < 48 {
+            match consumer.receive(5, Duration::ZERO) {
+                Ok(some) => {
+                    assert!(!some.is_empty(), "call {at}: nothing behind {got:?}");
+                    got.extend(some.iter().map(repliq::Received::sequence));
+                }
+                Err(error) => {
+                    assert_eq!(error.code(), Code::Io, "{error:?}");
+                    failed += 1;
+                }
+            }
+        }
+        assert_eq!(got, (1..=48).collect::<Vec<u64>>(), "call {at} failed");
+        if disk.ops() < opened + at {
+            break;
+        }
+        met += 1;
+        assert!(failed <= 1, "one fault, and {failed} receives failed");
+    }
+    assert!(met > 10, "only {met} faults");
+}
+
 /// Fills a disk of this many bytes; returns how many messages of one segment's half fit.
 fn fill(client: &mut Client, bytes: u64) -> usize {
     client.disk.capacity(bytes);
