@@ -5,6 +5,8 @@
 #[path = "net/authority.rs"]
 #[allow(dead_code)] // tests/net.rs uses the rest.
 mod authority;
+#[path = "abi/calls.rs"]
+mod calls;
 #[path = "abi/header.rs"]
 mod header;
 #[path = "abi/install.rs"]
