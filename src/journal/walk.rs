@@ -238,12 +238,13 @@ impl Journal {
     fn place_of(&self, after: u64) -> Option<Place> {
         let tail = self.tail.lock();
         let of_tail = tail.segment.slot.as_ref().map_or(tail.next, |slot| slot.next);
-        if of_tail <= after + 1 && tail.segment.first < self.durable_offset().max(1) {
+        if of_tail <= after.saturating_add(1) && tail.segment.first < self.durable_offset().max(1) {
             return Some(Place { number: tail.segment.number, first: tail.segment.first });
         }
         let places = tail.table.iter().rev();
         let mut places = places.map(|(number, row)| (*number, row.first, row.next, row.end));
-        let (number, first, _, end) = places.find(|(_, _, next, _)| *next <= after + 1)?;
+        let (number, first, _, end) =
+            places.find(|(_, _, next, _)| *next <= after.saturating_add(1))?;
         // Without the segment behind it, a place is only in this one when it lies before its end.
         let newer = tail.table.range(number + 1..).next().map(|(_, row)| (row.first, row.next));
         let newer = newer.unwrap_or((tail.segment.first, of_tail));

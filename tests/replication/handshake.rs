@@ -159,6 +159,30 @@ fn a_stamp_beyond_the_senders_end_has_diverged_and_claim_leaves_orphans() {
 }
 
 #[test]
+fn a_target_that_claims_the_last_of_all_positions_has_diverged() {
+    let (from, to, mut clock, plan) = pair();
+    put(&from, 1, 3);
+    assert!(ship(&from, &to, &plan, &mut clock).is_none());
+    for sequence in [u64::MAX, u64::MAX - 1] {
+        let mut link = Link::open(&from, &to, &plan).unwrap();
+        let mut changed = false;
+        for _ in 0..10 {
+            link.speak(clock.now);
+            // Code, whether there is a stamp, and of the stamp its epoch, come first.
+            for (_, body) in link.back.iter_mut().filter(|(kind, _)| *kind == 33) {
+                body[9..17].copy_from_slice(&sequence.to_le_bytes());
+                changed = true;
+            }
+            link.deliver(clock.now);
+        }
+        assert!(changed);
+        refused(link.error.take(), Code::Diverged, "OriginDiverged");
+    }
+    put(&from, 4, 5);
+    assert!(ship(&from, &to, &plan, &mut clock).is_none());
+}
+
+#[test]
 fn a_stamp_with_another_chain_has_diverged_and_claim_leaves_orphans() {
     let (from, to, mut clock, plan) = restored(30);
     refused(ship(&from, &to, &plan, &mut clock), Code::Diverged, "OriginDiverged");
