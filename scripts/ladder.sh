@@ -24,6 +24,7 @@ tiers() {
 1 500    encryption  nonce::no_nonce_is_used_twice_over_a_loop_of_kills_and_power_cuts
 4 1000   kill        a_sender_and_two_servers_killed_at_any_instant_lose_repeat_and_tear_nothing
 2 1000   power       what_was_acknowledged_survives_a_real_power_cut_at_any_instant
+1 500000 replication fuzz::no_frame_of_a_stream_makes_either_end_panic_or_store_what_was_never_put
 3 200000 replication simulation::everything_arrives_once_in_order_and_whole_whatever_happens
 TIERS
 }

@@ -5,6 +5,8 @@
 
 #[path = "checker/mod.rs"]
 mod checker;
+#[path = "replication/fuzz.rs"]
+mod fuzz;
 #[path = "replication/handshake.rs"]
 mod handshake;
 #[path = "replication/histories.rs"]
