@@ -1,7 +1,8 @@
 //! Moving what is left alive out of nearly dead segments, so that one slow queue never pins a disk.
 //!
 //! In a queue that is consumed in order each segment is nearly dead for a while and then dead; what is in it is not
-//! worth a copy. So messages are moved where several segments stay for little, and these are a good part of what
+//! worth a copy. What waits in a queue without consumers stays where it is: a target that is added later gets whole
+//! transactions. So messages are moved where several segments stay for little, and these are a good part of what
 //! the store takes, or where room is needed now.
 
 use super::Core;

@@ -267,18 +267,15 @@ impl State {
         None
     }
 
-    /// All messages in these stretches that somebody still waits for; `None` when there are more than `most`.
+    /// All messages in these stretches that a consumer still waits for; `None` when there are more than `most`, or
+    /// some of a queue that has neither consumers nor streams: a target that comes gets whole transactions.
     pub fn all_alive(&self, stretches: &[Stretch], most: usize) -> Option<Vec<(u32, u64)>> {
         let mut found = BTreeSet::new();
         for stretch in stretches {
             let Ok(queue) = self.queue(stretch.queue) else { continue };
             let first = stretch.first.max(queue.purged + 1);
-            if queue.consumers.is_empty() && queue.streams.is_empty() {
-                let count = usize::try_from((stretch.last + 1).saturating_sub(first));
-                if count.is_ok_and(|count| found.len() + count > most) {
-                    return None;
-                }
-                found.extend((first..=stretch.last).map(|sequence| (stretch.queue, sequence)));
+            if queue.consumers.is_empty() && queue.streams.is_empty() && first <= stretch.last {
+                return None;
             }
             for acked in queue.consumers.values() {
                 let mut last = stretch.last;

@@ -2,6 +2,7 @@
 
 use crate::oracle::{Client, End, small};
 use crate::work::{self, Act};
+use crate::world::{Clock, Node, Plan, options, ship};
 use repliq::disk::Disk;
 use repliq::disk::model::{Cut, Mode, ModelDisk};
 use repliq::{Consumer, ConsumerOptions, Level, Message, Received, Store, StoreOptions};
@@ -175,6 +176,26 @@ fn at_the_quota_what_is_left_in_nearly_dead_segments_makes_room() {
     assert!(
         payloads.iter().eq((0..100_u8).map(|round| vec![round; 20]).collect::<Vec<_>>().iter())
     );
+}
+
+#[test]
+fn a_target_added_late_gets_all_of_a_root_that_nobody_consumes() {
+    let node = StoreOptions { segment_bytes_max: crate::SEGMENT, ..options() };
+    let (from, to) = (Node::with(1, node), Node::new(2));
+    let store = from.up();
+    let fast = store.queue("fast").unwrap();
+    let reader = store.consumer("reader", fast, &ConsumerOptions::default()).unwrap();
+    let payloads: Vec<String> = (0..40).map(|number| format!("order {number}")).collect();
+    for payload in &payloads {
+        from.put("root", std::slice::from_ref(payload)).unwrap();
+        store.put(fast, &[Message::new(&[7; 900]), Message::new(&[8; 700])]).unwrap();
+        let received = reader.receive(10, Duration::ZERO).unwrap();
+        reader.ack(&received.iter().map(Received::sequence).collect::<Vec<u64>>()).unwrap();
+    }
+    store.reclaim().unwrap();
+    let error = ship(&from, &to, &Plan::new("root", "t", "q"), &mut Clock::new());
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!(to.payloads("q"), payloads);
 }
 
 /// The acts of a store that moves messages.
