@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +18,7 @@ from pathlib import Path
 import pytest
 
 import repliq
+import repliq.aio
 
 
 def count(path: Path) -> int:
@@ -274,6 +278,190 @@ def test_an_uncaught_exception_with_everything_open_ends_the_program_with_it(
     python(PROGRAM + "raise SystemExit(7)", code=7)
     python(PROGRAM + "1 / 0", code=1, says="ZeroDivisionError: division by zero")
     assert count(tmp_path / "store") >= 4
+
+
+CONFIRMING = """
+import os
+confirmed, running = [0, 0, 0], threading.Event()
+files = [os.open(f"{sys.argv[1]}.{at}", os.O_CREAT | os.O_WRONLY) for at in range(3)]
+def confirm(at):
+    while True:
+        if at == 2:
+            queue.put_async(b"%d" % at).result()
+        else:
+            queue.put(b"%d" % at, level="process" if at else None)
+        confirmed[at] += 1
+        os.pwrite(files[at], b"%d" % confirmed[at], 0)
+for at in range(3):
+    threading.Thread(target=confirm, args=(at,), daemon=True).start()
+while min(confirmed) < 10:
+    pass
+"""
+
+ENDS = {
+    "by returning": ("pass", 0),
+    "in atexit": (
+        "import atexit\natexit.register(lambda: [queue.put(b'last'), consumer.close(), sys.exit(9)])", 0),
+    "by os._exit": ("os._exit(5)", 5),
+    "by os._exit in a handler": (
+        "store.queue('bell').put(b'x')\n"
+        "store.consumer('ear', store.queue('bell')).listen(lambda session, message: os._exit(5))\n"
+        "threading.Event().wait()", 5),
+    "by os._exit behind a future": (
+        "queue.put_async(b'x').add_done_callback(lambda future: os._exit(5))\nthreading.Event().wait()", 5),
+    "by sys.exit in a handler that is tried again": (
+        "store.queue('bell').put(b'x')\n"
+        "store.consumer('ear', store.queue('bell')).listen(lambda session, message: sys.exit(6), retry=0.001)", 0),
+    "with a loop that was closed": (
+        "from repliq import aio\n"
+        "async def main():\n"
+        "    other = await aio.open(sys.argv[1] + 'aio')\n"
+        "    for _ in range(200): asyncio.ensure_future(other.queue('q').put(b'x'))\n"
+        "    asyncio.ensure_future(other.consumer('c', other.queue('none')).receive())\n"
+        "    await asyncio.sleep(0)\n"
+        "    kept.append(other)\n"
+        "kept = []\nasyncio.run(main())", 0),
+    "with a loop that was left": (
+        "from repliq import aio\n"
+        "loop = asyncio.new_event_loop()\n"
+        "other = loop.run_until_complete(aio.open(sys.argv[1] + 'aio'))\n"
+        "async def main():\n"
+        "    global tasks\n"
+        "    tasks = [asyncio.ensure_future(other.queue('q').put(b'x')) for _ in range(200)]\n"
+        "    await asyncio.sleep(0)\n"
+        "loop.run_until_complete(main())\n"
+        "for task in tasks: task._log_destroy_pending = False\n"
+        "loop.close()", 0),
+}
+
+
+@pytest.mark.parametrize("how", list(ENDS))
+def test_an_interpreter_that_ends_while_threads_put_loses_nothing_that_was_confirmed(
+    tmp_path: Path, how: str
+) -> None:
+    program, code = ENDS[how]
+    for round in range(3):
+        path = tmp_path / str(round)
+        done = subprocess.run(
+            [sys.executable, "-X", "faulthandler", "-c", PROGRAM + CONFIRMING + program, path],
+            capture_output=True, text=True, timeout=60,
+        )
+        assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+        # What an exit in atexit or in a handler says is no crash.
+        assert "Fatal" not in done.stderr and "Aborted" not in done.stderr, done.stderr
+        if "exit in" not in how and "atexit" not in how:
+            assert done.stderr == "", done.stderr
+        with repliq.open(path) as store, store.snapshot() as snapshot:
+            found: dict[bytes, int] = {}
+            first = 1
+            while some := snapshot.browse(store.queue("orders"), start=first, max=1000):
+                for one in some:
+                    found[one.payload] = found.get(one.payload, 0) + 1
+                first = some[-1].sequence + 1
+        assert b"not committed" not in found
+        assert how != "in atexit" or b"last" in found
+        for at in range(3):
+            confirmed = int(Path(f"{path}.{at}").read_bytes())
+            # The three before came from the program around it, and their listener took some.
+            assert 10 <= confirmed <= found[b"%d" % at] <= confirmed + 3, (at, confirmed, found)
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), ValueError("as if")])
+def test_what_follows_a_future_may_raise_and_the_others_end(
+    store: repliq.Store, queue: repliq.Queue, error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    slow = store.consumer("slow", queue)
+    waits = [store.wait_async(queue.put(b"x"), at="consumer:slow") for _ in range(3)]
+
+    def follow(future: object) -> None:
+        raise error
+
+    waits[0].add_done_callback(follow)
+    slow.ack([one.sequence for one in slow.receive(timeout=5)])
+    for wait in waits:
+        wait.result(timeout=20)
+    assert queue.put_async(b"y").result(timeout=20).level == "power"
+    slow.close()
+
+
+@pytest.mark.parametrize("closed", ["itself", "store"])
+def test_a_close_from_another_thread_ends_every_call_that_waits(tmp_path: Path, closed: str) -> None:
+    for which in range(7):
+        store = repliq.open(tmp_path / f"{closed}{which}")
+        queue = store.queue("empty")
+        token = store.queue("full").put(b"x").token
+        consumer, session, port = store.consumer("clerk", queue), store.session(), repliq.Port()
+        store.consumer("slow", store.queue("full"))
+        replication = repliq.Replication(store.queue("root"))
+        replication.add("away", "repliq://nobody@127.0.0.1:9", plain=True, password="x")
+        replication.send(1, b"x")
+        calls: list[tuple[Callable[[], object], repliq.Store | repliq.Consumer | repliq.Port]] = [
+            (lambda: consumer.receive(timeout=None), consumer),
+            (lambda: list(consumer.each(timeout=None)), consumer),
+            (lambda: next(consumer.each(timeout=None)), consumer),
+            (lambda: session.receive(consumer, timeout=None), consumer),
+            (lambda: port.drain(timeout=None), port),
+            (lambda: store.wait(token, at="consumer:slow", timeout=None), store),
+            (lambda: replication.stop(timeout=None), store),
+        ]
+        call, end = calls[which]
+        ended: list[object] = []
+
+        def run(call: Callable[[], object] = call, ended: list[object] = ended) -> None:
+            try:
+                ended.append(call())
+            except BaseException as error:
+                ended.append(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        time.sleep(0.08)
+        assert ended == [], which
+        # A session is one thread's: another cannot close it.
+        if which == 3:
+            with pytest.raises(repliq.BusyError):
+                session.close()
+        # A port belongs to no store.
+        (end if closed == "itself" or end is port else store).close()
+        thread.join(timeout=20)
+        assert [type(one) for one in ended] == [repliq.ClosedError], (which, ended)
+        store.close()
+        port.close()
+
+
+@pytest.mark.parametrize("closed", ["consumer", "store"])
+@pytest.mark.parametrize("how", ["receive", "ready", "each", "session", "wait"])
+def test_a_close_in_a_loop_ends_every_task_that_waits(tmp_path: Path, how: str, closed: str) -> None:
+    async def main() -> None:
+        store = await repliq.aio.open(tmp_path / "store")
+        consumer = store.consumer("clerk", store.queue("orders"))
+        session = store.session()
+        token = (await store.queue("full").put(b"x")).token
+        store.consumer("slow", store.queue("full"))
+        tasks = {
+            "receive": consumer.receive,
+            "ready": consumer.ready,
+            "each": lambda: anext(consumer.each()),
+            "session": lambda: session.receive(consumer),
+            "wait": lambda: store.wait(token, at="consumer:slow"),
+        }
+        task = asyncio.ensure_future(tasks[how]())
+        await asyncio.sleep(0.05)
+        assert not task.done()
+        if closed == "store" or how == "wait":
+            await store.close()
+        else:
+            consumer.close()
+        if how == "ready" and closed == "consumer":
+            # It says that a receive would fail.
+            with contextlib.suppress(repliq.ClosedError):
+                await asyncio.wait_for(task, 20)
+        else:
+            with pytest.raises(repliq.ClosedError):
+                await asyncio.wait_for(task, 20)
+        await store.close()
+
+    asyncio.run(main())
 
 
 def test_the_wheel_and_the_shared_library_live_in_one_process(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from concurrent.futures import Future
 
-from ._errors import ClosedError, Error
+from ._errors import ClosedError, Error, OutcomeUnknownError
 from ._repliq import Port, Result
+
+_log = logging.getLogger("repliq.futures")
 
 
 class Futures:
@@ -79,18 +82,34 @@ def _run(port: Port, lock: threading.Lock, pending: dict[int, Future[Result]]) -
         try:
             events = port.drain(256, timeout=None)
         except Error:
-            break
+            _end_all(lock, pending, ClosedError("the store was closed before the operation ended"))
+            return
+        except BaseException:
+            # Of no memory: nobody knows which events were in it.
+            text = "no memory was left to read what became of the operation"
+            _end_all(lock, pending, OutcomeUnknownError(text))
+            continue
         for event in events:
             with lock:
                 future = pending.pop(event.tag, None)
-            if future is None:
-                continue
-            if event.error is not None:
-                future.set_exception(event.error)
-            elif event.result is not None:
-                future.set_result(event.result)
+            if future is not None:
+                _end(future, event.result, event.error)
+
+
+def _end_all(lock: threading.Lock, pending: dict[int, Future[Result]], error: Error) -> None:
     with lock:
         left = list(pending.values())
         pending.clear()
     for future in left:
-        future.set_exception(ClosedError("the store was closed before the operation ended"))
+        _end(future, None, error)
+
+
+def _end(future: Future[Result], result: Result | None, error: BaseException | None) -> None:
+    try:
+        if error is not None:
+            future.set_exception(error)
+        elif result is not None:
+            future.set_result(result)
+    except BaseException as raised:
+        # Of what the program does when it ends: the others are ended, too.
+        _log.error("what follows a future failed: %r", type(raised), exc_info=raised)
