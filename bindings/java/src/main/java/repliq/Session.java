@@ -173,6 +173,10 @@ public final class Session implements AutoCloseable {
         try {
             ByteBuffer usable = Message.usable(room);
             ByteBuffer packed = Waits.slices(timeout, DOING, milliseconds -> {
+                if (handle.isClosed()) {
+                    // By another thread; what was received before goes back with the session.
+                    throw RepliqException.of(Code.CLOSED, "the session was closed while it waited");
+                }
                 long from = other.enter();
                 try {
                     return Native.receive(id, from, max, milliseconds, usable);
