@@ -8,6 +8,7 @@
 //! is never seen); a failed [`File::sync`] is reported once and never retried here.
 
 mod fork;
+mod mapping;
 pub mod model;
 mod private;
 mod real;
@@ -82,12 +83,45 @@ pub trait File: Send + Sync {
     /// Gives the file `length` bytes whose blocks exist: a full disk is an error here and not later.
     fn allocate(&self, length: u64) -> io::Result<()>;
 
+    /// The same with blocks that are only reserved: the first sync of what is written to them costs more.
+    fn reserve(&self, length: u64) -> io::Result<()> {
+        self.allocate(length)
+    }
+
     /// Makes the data written so far durable (fdatasync). Once it failed, nothing written before is sure any
     /// more, and calling it again proves nothing.
     fn sync(&self) -> io::Result<()>;
 
     /// The length in bytes.
     fn len(&self) -> io::Result<u64>;
+
+    /// Maps the first `length` bytes, which must exist, for stores through a [`Window`]; a second call changes
+    /// nothing. `false` where such stores are not safe: on network, copy-on-write and overlay file systems.
+    fn map(&self, _length: u64) -> io::Result<bool> {
+        Ok(false)
+    }
+
+    /// Gets the mapped bytes from `from` to `to` ready to be stored to without a fault. What has no blocks, or
+    /// cannot be read, is an error here and not a signal later.
+    fn populate(&self, _from: u64, _to: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Takes the one window of the mapping; `None` without a mapping, and while somebody has it.
+    fn window(&self) -> Option<Box<dyn Window>> {
+        None
+    }
+}
+
+/// Who may store into a mapped file. What is stored is seen by [`File::read_at`] at once, survives a kill and
+/// is made durable by [`File::sync`], as what is written is.
+pub trait Window: Send {
+    /// Offset up to which the file was populated; stores reach up to there.
+    fn ready(&self) -> u64;
+
+    /// Copies `parts`, one behind the other, to `offset`, without a system call; `false` when they do not lie in
+    /// what is ready, or cannot be stored. Then any of them may have been stored, and must be written.
+    fn store(&mut self, parts: &[&[u8]], offset: u64) -> bool;
 }
 
 /// The lock of a directory, held until dropped, and the two words that live beside it.

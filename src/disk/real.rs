@@ -28,12 +28,13 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use memmap2::{MmapOptions, MmapRaw};
 
-use super::{Disk, File, Lock, LockError};
+use super::mapping::Mapping;
+use super::{Disk, File, Lock, LockError, Window};
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 
 const DIRECTORY_MODE: u32 = 0o700;
@@ -139,11 +140,11 @@ impl Disk for RealDisk {
             let _ = fs::remove_file(&path);
             return Err(error);
         }
-        Ok(Arc::new(RealFile { file }))
+        Ok(RealFile::shared(file))
     }
 
     fn open(&self, name: &str, writable: bool) -> io::Result<Arc<dyn File>> {
-        Ok(Arc::new(RealFile { file: self.open_checked(name, writable)? }))
+        Ok(RealFile::shared(self.open_checked(name, writable)?))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -215,6 +216,13 @@ impl Disk for RealDisk {
 
 struct RealFile {
     file: fs::File,
+    mapping: OnceLock<Arc<Mapping>>,
+}
+
+impl RealFile {
+    fn shared(file: fs::File) -> Arc<RealFile> {
+        Arc::new(RealFile { file, mapping: OnceLock::new() })
+    }
 }
 
 impl File for RealFile {
@@ -230,12 +238,44 @@ impl File for RealFile {
         allocate(&self.file, length)
     }
 
+    fn reserve(&self, length: u64) -> io::Result<()> {
+        let old = self.len()?;
+        if length <= old {
+            return Ok(());
+        }
+        // Without reserving it gets its blocks from zeros.
+        let result = reserve(&self.file, old, length - old);
+        result.and_then(|()| if self.len()? < length { self.allocate(length) } else { Ok(()) })
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }
 
     fn len(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
+    }
+
+    fn map(&self, length: u64) -> io::Result<bool> {
+        if self.mapping.get().is_some() {
+            return Ok(true);
+        }
+        if !MAPPABLE.contains(&kind_of(&facts_of(&self.file)?)) || self.len()? < length {
+            return Ok(false);
+        }
+        let mapping = Arc::new(Mapping::of(&self.file, length)?);
+        // Who loses this race has mapped it as well.
+        let _ = self.mapping.set(mapping);
+        Ok(true)
+    }
+
+    fn populate(&self, from: u64, to: u64) -> io::Result<()> {
+        let mapping = self.mapping.get().ok_or(io::ErrorKind::Unsupported)?;
+        mapping.populate(from, to)
+    }
+
+    fn window(&self) -> Option<Box<dyn Window>> {
+        Mapping::window(self.mapping.get()?)
     }
 }
 
@@ -470,16 +510,29 @@ const UNSTABLE: [u32; 9] = [
     0x5346_414f,
 ];
 
-/// The id of the file system a file lives on; `None` where it is not stable.
-fn file_system(file: &fs::File) -> io::Result<Option<[u8; 8]>> {
+/// File systems that write a page where they wrote it before, in the page cache of this machine alone: ext2 to
+/// ext4, XFS, tmpfs. Everywhere else files are written to, and not mapped.
+const MAPPABLE: [u32; 3] = [0xef53, 0x5846_5342, 0x0102_1994];
+
+fn facts_of(file: &fs::File) -> io::Result<libc::statfs> {
     let mut facts = std::mem::MaybeUninit::<libc::statfs>::zeroed();
     // SAFETY: the descriptor is open, and the pointer leads to room for one `statfs`.
     if unsafe { libc::fstatfs(file.as_raw_fd(), facts.as_mut_ptr()) } != 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: all zero is a `statfs`, and the call that may have written to it succeeded.
-    let facts = unsafe { facts.assume_init() };
-    if UNSTABLE.contains(&(facts.f_type as u32)) {
+    Ok(unsafe { facts.assume_init() })
+}
+
+/// The number that stands for a file system.
+fn kind_of(facts: &libc::statfs) -> u32 {
+    facts.f_type as u32
+}
+
+/// The id of the file system a file lives on; `None` where it is not stable.
+fn file_system(file: &fs::File) -> io::Result<Option<[u8; 8]>> {
+    let facts = facts_of(file)?;
+    if UNSTABLE.contains(&kind_of(&facts)) {
         return Ok(None);
     }
     let mut id = [0; 8];

@@ -32,11 +32,17 @@ pub enum Op {
     Sync,
     /// Asking for the length.
     Len,
+    /// Mapping.
+    Map,
+    /// Getting mapped bytes ready.
+    Populate,
+    /// Storing one run of bytes through a mapping.
+    Store,
 }
 
 impl Op {
     /// Every kind.
-    pub const ALL: [Op; 13] = [
+    pub const ALL: [Op; 16] = [
         Op::List,
         Op::CreateDir,
         Op::Create,
@@ -50,14 +56,18 @@ impl Op {
         Op::Allocate,
         Op::Sync,
         Op::Len,
+        Op::Map,
+        Op::Populate,
+        Op::Store,
     ];
 
     /// Whether a disk that fails all changes fails this one.
     fn changes(self) -> bool {
         match self {
             Op::Create | Op::Rename | Op::Remove | Op::SyncDir => true,
-            Op::WriteAt | Op::Allocate | Op::Sync => true,
+            Op::WriteAt | Op::Allocate | Op::Sync | Op::Store => true,
             Op::List | Op::CreateDir | Op::Open | Op::Lock | Op::ReadAt | Op::Len => false,
+            Op::Map | Op::Populate => false,
         }
     }
 }

@@ -13,15 +13,17 @@
 mod cut;
 mod fault;
 mod state;
+mod window;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use super::{Disk, File, Lock, LockError};
+use super::{Disk, File, Lock, LockError, Window};
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
 use fault::Verdict;
 use state::State;
+use window::Mapping;
 
 pub use cut::Cut;
 pub use fault::{Mode, Op};
@@ -80,6 +82,12 @@ impl ModelDisk {
     /// copies.
     pub fn set_identity(&self, identity: Option<u64>) {
         self.state.lock().identity = identity;
+    }
+
+    /// Says whether files may be mapped, as they may be at first; a file system is of one kind, so this outlives
+    /// a crash.
+    pub fn set_mappable(&self, mappable: bool) {
+        self.state.lock().mappable = mappable;
     }
 
     /// Goes on with another random stream: two copies of one disk must not draw the same numbers.
@@ -232,7 +240,7 @@ impl ModelDisk {
     }
 
     fn handle(&self, node: u64, writable: bool) -> Arc<dyn File> {
-        Arc::new(ModelFile { disk: self.clone(), node, writable })
+        Arc::new(ModelFile { disk: self.clone(), node, writable, mapping: OnceLock::new() })
     }
 }
 
@@ -312,6 +320,7 @@ struct ModelFile {
     disk: ModelDisk,
     node: u64,
     writable: bool,
+    mapping: OnceLock<Arc<Mapping>>,
 }
 
 impl ModelFile {
@@ -349,6 +358,25 @@ impl File for ModelFile {
 
     fn len(&self) -> io::Result<u64> {
         self.disk.act_or_nothing(Op::Len, |state| state.length(self.node))
+    }
+
+    fn map(&self, length: u64) -> io::Result<bool> {
+        self.check_writable()?;
+        let mappable = self.disk.act_or_nothing(Op::Map, |state| {
+            Ok(state.mappable && state.length(self.node)? >= length)
+        })?;
+        if mappable {
+            self.mapping.get_or_init(|| Mapping::new(self.disk.clone(), self.node, length));
+        }
+        Ok(mappable)
+    }
+
+    fn populate(&self, from: u64, to: u64) -> io::Result<()> {
+        self.mapping.get().ok_or(io::ErrorKind::Unsupported)?.populate(from, to)
+    }
+
+    fn window(&self) -> Option<Box<dyn Window>> {
+        Mapping::window(self.mapping.get()?)
     }
 }
 

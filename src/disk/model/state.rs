@@ -117,6 +117,7 @@ pub(super) struct State {
     pub dead: bool,
     pub now_ms: u64,
     pub identity: Option<u64>,
+    pub mappable: bool,
     random: u64,
     pub capacity: u64,
     pub counts: Counts,
@@ -137,6 +138,7 @@ impl State {
             dead: false,
             now_ms: FIRST_NOW_MS,
             identity: None,
+            mappable: true,
             random: mix(seed).max(1),
             capacity: u64::MAX,
             counts: Counts::default(),
@@ -341,7 +343,23 @@ impl State {
             self.write_some_at(node, bytes, offset);
             return Err(os(libc::ENOSPC));
         }
-        self.apply_write(node, bytes, start)
+        self.apply_write(node, bytes, start)?;
+        self.counts.add_bytes(Op::WriteAt, bytes.len() as u64);
+        Ok(())
+    }
+
+    /// What is stored through a mapping: unsynced bytes of a file that has them already.
+    pub fn store(&mut self, node: u64, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let start = usize::try_from(offset).map_err(|_| os(libc::EFBIG))?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if start + bytes.len() > self.node(node)?.live.len() {
+            return Err(os(libc::EFAULT));
+        }
+        self.apply_write(node, bytes, start)?;
+        self.counts.add_bytes(Op::Store, bytes.len() as u64);
+        Ok(())
     }
 
     /// What a failed write leaves: some of its first sectors, as far as there is room.
@@ -357,6 +375,7 @@ impl State {
             let length = first_edge + (kept - 1) * SECTOR - start;
             // The write as a whole has failed already; what its first part does changes nothing about that.
             let _ = self.apply_write(node, &bytes[..length], start);
+            self.counts.add_bytes(Op::WriteAt, length as u64);
         }
     }
 
@@ -375,7 +394,6 @@ impl State {
             let image = Arc::clone(&image);
             self.pending.push(Piece::Sector { node, offset: first + from, image, from, to });
         }
-        self.counts.add_bytes(Op::WriteAt, bytes.len() as u64);
         Ok(())
     }
 

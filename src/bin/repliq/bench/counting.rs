@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use repliq::disk::{Disk, File, Lock, LockError, RealDisk};
+use repliq::disk::{Disk, File, Lock, LockError, RealDisk, Window};
 
 /// A directory whose syncs are counted.
 pub struct CountingDisk {
@@ -83,11 +83,23 @@ impl File for CountingFile {
     fn allocate(&self, length: u64) -> io::Result<()> {
         self.file.allocate(length)
     }
+    fn reserve(&self, length: u64) -> io::Result<()> {
+        self.file.reserve(length)
+    }
     fn sync(&self) -> io::Result<()> {
         self.syncs.fetch_add(1, Ordering::Relaxed);
         self.file.sync()
     }
     fn len(&self) -> io::Result<u64> {
         self.file.len()
+    }
+    fn map(&self, length: u64) -> io::Result<bool> {
+        self.file.map(length)
+    }
+    fn populate(&self, from: u64, to: u64) -> io::Result<()> {
+        self.file.populate(from, to)
+    }
+    fn window(&self) -> Option<Box<dyn Window>> {
+        self.file.window()
     }
 }

@@ -1,0 +1,142 @@
+//! A file in memory, to store to without a system call.
+//!
+//! Owns the mapping of one file, and how far of it is *ready*: populated by the kernel, so that a store meets a
+//! page that exists, has its blocks and was read. Populating fails with an error where a store would end the
+//! process by a signal, so a [`Window`] stores to what is ready only.
+//!
+//! Relies on: nobody making the file shorter. What is left is a file system that shuts down under a running
+//! process: a page the kernel has written back since must be made writable again by it.
+
+#![allow(unsafe_code)]
+
+use std::fs;
+use std::io;
+use std::sync::Arc;
+
+use memmap2::{Advice, MmapOptions, MmapRaw};
+
+use super::Window;
+use crate::sync::{AtomicBool, AtomicU64, Ordering};
+
+/// The first bytes of a file, mapped.
+pub struct Mapping {
+    pages: MmapRaw,
+    ready: AtomicU64,
+    taken: AtomicBool,
+}
+
+impl Mapping {
+    /// Maps the first `length` bytes of a file that has as many.
+    pub fn of(file: &fs::File, length: u64) -> io::Result<Mapping> {
+        let too_long = |_| io::Error::from_raw_os_error(libc::EFBIG);
+        let length = usize::try_from(length).map_err(too_long)?;
+        let pages = MmapOptions::new().len(length).map_raw(file)?;
+        Ok(Mapping { pages, ready: AtomicU64::new(0), taken: AtomicBool::new(false) })
+    }
+
+    /// Makes `from` to `to` ready; below `from` nothing is stored to any more.
+    pub fn populate(&self, from: u64, to: u64) -> io::Result<()> {
+        let to = to.min(self.pages.len() as u64);
+        if from >= to {
+            return Ok(());
+        }
+        loop {
+            match self.pages.advise_range(
+                Advice::PopulateWrite,
+                from as usize,
+                (to - from) as usize,
+            ) {
+                Ok(()) => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.ready.fetch_max(to, Ordering::Release);
+        Ok(())
+    }
+
+    /// The one who may store to it; `None` while there is one.
+    pub fn window(mapping: &Arc<Mapping>) -> Option<Box<dyn Window>> {
+        let free = !mapping.taken.swap(true, Ordering::AcqRel);
+        free.then(|| Box::new(Open { mapping: mapping.clone() }) as Box<dyn Window>)
+    }
+}
+
+/// The window of a mapping; there is one at a time.
+struct Open {
+    mapping: Arc<Mapping>,
+}
+
+impl Window for Open {
+    fn ready(&self) -> u64 {
+        self.mapping.ready.load(Ordering::Acquire)
+    }
+
+    fn store(&mut self, parts: &[&[u8]], offset: u64) -> bool {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        match offset.checked_add(length as u64) {
+            Some(end) if end <= self.ready() => {}
+            _ => return false,
+        }
+        let mut at = offset as usize;
+        for part in parts {
+            // SAFETY: the mapping is as long as `ready` at least and lives as long as `self`; there is one window
+            // of it, which is borrowed here for itself alone, and no reference into the mapping; so nobody else
+            // in this process stores here meanwhile, and `part` lies elsewhere.
+            unsafe {
+                let to = self.mapping.pages.as_mut_ptr().add(at);
+                std::ptr::copy_nonoverlapping(part.as_ptr(), to, part.len());
+            }
+            at += part.len();
+        }
+        true
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.mapping.taken.store(false, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::disk::{Disk, RealDisk};
+
+    #[test]
+    fn what_is_stored_is_read_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = RealDisk::new(folder.path());
+        let file = disk.create("a").unwrap();
+        file.allocate(16384).unwrap();
+        if !file.map(16384).unwrap() {
+            println!("SKIPPED: files of this file system are not mapped");
+            return;
+        }
+        let mut window = file.window().unwrap();
+        assert!(file.window().is_none(), "two windows of one mapping");
+        assert!(!window.store(&[b"early"], 0), "stored where nothing is ready");
+        file.populate(0, 8192).unwrap();
+        assert_eq!(window.ready(), 8192);
+        assert!(window.store(&[b"hel", b"", b"lo"], 4094));
+        assert!(!window.store(&[b"beyond"], 8190));
+        let mut bytes = [0; 7];
+        file.read_at(&mut bytes, 4093).unwrap();
+        assert_eq!(&bytes, b"\0hello\0");
+        file.write_at(b"J", 4094).unwrap();
+        drop((window, file));
+        let file = disk.open("a", false).unwrap();
+        file.read_at(&mut bytes, 4093).unwrap();
+        assert_eq!(&bytes, b"\0Jello\0");
+    }
+
+    #[test]
+    fn what_does_not_exist_is_not_mapped() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = RealDisk::new(folder.path()).create("a").unwrap();
+        file.allocate(4096).unwrap();
+        assert!(!file.map(8192).unwrap());
+        assert!(file.window().is_none());
+        assert!(file.populate(0, 4096).is_err());
+    }
+}
