@@ -64,6 +64,8 @@ use repliq::disk::model::ModelDisk;
 use repliq::{Cost, Message, Password, Queue, Result, Store, StoreOptions};
 use std::sync::{Arc, OnceLock};
 
+/// The level of commits that do not name one.
+const LEVEL: repliq::Level = repliq::Level::Power;
 /// Of the many cases of the plain tiers, one in so many is run here.
 const SAMPLE: usize = 7;
 /// Blocks need more room than bare frames, where the work must fit into so many segments.

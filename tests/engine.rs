@@ -61,6 +61,9 @@ fn password() -> Option<repliq::Password> {
     None
 }
 
+/// `tests/window.rs` runs these tiers on stores whose tail is mapped.
+const LEVEL: repliq::Level = repliq::Level::Power;
+
 /// Every case is run here; the encrypted twins run every so many.
 const SAMPLE: usize = 1;
 

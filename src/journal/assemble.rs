@@ -25,7 +25,7 @@ use super::{Journal, Options, Segment, file_name};
 use crate::disk::{Birth, Disk, Lock};
 use crate::error::{Code, Error, Result};
 use crate::secret::Password;
-use crate::sync::{AtomicU64, Mutex, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,7 +75,7 @@ impl Journal {
         }
         let (slot, keys) = first_slot(&*disk, options, password)?;
         let name = new_name(0);
-        make(&*disk, &name, slot.length)?;
+        make(&*disk, &name, slot.length, true)?;
         let file = disk.open(&name, true).map_err(|error| failed("open a file in", error))?;
         let mut segment = Segment::prepared(1, slot.length, file);
         segment.began_ms = slot.began_ms;
@@ -318,7 +318,7 @@ impl Replay {
             // Its head may be one that only the page cache knows: the mark goes out with the first group.
             let marked = journal.slot_of(&tail.segment, &tail, Role::Marked);
             let part = Part::Slot(tail.segment.clone(), marked);
-            tail.parts.push(part);
+            tail.hand_over(part);
         }
         drop(tail);
         journal.spares.lock().disown(&*journal.disk);
@@ -418,6 +418,10 @@ fn assemble(parts: Parts) -> Journal {
         parts: Vec::new(),
         pending: Vec::new(),
         pending_from: walk.offset,
+        window: None,
+        stored_from: walk.offset,
+        waits: 0,
+        asked: 0,
         touched: Vec::new(),
         unmarked: None,
         taken: 0,
@@ -435,6 +439,7 @@ fn assemble(parts: Parts) -> Journal {
         run: Mutex::new(RunJob::found(run.0, run.1)),
         helper: Mutex::new(Helper::default()),
         appended: AtomicU64::new(walk.offset),
+        early: AtomicBool::new(false),
         birth: Birth::now(),
         store: slot.store,
         secret: slot.secret,

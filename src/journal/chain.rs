@@ -51,6 +51,19 @@ impl Chain {
         }
     }
 
+    /// Folds the whole frames at the beginning of what was read back, at most up to its end; returns how many
+    /// bytes they have.
+    pub fn fold_whole(&mut self, bytes: &[u8]) -> usize {
+        let mut at = 0;
+        while let Some(head) = bytes.get(at..at + HEAD) {
+            let length = u32_at(head, 0) as usize;
+            let Some(frame) = bytes.get(at..at + HEAD + length) else { break };
+            self.fold_frame(frame);
+            at += frame_bytes(length);
+        }
+        at
+    }
+
     /// Folds one frame: header and body.
     pub fn fold_frame(&mut self, frame: &[u8]) {
         let (kind, flags) = (frame[4], frame[5]);

@@ -18,9 +18,10 @@ use super::seal::Sealer;
 use super::slot::{FRAMES_AT, Role};
 use super::tail::{Appended, Part, Tail};
 use super::times::{SyncTimes, Times};
+use super::window::Reach;
 use super::{Journal, Segment};
 use crate::error::{Code, Error, Result};
-use crate::sync::{AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -51,6 +52,8 @@ impl Seen {
 pub struct Writer {
     pub chain: Chain,
     buffer: Vec<u8>,
+    /// What is read back of what was stored.
+    pub(super) back: Vec<u8>,
     /// A write failed: what came after it must not be written, and nothing is durable any more.
     failed: bool,
     sealer: Option<Sealer>,
@@ -58,7 +61,7 @@ pub struct Writer {
 
 impl Writer {
     pub fn new(chain: Chain, sealer: Option<Sealer>) -> Writer {
-        Writer { chain, buffer: Vec::new(), failed: false, sealer }
+        Writer { chain, buffer: Vec::new(), back: Vec::new(), failed: false, sealer }
     }
 
     /// Folds the chain over frames that begin at `at` of a segment and, in an encrypted store, seals them.
@@ -71,8 +74,18 @@ impl Writer {
     }
 }
 
+/// What a flush takes to be synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Take {
+    Nothing,
+    /// The segments before the tail.
+    Sealed,
+    /// Everything: the group that is led.
+    All,
+}
+
 /// What a group commit covers.
-struct Taken {
+pub(super) struct Taken {
     end: u64,
     sequence: u64,
     group: u64,
@@ -86,6 +99,9 @@ pub struct Gate {
     groups: [Condvar; 2],
     moved: Condvar,
     durable: AtomicU64,
+    /// What had come to wait for the writer when it last handed all to the files; see `Tail::waits`.
+    pub(super) flushed: AtomicU64,
+    poisoned: AtomicBool,
     receivers: AtomicUsize,
     arrived: AtomicUsize,
     waiting: AtomicUsize,
@@ -132,6 +148,8 @@ impl Gate {
             groups: [Condvar::new(), Condvar::new()],
             moved: Condvar::new(),
             durable: AtomicU64::new(durable),
+            flushed: AtomicU64::new(0),
+            poisoned: AtomicBool::new(false),
             receivers: AtomicUsize::new(0),
             arrived: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
@@ -171,7 +189,7 @@ impl Journal {
                 return Ok(());
             }
             if let Some(poison) = &state.poisoned {
-                return Err(self.lost(poison, at.group, state.written_group));
+                return Err(self.lost(poison, at.fate(), state.written_group));
             }
             if state.leading {
                 self.gate.groups[(at.group & 1) as usize].wait(&mut state);
@@ -187,17 +205,24 @@ impl Journal {
     pub fn commit_all(&self) -> Result<()> {
         let at = {
             let tail = self.tail.lock();
-            Appended { sequence: tail.next - 1, end: tail.end, group: tail.taken + 1 }
+            self.all_of(&tail)
         };
         self.commit(&at)
     }
 
     /// Hands everything appended so far to the files, without a sync: the transaction survives `kill -9`.
+    /// Where it was stored through the window, and all before it is in the files, nothing is left to do.
     ///
     /// Where a whole segment waits for its sync, and nobody works ahead, the sync is done here: what an open
     /// has to read must not grow with what was never synced.
     pub fn publish(&self, at: &Appended) -> Result<()> {
-        let outcome = self.poisoned().and_then(|()| self.flush(false).map(|_| ()));
+        if at.reach == Reach::File && !self.gate.poisoned.load(Ordering::Acquire) {
+            if self.gate.watched.load(Ordering::SeqCst) > 0 {
+                self.call_ended();
+            }
+            return Ok(());
+        }
+        let outcome = self.poisoned().and_then(|()| self.flush(Take::Nothing).map(|_| ()));
         self.call_ended();
         if outcome.is_err() {
             return self.outcome_of(at);
@@ -213,7 +238,7 @@ impl Journal {
         let state = self.gate.state.lock();
         match &state.poisoned {
             Some(poison) if state.durable < at.end => {
-                Err(self.lost(poison, at.group, state.written_group))
+                Err(self.lost(poison, at.fate(), state.written_group))
             }
             _ => Ok(()),
         }
@@ -231,7 +256,7 @@ impl Journal {
         if state.durable < at.end && state.poisoned.is_none() {
             state.next_waiter += 1;
             let key = (at.end, state.next_waiter);
-            state.waiters.insert(key, (at.group, waiter));
+            state.waiters.insert(key, (at.fate(), waiter));
             self.gate.waiting.fetch_add(1, Ordering::Release);
             return;
         }
@@ -268,6 +293,9 @@ impl Journal {
 
     /// Fails when a write or a sync failed earlier.
     pub fn poisoned(&self) -> Result<()> {
+        if !self.gate.poisoned.load(Ordering::Acquire) {
+            return Ok(());
+        }
         match &self.gate.state.lock().poisoned {
             None => Ok(()),
             Some(poison) => Err(self.lost(poison, u64::MAX, 0)),
@@ -367,6 +395,31 @@ impl Journal {
         Error::because(Code::Poisoned, format!("the store {store} must be opened anew"), poison)
     }
 
+    /// Makes the segments before the tail durable, and leaves the tail alone: its pages are stored to.
+    pub(super) fn commit_sealed(&self) -> Result<()> {
+        let first = self.tail.lock().segment.first;
+        let mut state = self.gate.state.lock();
+        while state.leading && state.durable < first && state.poisoned.is_none() {
+            // Whoever leads syncs them as well; this only looks whether it did.
+            self.gate.moved.wait_for(&mut state, Duration::from_millis(1));
+        }
+        if state.durable >= first || state.poisoned.is_some() {
+            return Ok(());
+        }
+        state.leading = true;
+        let crowd = state.last_group;
+        drop(state);
+        let turn = Turn(&self.gate);
+        let outcome = self.flush(Take::Sealed).and_then(|taken| {
+            self.sync_files(&taken, crowd)?;
+            self.mark(&taken);
+            Ok(())
+        });
+        drop(turn);
+        self.call_ended();
+        outcome
+    }
+
     /// One group commit. `state` has `leading` set by the caller.
     fn lead(&self, state: MutexGuard<'_, State>) {
         let (crowd, sync_time) = (state.last_group, state.sync_time);
@@ -375,7 +428,7 @@ impl Journal {
         self.gather(crowd, sync_time);
         let released = self.gate.arrived.swap(0, Ordering::Relaxed);
         // A failure has poisoned the journal, and everybody who waits was woken with it.
-        if let Ok(taken) = self.flush(true)
+        if let Ok(taken) = self.flush(Take::All)
             && self.sync_files(&taken, released).is_ok()
         {
             self.mark(&taken);
@@ -396,8 +449,8 @@ impl Journal {
         }
     }
 
-    /// Hands what gathered to the files, in order. With `lead` it also takes the files to be synced.
-    fn flush(&self, lead: bool) -> Result<Taken> {
+    /// Hands what gathered to the files, in order, and takes the files to be synced.
+    pub(super) fn flush(&self, take: Take) -> Result<Taken> {
         let mut writer = self.writer.lock();
         let writer = &mut *writer;
         if writer.failed {
@@ -406,18 +459,25 @@ impl Journal {
             }));
         }
         let mut tail = self.tail.lock();
-        let parts = std::mem::take(&mut tail.parts);
+        let mut parts = std::mem::take(&mut tail.parts);
         let spare = std::mem::take(&mut writer.buffer);
         tail.close_block();
+        if tail.stored_from < tail.pending_from {
+            parts.push(Part::Stored(tail.segment.clone(), tail.stored_from, tail.pending_from));
+        }
         let mut bytes = std::mem::replace(&mut tail.pending, spare);
         let (segment, at) = (tail.segment.clone(), tail.segment.at(tail.pending_from));
-        tail.pending_from = tail.end;
+        (tail.pending_from, tail.stored_from) = (tail.end, tail.end);
+        let waits = tail.waits;
         let written = parts.iter().map(|part| match part {
-            Part::Bytes(segment, ..) | Part::Slot(segment, _) => segment,
+            Part::Bytes(segment, ..) | Part::Stored(segment, ..) | Part::Slot(segment, _) => {
+                segment
+            }
         });
         let now: Vec<_> = written.chain((!bytes.is_empty()).then_some(&segment)).cloned().collect();
         touch(&mut tail, now);
-        let taken = take(&mut tail, lead);
+        let lead = take == Take::All;
+        let taken = taken(&mut tail, take);
         // What is appended from now on belongs to a later group or to later bytes of this one.
         let written = tail.taken + u64::from(!lead);
         drop(tail);
@@ -434,6 +494,9 @@ impl Journal {
         writer.buffer = bytes;
         writer.buffer.clear();
         writer.failed = outcome.is_err();
+        if outcome.is_ok() {
+            self.gate.flushed.store(waits, Ordering::Release);
+        }
         outcome.map(|()| taken).map_err(|error| {
             self.poison(&Error::io(format!("cannot write to {}", self.disk.describe()), &error))
         })
@@ -453,6 +516,7 @@ impl Journal {
                     writer.make_ready(&segment, at, &mut bytes)?;
                     segment.file.write_at(&bytes, at)?;
                 }
+                Part::Stored(segment, from, to) => writer.fold_stored(&segment, from, to)?,
                 Part::Slot(segment, mut slot) => {
                     match slot.role {
                         Role::Begun => segment.chain.store(writer.chain.value(), Ordering::Relaxed),
@@ -523,14 +587,14 @@ impl Journal {
             }
             if let Some(segment) = &taken.unmarked {
                 let slot = self.slot_of(segment, &tail, Role::Marked);
-                tail.parts.push(Part::Slot(segment.clone(), slot));
+                tail.hand_over(Part::Slot(segment.clone(), slot));
             }
             tail.put_watermark(self.secret, taken.end, taken.sequence, 0)
                 || taken.unmarked.is_some()
         };
         if marked {
             // A failure poisons the journal; the group that was just released is durable all the same.
-            let _ = self.flush(false);
+            let _ = self.flush(Take::Nothing);
         }
     }
 
@@ -541,6 +605,7 @@ impl Journal {
         }
         let mut state = self.gate.state.lock();
         let first = state.poisoned.get_or_insert_with(|| error.clone()).clone();
+        self.gate.poisoned.store(true, Ordering::Release);
         let written = state.written_group;
         for (group, waiter) in std::mem::take(&mut state.waiters).into_values() {
             state.ended.push((waiter, Err(self.lost(&first, group, written))));
@@ -557,7 +622,7 @@ impl Journal {
     /// also when it fails.
     pub fn close(&self) -> Result<()> {
         let outcome = self.end_appending();
-        self.tail.lock().closed = true;
+        self.end_tail();
         let stopped = self.stop_helper();
         self.rest();
         self.lock.release();
@@ -603,7 +668,7 @@ fn touch(tail: &mut Tail, segments: Vec<Arc<Segment>>) {
     }
 }
 
-fn take(tail: &mut Tail, lead: bool) -> Taken {
+fn taken(tail: &mut Tail, take: Take) -> Taken {
     let mut taken = Taken {
         end: tail.end,
         sequence: tail.next - 1,
@@ -611,11 +676,18 @@ fn take(tail: &mut Tail, lead: bool) -> Taken {
         touched: Vec::new(),
         unmarked: None,
     };
-    if lead {
-        tail.taken += 1;
-        taken.group = tail.taken;
-        taken.touched = std::mem::take(&mut tail.touched);
-        taken.unmarked = tail.unmarked.take();
+    if take == Take::Nothing {
+        return taken;
     }
+    taken.touched = std::mem::take(&mut tail.touched);
+    taken.unmarked = tail.unmarked.take();
+    if let (Take::Sealed, Some(slot)) = (take, &tail.segment.slot) {
+        (taken.end, taken.sequence) = (tail.segment.first, slot.next - 1);
+        let own = |segment: &Arc<Segment>| segment.number == tail.segment.number;
+        tail.touched = taken.touched.extract_if(.., |segment| own(segment)).collect();
+        return taken;
+    }
+    tail.taken += 1;
+    taken.group = tail.taken;
     taken
 }

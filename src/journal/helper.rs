@@ -32,6 +32,7 @@ struct Shared {
 struct Work {
     prepare: Option<u64>,
     asked: bool,
+    ahead: bool,
     running: bool,
     stop: bool,
 }
@@ -52,15 +53,22 @@ impl Journal {
             let _ = self.spares.lock().keep_reserve(self);
             return;
         }
-        self.ask(Some(length));
+        self.ask(|work| (work.asked, work.prepare) = (true, Some(length)));
+    }
+
+    /// Asks the helper to get more of the mapped tail ready.
+    pub(super) fn ask_ahead(&self) {
+        if self.options.helper {
+            self.ask(|work| work.ahead = true);
+        }
     }
 
     /// Asks the helper to look for dead segments; false when there is no helper.
     pub fn ask_reclaim(&self) -> bool {
-        self.options.helper && self.ask(None)
+        self.options.helper && self.ask(|work| work.asked = true)
     }
 
-    fn ask(&self, prepare: Option<u64>) -> bool {
+    fn ask(&self, what: impl FnOnce(&mut Work)) -> bool {
         let mut helper = self.helper.lock();
         let Some(journal) = helper.journal.get().cloned() else { return false };
         let shared = helper.shared.clone();
@@ -68,8 +76,7 @@ impl Journal {
         if work.stop {
             return false;
         }
-        work.asked = true;
-        work.prepare = prepare.or(work.prepare);
+        what(&mut work);
         if work.running {
             shared.wake.notify_one();
             return true;
@@ -103,14 +110,17 @@ impl Journal {
 
     fn work(&self, prepare: Option<u64>) {
         // What fails here fails again, and is reported, where somebody needs it.
-        if self.sync_is_due() {
-            let _ = self.commit_all();
-        }
-        let _ = self.settle_run();
         if let Some(length) = prepare {
             let mut spares = self.spares.lock();
             let _ = Spares::prepare(&mut spares, self, length);
         }
+        if self.is_mapped() {
+            let _ = self.commit_sealed();
+            self.get_ready();
+        } else if self.sync_is_due() {
+            let _ = self.commit_all();
+        }
+        let _ = self.settle_run();
     }
 }
 
@@ -120,20 +130,26 @@ fn run(journal: &Weak<Journal>, shared: &Shared) {
         if work.stop {
             break;
         }
-        if !work.asked {
-            if shared.wake.wait_for(&mut work, IDLE).timed_out() && !work.asked {
+        if !work.asked && !work.ahead {
+            let idle = shared.wake.wait_for(&mut work, IDLE).timed_out();
+            if idle && !work.asked && !work.ahead {
                 break;
             }
             continue;
         }
-        work.asked = false;
+        let (ahead, asked) = (std::mem::take(&mut work.ahead), std::mem::take(&mut work.asked));
         let prepare = work.prepare.take();
         drop(work);
         let Some(journal) = journal.upgrade() else { return };
-        journal.work(prepare);
-        let reclaim = journal.helper.lock().reclaim.get().cloned();
-        if let Some(reclaim) = reclaim {
-            reclaim();
+        if ahead {
+            journal.get_ready();
+        }
+        if asked {
+            journal.work(prepare);
+            let reclaim = journal.helper.lock().reclaim.get().cloned();
+            if let Some(reclaim) = reclaim {
+                reclaim();
+            }
         }
         drop(journal);
         work = shared.work.lock();

@@ -24,6 +24,7 @@
 //! | `reclaim` | giving dead segments back |
 //! | `moved` | messages moved out of nearly dead segments |
 //! | `chain` | the hash chain of what is shared |
+//! | `window` | storing into the mapped tail |
 //! | `walk` | reading whole transactions in the order of commits |
 //! | `copy` | what a copy of the journal consists of, and checking what is durable |
 //! | `helper` | the thread that works ahead |
@@ -59,11 +60,12 @@ mod tail;
 mod times;
 mod unseal;
 mod walk;
+mod window;
 
 use crate::disk::{Birth, Disk, File, Lock};
 use crate::error::{Code, Error, Result};
 use crate::limits;
-use crate::sync::{AtomicU64, Mutex, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 use std::sync::Arc;
 
 pub use body::{Body, Encoded, Front, Parts, expires_of, headers, put_header, whole};
@@ -96,6 +98,8 @@ pub struct Options {
     pub quota: u64,
     /// Whether a helper thread may work ahead; without it the caller that needs a segment prepares it.
     pub helper: bool,
+    /// Whether the tail is stored to through a mapping, where that is safe.
+    pub mapped: bool,
 }
 
 impl Default for Options {
@@ -105,6 +109,7 @@ impl Default for Options {
             segment_max: limits::SEGMENT_BYTES_MAX,
             quota: 0,
             helper: true,
+            mapped: false,
         }
     }
 }
@@ -166,6 +171,8 @@ pub struct Journal {
     gate: commit::Gate,
     helper: Mutex<helper::Helper>,
     appended: AtomicU64,
+    /// Whether this life may hand out positions before they are durable.
+    early: AtomicBool,
     keys: Option<Arc<Keys>>,
     /// The horizon at the look, where this journal only looks.
     looked: Option<u64>,

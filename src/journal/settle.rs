@@ -120,7 +120,7 @@ impl Replay {
         let name = new_name(self.found.next_name);
         self.found.next_name += 1;
         loop {
-            match make(disk, &name, length) {
+            match make(disk, &name, length, true) {
                 Ok(()) => break,
                 // On a full disk a file that waits for its use makes room.
                 Err(error) if error.code() == Code::NoSpace => {

@@ -178,7 +178,9 @@ impl Spares {
         self.keep_reserve(journal)?;
         if self.ready.is_none() {
             let spare = self.fill(journal, length, Space::Ordinary)?;
-            self.ready = Some(self.named(journal, spare)?);
+            let ready = self.named(journal, spare)?;
+            journal.map_early(&ready);
+            self.ready = Some(ready);
         }
         Ok(())
     }
@@ -252,7 +254,12 @@ impl Spares {
             return Err(journal.over_quota(self.bytes, length));
         }
         let name = self.new_name();
-        make(&*journal.disk, &name, length)?;
+        let written = !journal.is_mapped();
+        make(&*journal.disk, &name, length, written)?;
+        if !written {
+            // Cold pages only cost time.
+            let _ = journal.warm(&name, length);
+        }
         self.bytes += length;
         self.refused = 0;
         Ok(Spare { name, length })
@@ -273,14 +280,15 @@ impl Spares {
     }
 }
 
-/// Makes a file of `length` written, synced bytes under this name.
-pub fn make(disk: &dyn Disk, name: &str, length: u64) -> Result<()> {
+/// Makes a file of `length` synced bytes under this name; they are `written`, or only reserved.
+pub fn make(disk: &dyn Disk, name: &str, length: u64, written: bool) -> Result<()> {
     let unfinished = format!("{}{UNFINISHED}", name.trim_end_matches(".new"));
     let doing =
         |what: &str| format!("cannot {what} {unfinished} of {length} bytes in {}", disk.describe());
     let fill = || {
         let file = disk.create(&unfinished).map_err(|error| Error::io(doing("create"), &error))?;
-        file.allocate(length).map_err(|error| Error::io(doing("allocate"), &error))?;
+        let made = if written { file.allocate(length) } else { file.reserve(length) };
+        made.map_err(|error| Error::io(doing("allocate"), &error))?;
         file.sync().map_err(|error| Error::io(doing("sync"), &error))?;
         let renamed = disk.rename(&unfinished, name);
         renamed.map_err(|error| Error::io(doing("finish"), &error))

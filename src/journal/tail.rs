@@ -1,6 +1,7 @@
 //! Appending whole transactions, and rolling to the next segment.
 //!
-//! Frames gather in memory in journal order; [`commit`](super::commit) hands them to the file. A transaction
+//! Frames gather in memory in journal order; [`commit`](super::commit) hands them to the file. Where the segment
+//! is [mapped](super::window) they are stored there at once, as long as nothing before them gathers. A transaction
 //! lies in one segment: when it does not fit, with the index the segment will end with, the tail is sealed and
 //! the next prepared segment begun. A roll freezes the store's state as it is at the new segment's first
 //! frame, and waits until the state frozen at the roll before is durable, so an open replays two segments.
@@ -14,7 +15,9 @@ use super::run::Rows;
 use super::seal::{self, Gathering};
 use super::slot::{FRAMES_AT, Role, Slot, seed_of};
 use super::spare::Space;
+use super::window::Reach;
 use super::{Journal, Segment};
+use crate::disk::Window;
 use crate::error::{Code, Error, Result};
 use crate::sync::Ordering;
 use std::collections::BTreeMap;
@@ -58,6 +61,8 @@ pub struct Appended {
     pub end: u64,
     /// The group commit that will take it.
     pub(super) group: u64,
+    /// How far its bytes came when it was appended.
+    pub(super) reach: Reach,
 }
 
 /// What the table keeps of a segment that is not the tail any more.
@@ -79,6 +84,8 @@ const RELEASES: usize = 4;
 /// Bytes for one place in one file.
 pub enum Part {
     Bytes(Arc<Segment>, u64, Vec<u8>),
+    /// What lies between these journal offsets was stored through the window.
+    Stored(Arc<Segment>, u64, u64),
     Slot(Arc<Segment>, Slot),
 }
 
@@ -106,6 +113,13 @@ pub struct Tail {
     pub parts: Vec<Part>,
     pub pending: Vec<u8>,
     pub pending_from: u64,
+    /// Where the tail is stored to, if it is mapped, and what of it the writer has not been told yet.
+    pub window: Option<Box<dyn Window>>,
+    pub stored_from: u64,
+    /// How often something came to wait for the writer.
+    pub waits: u64,
+    /// What was ready when more was last asked for.
+    pub asked: u64,
     pub touched: Vec<Arc<Segment>>,
     pub unmarked: Option<Arc<Segment>>,
     pub taken: u64,
@@ -131,15 +145,32 @@ impl Tail {
         self.untouched = false;
         let at = self.enter_block(head.kind, head.frame_bytes());
         let bytes = head.encode(self.end, self.seed());
-        self.pending.extend_from_slice(&bytes);
+        let padding = head.frame_bytes() - HEAD - head.length as usize;
+        self.put_bytes(&bytes, parts, &[0; 8][..padding]);
+        at
+    }
+
+    /// Stores the bytes of a frame, or lets them gather where that is not possible.
+    fn put_bytes(&mut self, head: &[u8; HEAD], parts: &[&[u8]], padding: &[u8]) {
+        let size: usize = HEAD + parts.iter().map(|part| part.len()).sum::<usize>() + padding.len();
+        if self.pending.is_empty() && self.store(head, parts, padding) {
+            self.end += size as u64;
+            self.pending_from = self.end;
+            return;
+        }
+        self.waits += 1;
+        self.pending.extend_from_slice(head);
         for part in parts {
             self.pending.extend_from_slice(part);
         }
-        let size = head.frame_bytes();
-        let padding = size - HEAD - head.length as usize;
-        self.pending.extend_from_slice(&[0; 8][..padding]);
+        self.pending.extend_from_slice(padding);
         self.end += size as u64;
-        at
+    }
+
+    /// Hands something to the writer that is no frame.
+    pub fn hand_over(&mut self, part: Part) {
+        self.waits += 1;
+        self.parts.push(part);
     }
 
     /// Opens or closes a block for a frame; returns where in the file the frame or its block begins.
@@ -214,20 +245,23 @@ impl Tail {
         }
         self.close_block();
         let bytes = watermark(self.end, secret, durable, sequence, &self.incarnation, flags);
-        self.pending.extend_from_slice(&bytes);
-        self.end += HEAD as u64;
+        self.put_bytes(&bytes, &[], &[]);
         true
     }
 
     /// Moves what gathers in memory for this segment behind the parts to be written.
     fn close_pending(&mut self) {
         self.close_block();
+        if self.stored_from < self.pending_from {
+            let (from, to) = (self.stored_from, self.pending_from);
+            self.hand_over(Part::Stored(self.segment.clone(), from, to));
+        }
         let bytes = std::mem::take(&mut self.pending);
         if !bytes.is_empty() {
             let at = self.segment.at(self.pending_from);
-            self.parts.push(Part::Bytes(self.segment.clone(), at, bytes));
+            self.hand_over(Part::Bytes(self.segment.clone(), at, bytes));
         }
-        self.pending_from = self.end;
+        (self.pending_from, self.stored_from) = (self.end, self.end);
     }
 }
 
@@ -251,12 +285,14 @@ impl Journal {
         }
         if tail.block.as_ref().is_some_and(|block| block.blocks >= seal::BLOCKS_MAX) {
             tail.begun = false;
+            self.early.store(false, Ordering::Relaxed);
         }
         self.make_room(&mut tail, frames, records.len(), space, freeze)?;
         if !tail.begun {
             self.begin_life(&mut tail, false)?;
         }
         tail.keep_together(frames);
+        self.keep_ahead(&mut tail, frames);
         let sequence = tail.next;
         for (index, record) in records.iter().enumerate() {
             let head = Head {
@@ -276,7 +312,8 @@ impl Journal {
             }
         }
         tail.next += 1;
-        let appended = Appended { sequence, end: tail.end, group: tail.taken + 1 };
+        let reach = self.reach(&tail);
+        let appended = Appended { sequence, end: tail.end, group: tail.taken + 1, reach };
         self.appended.store(tail.end, Ordering::Release);
         Ok(appended)
     }
@@ -296,6 +333,7 @@ impl Journal {
         tail.index.live(at, seed);
         tail.begun = true;
         tail.early = early;
+        self.early.store(early, Ordering::Relaxed);
         if let Some(block) = &mut tail.block {
             block.blocks = 0;
         }
@@ -304,6 +342,9 @@ impl Journal {
 
     /// Begins a life that says "positions are handed out early" and makes it durable, once per open.
     pub fn hand_out_early(&self) -> Result<()> {
+        if self.is_early() {
+            return Ok(());
+        }
         let appended = {
             let mut tail = self.tail.lock();
             if tail.closed {
@@ -317,16 +358,16 @@ impl Journal {
                 return Ok(());
             }
             self.begin_life(&mut tail, true)?;
+            self.map_tail(&mut tail);
             self.appended.store(tail.end, Ordering::Release);
-            Appended { sequence: tail.next - 1, end: tail.end, group: tail.taken + 1 }
+            self.all_of(&tail)
         };
         self.commit(&appended)
     }
 
     /// Whether this life may hand out positions before they are durable.
     pub fn is_early(&self) -> bool {
-        let tail = self.tail.lock();
-        tail.begun && tail.early
+        self.early.load(Ordering::Relaxed)
     }
 
     /// Tells the tail that a durable epoch accounts for what earlier lives handed out: the next append begins
@@ -335,6 +376,7 @@ impl Journal {
         let mut tail = self.tail.lock();
         tail.owes = false;
         tail.begun = tail.begun && !tail.early;
+        self.early.store(false, Ordering::Relaxed);
     }
 
     fn make_room(
@@ -461,7 +503,7 @@ impl Journal {
             began_ms: slot.began_ms,
         };
         tail.table.insert(segment.number, row);
-        tail.parts.push(Part::Slot(segment, slot));
+        tail.hand_over(Part::Slot(segment, slot));
     }
 
     /// Makes a prepared segment the tail, under the life in force.
@@ -472,14 +514,16 @@ impl Journal {
         slot.began_ms = now;
         next.slot = Some(slot);
         let next = Arc::new(next);
-        tail.parts.push(Part::Slot(next.clone(), slot));
+        tail.hand_over(Part::Slot(next.clone(), slot));
         tail.touched.push(next.clone());
         tail.unmarked = Some(next.clone());
         tail.index = Flat::default();
         let (at, seed) = (FRAMES_AT, tail.seed());
         tail.index.live(at, seed);
         tail.segment = next;
-        tail.pending_from = tail.end;
+        (tail.pending_from, tail.stored_from) = (tail.end, tail.end);
+        tail.window = None;
+        self.map_tail(tail);
     }
 
     /// A slot of `segment`, as far as the tail knows it.

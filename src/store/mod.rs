@@ -23,7 +23,7 @@ use crate::error::{Code, Error, Result};
 use crate::journal::{Appended, Front, Journal, Parts, Record, Rows, Space, Type};
 use crate::position::{Answer, Token, check};
 use crate::secret::Password;
-use crate::sync::{AtomicBool, Mutex, Ordering};
+use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -69,6 +69,19 @@ pub struct Entry<'a> {
     pub sum: u32,
     /// The fields of the front.
     pub front: Front<'a>,
+}
+
+impl<'a> Entry<'a> {
+    fn record(&self, sequence: u64) -> Record<'a> {
+        Record {
+            kind: Type::Message,
+            queue: self.queue,
+            sequence,
+            expires_ms: self.front.expires_ms,
+            sum: self.sum,
+            parts: self.parts,
+        }
+    }
 }
 
 /// The inside of an open store.
@@ -263,7 +276,13 @@ impl Core {
         }
         let mut state = self.state.lock();
         check(&state)?;
-        let (records, repeated) = number(&state, entries, arrives)?;
+        if let [entry] = entries
+            && changes.is_empty()
+            && !self.live.has_riders()
+        {
+            return self.stage_one(state, entry, (level, space), arrives);
+        }
+        let (records, put, repeated) = number(&state, entries, arrives)?;
         if records.is_empty() && changes.is_empty() {
             let token = match repeated {
                 Some(transaction) => state.token(transaction),
@@ -272,7 +291,7 @@ impl Core {
             return Ok(Staged { appended: None, token, level });
         }
         let riders = self.live.take_riders();
-        let mut all: Vec<Record<'_>> = records.iter().map(|(record, _)| *record).collect();
+        let mut all = records;
         let bodies = || changes.iter().chain(&riders);
         all.extend(bodies().map(|(kind, queue, body)| Record::control(*kind, *queue, body)));
         let now = self.journal.disk().now_ms();
@@ -288,13 +307,50 @@ impl Core {
                 return Err(error);
             }
         };
-        for (record, front) in &records {
+        for (record, entry) in all.iter().zip(&put) {
             let length = record.parts.iter().map(|part| part.len()).sum();
-            state.message(appended.sequence, record.queue, record.sequence, length, front);
+            state.message(appended.sequence, record.queue, record.sequence, length, &entry.front);
         }
         for (kind, queue, body) in bodies() {
             state.change(*kind, *queue, body)?;
         }
+        Ok(self.staged(state, appended, level, rolled))
+    }
+
+    /// The same for one message alone, without a list of anything.
+    fn stage_one(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        entry: &Entry<'_>,
+        (level, space): (Level, Space),
+        arrives: bool,
+    ) -> Result<Staged> {
+        let (next, repeated) =
+            admit(&state, &mut Vec::new(), entry, arrives).map_err(|error| error.at_message(0))?;
+        if let Some(transaction) = repeated {
+            return Ok(Staged { appended: None, token: state.token(transaction), level });
+        }
+        let record = entry.record(next);
+        let now = self.journal.disk().now_ms();
+        let mut rolled = false;
+        let mut freeze = |rows: &mut Rows| {
+            rolled = true;
+            state.freeze(rows);
+        };
+        let appended = self.journal.append(&[record], space, now, &mut freeze)?;
+        let length = entry.parts.iter().map(|part| part.len()).sum();
+        state.message(appended.sequence, entry.queue, next, length, &entry.front);
+        Ok(self.staged(state, appended, level, rolled))
+    }
+
+    /// What was appended and applied; wakes those who wait for it.
+    fn staged(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        appended: Appended,
+        level: Level,
+        rolled: bool,
+    ) -> Staged {
         let token = state.token(appended.sequence);
         // The helper looks after each roll; without one it is done here, where it may be worth it.
         let many = rolled && !self.helped && self.journal.segments().len() > evacuate::WORTH_A_LOOK;
@@ -304,7 +360,7 @@ impl Core {
         if due {
             self.reclaim_soon();
         }
-        Ok(Staged { appended: Some(appended), token, level })
+        Staged { appended: Some(appended), token, level }
     }
 
     /// Waits until the transaction reached its level.
@@ -443,49 +499,54 @@ impl Drop for Core {
     }
 }
 
-type Numbered<'a> = Vec<(Record<'a>, Front<'a>)>;
+/// The messages of a transaction as records, what each was, and the transaction of one that was left out.
+type Numbered<'e, 'a> = (Vec<Record<'a>>, Vec<&'e Entry<'a>>, Option<u64>);
 
-/// Gives messages their sequences; the second value is the transaction of a repeated one.
-fn number<'a>(
+/// Gives messages their sequences.
+fn number<'e, 'a>(
     state: &State,
-    entries: &[Entry<'a>],
+    entries: &'e [Entry<'a>],
     arrives: bool,
-) -> Result<(Numbered<'a>, Option<u64>)> {
+) -> Result<Numbered<'e, 'a>> {
     let mut next: Vec<(u32, u64)> = Vec::new();
     let mut producers: Vec<(&[u8], u64)> = Vec::new();
-    let (mut records, mut repeated) = (Vec::with_capacity(entries.len()), None);
+    let mut records = Vec::with_capacity(entries.len());
+    let (mut put, mut repeated) = (Vec::with_capacity(entries.len()), None);
     for (index, entry) in entries.iter().enumerate() {
-        let at = |error: Error| error.at_message(index);
-        let queue = state.queue(entry.queue).map_err(at)?;
-        if queue.paused {
-            let text = format!("queue {:?} is paused", queue.name);
-            return Err(Error::new(Code::Paused, text).at_message(index));
-        }
-        if !arrives
-            && !entry.front.producer.is_empty()
-            && let Some(row) = repeats(state, &mut producers, entry).map_err(at)?
-        {
-            repeated = Some(row);
+        let admitted = admit(state, &mut producers, entry, arrives);
+        let (first, again) = admitted.map_err(|error| error.at_message(index))?;
+        if again.is_some() {
+            repeated = again;
             continue;
         }
         let known = next.iter().rposition(|(number, _)| *number == entry.queue);
         let known = known.unwrap_or_else(|| {
-            next.push((entry.queue, queue.next));
+            next.push((entry.queue, first));
             next.len() - 1
         });
         let sequence = next[known].1;
         next[known].1 += 1;
-        let record = Record {
-            kind: Type::Message,
-            queue: entry.queue,
-            sequence,
-            expires_ms: entry.front.expires_ms,
-            sum: entry.sum,
-            parts: entry.parts,
-        };
-        records.push((record, entry.front));
+        records.push(entry.record(sequence));
+        put.push(entry);
     }
-    Ok((records, repeated))
+    Ok((records, put, repeated))
+}
+
+/// Whether an entry may be put: the sequence its queue gives next, or the transaction that brought it already.
+fn admit<'a>(
+    state: &State,
+    producers: &mut Vec<(&'a [u8], u64)>,
+    entry: &Entry<'a>,
+    arrives: bool,
+) -> Result<(u64, Option<u64>)> {
+    let queue = state.queue(entry.queue)?;
+    if queue.paused {
+        return Err(Error::new(Code::Paused, format!("queue {:?} is paused", queue.name)));
+    }
+    if arrives || entry.front.producer.is_empty() {
+        return Ok((queue.next, None));
+    }
+    Ok((queue.next, repeats(state, producers, entry)?))
 }
 
 /// The transaction that brought this producer sequence, when it is the last one repeated.

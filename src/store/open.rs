@@ -86,7 +86,14 @@ impl Visitor for State {
 impl Options {
     fn journal(&self) -> journal::Options {
         let (segment_first, segment_max) = (self.segment_first, self.segment_max);
-        journal::Options { segment_first, segment_max, quota: self.quota, helper: self.helper }
+        let mapped = self.level == Level::Process;
+        journal::Options {
+            segment_first,
+            segment_max,
+            quota: self.quota,
+            helper: self.helper,
+            mapped,
+        }
     }
 
     fn keep(&self) -> Keep {

@@ -395,6 +395,11 @@ impl Live {
         moved.collect()
     }
 
+    /// Whether moves wait.
+    pub(super) fn has_riders(&self) -> bool {
+        !self.riders.lock().is_empty()
+    }
+
     /// Takes the moves that wait, for the transaction that is appended now.
     pub(super) fn take_riders(&self) -> Vec<(Type, u32, Vec<u8>)> {
         let mut riders = self.riders.lock();

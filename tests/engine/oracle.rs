@@ -272,6 +272,7 @@ pub struct Client {
 pub fn small(segment: u64) -> StoreOptions {
     StoreOptions {
         password: crate::password(),
+        level: crate::LEVEL,
         segment_bytes: segment,
         segment_bytes_max: segment,
         helper: false,
@@ -508,8 +509,10 @@ impl Client {
         match opened {
             Ok(consumer) => {
                 self.push(model);
-                self.durable = self.steps.len() - 1;
-                self.published = self.durable;
+                self.published = self.steps.len() - 1;
+                if self.options.level == Level::Power {
+                    self.durable = self.published;
+                }
                 Some(consumer)
             }
             Err(error) => {
@@ -735,7 +738,7 @@ impl Client {
         let opened = Store::open_on(Arc::new(disk.clone()), &self.options);
         let store = opened.unwrap_or_else(|error| panic!("after {end:?}: {error:?}"));
         let seen = observe(&store).unwrap_or_else(|error| panic!("cannot be read: {error:?}"));
-        let step = self.step_of(&seen, end);
+        let step = self.step_of(&store, &seen, end);
         self.check_tokens(&store, step);
         if end == End::Power {
             // What this open did not believe is not believed by the next one.
@@ -745,7 +748,7 @@ impl Client {
             assert_eq!(observe(&again).unwrap(), seen, "an open after an open finds the same");
         }
         let queue = store.queue("after").unwrap();
-        let commit = store.put(queue, &[Message::new(b"goes on")]).unwrap();
+        let commit = store.put_at(queue, &[Message::new(b"goes on")], Level::Power).unwrap();
         let known = self.positions.get(&commit.token.position());
         assert!(known.is_none(), "{:?} means two transactions", commit.token.position());
         let mut model = Model::clone(&self.steps[step]);
@@ -760,11 +763,22 @@ impl Client {
         step
     }
 
-    fn step_of(&self, seen: &Observed, end: End) -> usize {
+    /// The newest step that looks like this. Where a transaction changes nothing to be seen, its token tells
+    /// whether it is there.
+    fn step_of(&self, store: &Store, seen: &Observed, end: End) -> usize {
         let least = if end == End::Kill { self.published } else { self.durable };
-        let fitting = (least..self.steps.len()).rev().find(|step| seen.fits(&self.steps[*step]));
-        fitting.unwrap_or_else(|| {
-            let earlier = (0..least).rev().find(|step| seen.fits(&self.steps[*step]));
+        let fits = |step: &usize| seen.fits(&self.steps[*step]);
+        let fitting: Vec<usize> = (least..self.steps.len()).rev().filter(fits).collect();
+        let there = |token: &Token| {
+            let answer = store.wait("", std::slice::from_ref(token), Duration::ZERO);
+            answer.is_ok()
+        };
+        let told = |step: &&usize| {
+            let mut of = self.tokens.iter().rev().filter(|(_, of)| of <= *step);
+            of.next().is_none_or(|(token, _)| there(token))
+        };
+        fitting.iter().find(told).or(fitting.first()).copied().unwrap_or_else(|| {
+            let earlier = (0..least).rev().find(fits);
             panic!(
                 "after {end:?}: steps {least} to {} are possible, it is {earlier:?}: {seen:#?}\nmust be {:#?}",
                 self.steps.len() - 1,
@@ -804,7 +818,7 @@ impl Client {
             seen => seen,
         };
         let seen = seen.unwrap_or_else(|error| panic!("cannot be read: {error:?}"));
-        let step = self.step_of(&seen, end);
+        let step = self.step_of(&store, &seen, end);
         self.check_tokens(&store, step);
         self.steps.truncate(step + 1);
         let (kept, lost) = std::mem::take(&mut self.tokens).into_iter().partition(|t| t.1 <= step);
