@@ -18,7 +18,7 @@ pub const PASSWORD_BYTES_MAX: usize = 4 << 10;
 pub const SEGMENT_BYTES_MIN: u64 = 4 << 10;
 /// The first segment of a store, unless asked otherwise: a store of three messages costs no more.
 pub const SEGMENT_BYTES_FIRST: u64 = 64 << 10;
-/// The largest class a segment grows to by itself; a transaction larger than that is TOO_LARGE.
+/// The largest class a segment grows to by itself.
 pub const SEGMENT_BYTES_MAX: u64 = 64 << 20;
 /// Segments of the first class that fit into the smallest quota, and of the largest into any: what is given back at
 /// a time is a small part of it.
@@ -33,8 +33,9 @@ pub const MOVED_PART_NEEDED: u64 = 2;
 pub const MOVED_MAX: usize = 65_536;
 /// What a record takes beside its body: header, padding and its place in the index, at most.
 pub const RECORD_BYTES: usize = 64;
-/// Largest transaction: it lies in one segment of the largest class, beside the segment's head and index.
-pub const TRANSACTION_BYTES_MAX: usize = (SEGMENT_BYTES_MAX - (4 << 20)) as usize;
+/// A transaction of more bytes, and of more than one message, is staged in files of its own: it costs neither memory
+/// nor the time of others, and has no bound but the disk's.
+pub const MEMORY_BYTES: usize = 1 << 20;
 /// How long data stays for targets that went back, unless asked otherwise, in milliseconds.
 pub const KEEP_MS: u64 = 24 * 60 * 60 * 1000;
 /// How many bytes of it, unless asked otherwise.
@@ -52,6 +53,9 @@ pub const REASON_CHARS_MAX: usize = 1_024;
 pub const RECEIVE_MESSAGES_MAX: usize = 65_536;
 /// Bytes one receive call reads at most, unless a single message is larger.
 pub const RECEIVE_BYTES_MAX: usize = 1 << 20;
+/// Bytes of the messages of one job, each with [`RECORD_BYTES`]: a transaction may have more, and is received in
+/// pieces then.
+pub const JOB_BYTES_MAX: usize = SEGMENT_BYTES_MAX as usize;
 /// Handles of the C ABI that are open at once; the table of a process that leaks them ends here.
 pub const HANDLES_MAX: usize = 65_536;
 /// Messages, tokens or sequences one call of the C ABI takes at most: a wild length must not be believed.
@@ -82,20 +86,21 @@ pub const STREAM_FRAME_BYTES_MAX: usize = 2 * STREAM_FRAME_BYTES;
 pub const STREAM_CREDIT_BYTES: u64 = 16 << 20;
 /// Bytes a receiver takes in ahead of its disk.
 pub const STREAM_UNSYNCED_BYTES: u64 = 64 << 20;
-/// Records of one received transaction.
+/// Records of one received transaction that is not staged.
 pub const TRANSACTION_RECORDS_MAX: usize = 2 << 20;
-/// Bytes of one received transaction with the heads of its records: what fits into the largest segment.
-pub const STREAM_TRANSACTION_BYTES_MAX: usize = SEGMENT_BYTES_MAX as usize;
+/// Bytes of one received transaction with the heads of its records: more is a length gone wrong. What does not fit
+/// into memory is staged as it arrives, so the disk is the bound.
+pub const STREAM_TRANSACTION_BYTES_MAX: u64 = 1 << 44;
 /// Longest text of a refusal on a stream, in bytes.
 pub const STREAM_TEXT_BYTES_MAX: usize = 1_024;
 
 const _: () = assert!(STREAM_FRAME_BYTES < STREAM_FRAME_BYTES_MAX);
 const _: () = assert!((STREAM_FRAME_BYTES_MAX as u64) < STREAM_CREDIT_BYTES);
-const _: () = assert!(MESSAGE_BYTES_MAX < STREAM_TRANSACTION_BYTES_MAX);
+const _: () = assert!((MESSAGE_BYTES_MAX as u64) < STREAM_TRANSACTION_BYTES_MAX);
 const _: () = assert!(SEGMENT_BYTES_MIN <= SEGMENT_BYTES_FIRST);
 const _: () = assert!(SEGMENT_BYTES_FIRST <= SEGMENT_BYTES_MAX);
 const _: () = assert!((MESSAGE_BYTES_MAX as u64) < SEGMENT_BYTES_MAX);
-const _: () = assert!(MESSAGE_BYTES_MAX < STREAM_TRANSACTION_BYTES_MAX);
+const _: () = assert!((MEMORY_BYTES as u64) < SEGMENT_BYTES_MAX);
 const _: () = assert!(NAME_BYTES_MAX <= u8::MAX as usize);
 const _: () = assert!(PRODUCER_BYTES_MAX <= u8::MAX as usize);
 const _: () = assert!(RECEIVE_MESSAGES_MAX <= ARRAY_MAX);

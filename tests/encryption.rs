@@ -48,6 +48,8 @@ mod repair;
 mod seeds;
 #[path = "engine/shipped.rs"]
 mod shipped;
+#[path = "engine/staged.rs"]
+mod staged;
 #[path = "replication/streams.rs"]
 mod streams;
 #[path = "encryption/tamper.rs"]

@@ -15,6 +15,7 @@
 //! | `rare` | stores that hold the records nobody sees every day |
 //! | `quota` | the quota, and a disk that is full |
 //! | `repair` | what is left of a damaged store is sound again |
+//! | `staged` | transactions that outgrow memory |
 //! | `open` | what an open costs, who may open what |
 //!
 //! Everything here is harness; nothing of it is shipped. Every random test prints its seed, every tier prints
@@ -50,6 +51,8 @@ mod repair;
 mod seeds;
 #[path = "engine/shipped.rs"]
 mod shipped;
+#[path = "engine/staged.rs"]
+mod staged;
 #[path = "engine/work.rs"]
 mod work;
 #[allow(dead_code)]

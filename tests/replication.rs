@@ -11,6 +11,8 @@ mod fuzz;
 mod handshake;
 #[path = "replication/histories.rs"]
 mod histories;
+#[path = "replication/large.rs"]
+mod large;
 #[path = "replication/network.rs"]
 mod network;
 #[path = "seeds/mod.rs"]

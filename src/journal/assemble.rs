@@ -294,11 +294,13 @@ impl Replay {
         if ended && self.walk.offset > segment.first {
             table.insert(segment.number, self.row(&segment));
         }
+        self.walk.adopted.newest = self.newest_staged();
         let used: BTreeSet<u64> = table.keys().copied().chain([segment.number]).collect();
         still_there(&mut self.walk.moved, &table, segment.first);
         let mut spares = self.spares(&used, (options.segment_first, !table.is_empty()));
         let growing = if table.contains_key(&segment.number) { 0 } else { segment.length };
         spares.count(growing + table.values().map(|row| row.length).sum::<u64>());
+        spares.count(self.walk.adopted.iter().map(|adopted| adopted.length()).sum());
         let parts = Parts {
             disk,
             lock,
@@ -347,6 +349,12 @@ impl Replay {
             tail.closed = true;
         }
         Ok(journal)
+    }
+
+    /// The highest number of a staged file, there or only named.
+    fn newest_staged(&self) -> u64 {
+        let there = self.found.staged.keys().next_back().copied();
+        self.walk.adopted.newest.max(there.unwrap_or(0))
     }
 
     fn tail_segment(&mut self) -> Result<(Segment, Slot)> {
@@ -413,6 +421,7 @@ fn assemble(parts: Parts) -> Journal {
         index: walk.index,
         table: BTreeMap::new(),
         moved: walk.moved,
+        adopted: walk.adopted,
         run: run.0,
         pins: BTreeMap::new(),
         parts: Vec::new(),

@@ -1,12 +1,13 @@
 //! What a copy of a journal consists of, and whether what is durable is still what was written.
 //!
-//! A copy holds every segment that has bytes below a durable horizon, cut there, and the newest state runs
-//! whose segments are among them; that is what a power cut at the horizon would have left, and it is opened
-//! like that. While it is made a pin keeps the segments. The last segment of a copy is never sealed, since the
-//! one it names as the next is no part of it.
+//! A copy holds every segment that has bytes below a durable horizon, cut there, every staged file that was
+//! adopted below it, and the newest state runs whose segments are among them; that is what a power cut at the
+//! horizon would have left, and it is opened like that. While it is made a pin keeps the segments. The last
+//! segment of a copy is never sealed, since the one it names as the next is no part of it.
 //!
 //! A check reads the durable frames again, the way a replay does, and never what is still written to.
 
+use super::adopt::{Adopted, StagedFile, staged_name};
 use super::format::{HEAD, Head, LAST, Type};
 use super::index::Sealed;
 use super::run::{Run, run_name, run_number};
@@ -39,13 +40,15 @@ pub struct Source {
     pub seal: u64,
     /// Number and first journal offset of a segment.
     segment: Option<(u64, u64)>,
+    /// The transaction of a staged file, and the file.
+    staged: Option<(Arc<Adopted>, StagedFile)>,
 }
 
 impl Source {
     /// A file that is copied as it is.
     pub fn whole(name: &str, file: Arc<dyn File>, bytes: u64) -> Source {
         let (name, head) = (name.to_string(), Vec::new());
-        Source { name, file, length: bytes, bytes, head, seal: 0, segment: None }
+        Source { name, file, length: bytes, bytes, head, seal: 0, segment: None, staged: None }
     }
 }
 
@@ -87,6 +90,17 @@ impl Journal {
         let last = segments.len().saturating_sub(1);
         for (at, segment) in segments.iter().enumerate() {
             sources.push(self.source(segment, at == last)?);
+        }
+        for adopted in self.adopted().iter().filter(|adopted| adopted.end <= horizon.0) {
+            for staged in &adopted.body.files {
+                let (name, file) =
+                    (staged_name(staged.number), self.staged_file(adopted, staged.number)?);
+                let source = Source::whole(&name, file, staged.length());
+                let staged = Some((adopted.clone(), staged.clone()));
+                // It never changes, and no other file has its salt.
+                let seal = staged.as_ref().map_or(0, |(_, staged)| xxh3_64(&staged.salt).max(1));
+                sources.push(Source { seal, staged, ..source });
+            }
         }
         Ok((sources, horizon))
     }
@@ -130,7 +144,8 @@ impl Journal {
         }
         let bytes = segment.end - segment.first + FRAMES_AT;
         let at = Some((segment.number, segment.first));
-        Ok(Source { name, file, length: segment.length, bytes, head, seal, segment: at })
+        let length = segment.length;
+        Ok(Source { name, file, length, bytes, head, seal, segment: at, staged: None })
     }
 
     /// The head of a segment, which must be the one that is meant.
@@ -186,7 +201,7 @@ impl Journal {
     ///
     /// The first damage ends it. A segment that is given back meanwhile is no damage.
     pub fn check(&self, pace: &mut dyn FnMut(u64) -> Result<()>) -> Result<(u64, u64)> {
-        let (segments, _) = self.durable_segments();
+        let (segments, (horizon, _)) = self.durable_segments();
         let (mut bytes, mut transactions) = (0, 0);
         for segment in &segments {
             match self.check_segment(segment, pace) {
@@ -199,6 +214,7 @@ impl Journal {
                 Err(error) => return Err(error),
             }
         }
+        bytes += self.check_adopted(horizon, pace)?;
         Ok((bytes + self.check_runs(pace)?, transactions))
     }
 
@@ -362,6 +378,9 @@ impl Journal {
 
     /// Checks what was copied from a source: a copy of damage is none.
     pub fn check_copy(&self, source: &Source, file: &Arc<dyn File>) -> Result<()> {
+        if let Some((adopted, staged)) = &source.staged {
+            return self.check_staged(adopted, staged, file, &mut |_| Ok(())).map(|_| ());
+        }
         let Some((number, first)) = source.segment else { return Ok(()) };
         let end = first + source.bytes - FRAMES_AT;
         let (length, sealed) = (source.length, source.seal != 0);
@@ -371,7 +390,11 @@ impl Journal {
 
     /// Whether what a source was copied from is gone, and may have been written over.
     pub fn was_recycled(&self, source: &Source) -> bool {
-        source.segment.is_some_and(|(number, _)| self.was_given_back(number))
+        let segment = source.segment.is_some_and(|(number, _)| self.was_given_back(number));
+        let released = |(adopted, staged): &(Arc<Adopted>, StagedFile)| {
+            self.was_released_of(adopted.transaction, staged.number)
+        };
+        segment || source.staged.as_ref().is_some_and(released)
     }
 }
 

@@ -94,7 +94,7 @@ types! {
     Delivery = 10, "delivery";
     /// Transactions of a stream that hold nothing for this store.
     Advance = 11, "advance";
-    /// Reserved: staged segments that become part of the journal.
+    /// Staged files that become part of the journal; see `adopt`.
     Adopt = 12, "adopt";
     /// The stamp of a received transaction, or what else a stream left here.
     Received = 13, "received";
@@ -126,10 +126,7 @@ impl Type {
 
     /// Whether this build writes and understands it.
     fn is_written(self) -> bool {
-        !matches!(
-            self,
-            Type::Session | Type::Delivery | Type::Adopt | Type::Ignored | Type::IgnoredLocal
-        )
+        !matches!(self, Type::Session | Type::Delivery | Type::Ignored | Type::IgnoredLocal)
     }
 }
 

@@ -14,7 +14,8 @@
 //!           4*N places       of message frames, by queue, in order
 //! ```
 //!
-//! A *place* is a file offset divided by 8. The sequences of a queue's messages in one segment have no gap.
+//! A *place* is a file offset divided by 8. The sequences of a queue's messages in one row have no gap; a queue
+//! has several rows where an `adopt` record stands between its messages.
 
 use super::format::{u32_at, u64_at};
 
@@ -27,7 +28,8 @@ const QUEUE: usize = 24;
 pub struct Flat {
     entries: Vec<Entry>,
     lives: Vec<(u32, u32)>,
-    seen: Vec<bool>,
+    /// By queue: the sequence behind its last message, 0 = none yet.
+    next: Vec<u64>,
     queues: usize,
     expires_ms: u64,
 }
@@ -44,13 +46,11 @@ impl Flat {
     /// Notes a message frame; `expires_ms` 0 means never.
     pub fn push(&mut self, queue: u32, sequence: u64, file_offset: u64, expires_ms: u64) {
         let at = queue as usize;
-        if self.seen.len() <= at {
-            self.seen.resize(at + 1, false);
+        if self.next.len() <= at {
+            self.next.resize(at + 1, 0);
         }
-        if !self.seen[at] {
-            self.seen[at] = true;
-            self.queues += 1;
-        }
+        let next = std::mem::replace(&mut self.next[at], sequence + 1);
+        self.queues += usize::from(next != sequence || next == 0);
         self.entries.push(Entry { queue, place: place(file_offset), sequence });
         let expires_ms = if expires_ms == 0 { u64::MAX } else { expires_ms };
         self.expires_ms = self.expires_ms.max(expires_ms);
@@ -86,7 +86,8 @@ impl Flat {
     pub fn encode(&self) -> Vec<u8> {
         let mut sorted = self.entries.clone();
         sorted.sort_by_key(|entry| (entry.queue, entry.sequence));
-        let runs: Vec<&[Entry]> = sorted.chunk_by(|a, b| a.queue == b.queue).collect();
+        let follows = |a: &Entry, b: &Entry| (a.queue, a.sequence + 1) == (b.queue, b.sequence);
+        let runs: Vec<&[Entry]> = sorted.chunk_by(follows).collect();
         let mut body = Vec::with_capacity(self.bytes_with(0));
         let word = |body: &mut Vec<u8>, word: usize| {
             body.extend_from_slice(&u32::try_from(word).unwrap_or(u32::MAX).to_le_bytes());
@@ -179,10 +180,11 @@ impl Sealed {
         Sealed::decode(&flat.encode()).unwrap_or_default()
     }
 
-    /// What `queue` has here.
-    pub fn span(&self, queue: u32) -> Option<&Span> {
-        let at = self.spans.binary_search_by_key(&queue, |span| span.queue).ok()?;
-        Some(&self.spans[at])
+    /// What `queue` has here from this sequence on: the first row that reaches so far.
+    pub fn span_from(&self, queue: u32, sequence: u64) -> Option<&Span> {
+        let before = |span: &Span| (span.queue, span.last()) < (queue, sequence);
+        let span = self.spans.get(self.spans.partition_point(before))?;
+        (span.queue == queue).then_some(span)
     }
 
     /// The places of a span's frames.

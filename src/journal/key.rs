@@ -63,6 +63,8 @@ pub enum Purpose {
     Tail,
     /// One state run; its salt is drawn for it.
     Run,
+    /// The blocks of one staged file; its salt is drawn for it.
+    Staged,
 }
 
 impl Purpose {
@@ -70,6 +72,7 @@ impl Purpose {
         match self {
             Purpose::Tail => b"repliq tail 1",
             Purpose::Run => b"repliq run 1",
+            Purpose::Staged => b"repliq staged 1",
         }
     }
 }

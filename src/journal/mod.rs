@@ -26,6 +26,9 @@
 //! | `chain` | the hash chain of what is shared |
 //! | `window` | storing into the mapped tail |
 //! | `walk` | reading whole transactions in the order of commits |
+//! | `adopt` | the record by which staged files enter, and the table of those that did |
+//! | `staged` | writing the files of a transaction that outgrew memory |
+//! | `adopted` | reading, checking and giving back staged files |
 //! | `copy` | what a copy of the journal consists of, and checking what is durable |
 //! | `helper` | the thread that works ahead |
 //! | `key` | the file `key`: the data key of an encrypted store |
@@ -35,6 +38,8 @@
 //!
 //! Lock order: write, tail, spares, run, gate.
 
+mod adopt;
+mod adopted;
 mod assemble;
 mod body;
 mod chain;
@@ -55,6 +60,7 @@ mod seal;
 mod settle;
 mod slot;
 mod spare;
+mod staged;
 mod survey;
 mod tail;
 mod times;
@@ -68,6 +74,7 @@ use crate::limits;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 use std::sync::Arc;
 
+pub use adopt::{Adoption, staged_name, staged_number};
 pub use body::{Body, Encoded, Front, Parts, expires_of, headers, put_header, whole};
 pub use commit::Waiter;
 pub use copy::Source;
@@ -79,6 +86,7 @@ pub use recover::Recovered;
 pub use replay::{Replayed, Visitor};
 pub use run::Rows;
 pub use spare::Space;
+pub use staged::{Put, Staging};
 pub use tail::{Appended, Record};
 pub use times::SyncTimes;
 pub use walk::{Walked, Walker};

@@ -193,7 +193,8 @@ impl Journal {
             Some(file) => file,
             None => self.open_segment(number, (first, end))?,
         };
-        Ok(Some(Plan { file, number, first, places, sequence, kind: Type::Evacuated }))
+        let (kind, staged) = (Type::Evacuated, None);
+        Ok(Some(Plan { file, number, first, places, sequence, kind, staged }))
     }
 
     fn tail_file(&self, number: u64) -> Option<Arc<dyn crate::disk::File>> {

@@ -5,10 +5,13 @@
 //! messages share, and both sums are checked before anything is handed out: damage is `Corrupt` with its
 //! range, never wrong bytes.
 
+use super::adopt::staged_name;
+use super::adopted::Inside;
 use super::format::{HEAD, Head, Type, body_sum, frame_bytes};
 use super::index::{Flat, Sealed, seed_at};
+use super::key::Purpose;
 use super::scan::{Met, Window, look};
-use super::seal::{FRONT, open_alone};
+use super::seal::{FRONT, open_named};
 use super::slot::{FRAMES_AT, SLOT, Slot, seed_of};
 use super::unseal::read_blocks;
 use super::{Journal, file_name};
@@ -27,9 +30,15 @@ pub struct Cursor {
     segment: u64,
     at: usize,
     loaded: Option<Loaded>,
-    /// The block of an encrypted store that was opened last: number of its segment, its place, its frames.
-    pub(super) block: Option<(u64, u32, Arc<Vec<u8>>)>,
+    /// The staged file it is in.
+    pub(super) staged: Option<Inside>,
+    /// The block of an encrypted store that was opened last: number of its file and whether that is a staged
+    /// one, its place, its frames.
+    pub(super) block: Option<Block>,
 }
+
+/// Which file, where in it, and the frames.
+type Block = ((u64, bool), u32, Arc<Vec<u8>>);
 
 /// A sealed segment a cursor is in.
 #[derive(Clone)]
@@ -43,7 +52,7 @@ struct Loaded {
 impl Cursor {
     /// A reader of `queue` whose next message is the one with this sequence, or the first one after it.
     pub fn new(queue: u32, next: u64) -> Cursor {
-        Cursor { queue, next, segment: 0, at: 0, loaded: None, block: None }
+        Cursor { queue, next, segment: 0, at: 0, loaded: None, staged: None, block: None }
     }
 
     /// The queue it reads.
@@ -75,10 +84,20 @@ pub(super) struct Plan {
     pub first: u64,
     /// Where each frame begins, or the block that holds it, and the seed in force there.
     pub places: Vec<(u32, u32)>,
-    /// Sequence of the first of them.
+    /// Sequence of the first of them; in a staged file as its frame has it.
     pub sequence: u64,
     /// Messages, or evacuated ones.
     pub kind: Type,
+    /// The staged file it is; without one a segment.
+    pub staged: Option<Inside>,
+}
+
+impl Plan {
+    /// The name of the file.
+    pub fn name(&self) -> String {
+        let number = self.number;
+        if self.staged.is_some() { staged_name(number) } else { file_name(number) }
+    }
 }
 
 impl Journal {
@@ -96,7 +115,7 @@ impl Journal {
         let (mut bytes, begun) = (0, out.len());
         while out.len() < max && bytes < max_bytes {
             let before = out.len();
-            let plan = match self.plan(cursor, horizon, max - before) {
+            let plan = match self.next_plan(cursor, horizon, max - before) {
                 Ok(Some(plan)) => plan,
                 Ok(None) => break,
                 // What was read is given out; who reads on meets the error, if it is still there.
@@ -109,10 +128,10 @@ impl Journal {
             };
             match read {
                 Ok(()) => {}
-                Err(_) if self.was_given_back(plan.number) => {
+                Err(_) if self.is_gone(&plan) => {
                     // It was given back meanwhile: all that was in it is acknowledged or gone.
                     out.truncate(before);
-                    cursor.loaded = None;
+                    (cursor.loaded, cursor.staged) = (None, None);
                     continue;
                 }
                 Err(error) => {
@@ -123,7 +142,9 @@ impl Journal {
                     return Err(error);
                 }
             }
-            if !self.has_segment(plan.number) {
+            if let Some(staged) = &plan.staged {
+                out[before..].iter_mut().for_each(|found| staged.place(&mut found.head));
+            } else if !self.has_segment(plan.number) {
                 out.truncate(before);
                 continue;
             }
@@ -143,10 +164,43 @@ impl Journal {
         tail.segment.number == number || tail.table.contains_key(&number)
     }
 
-    /// The next frames of the cursor's queue, where they stand first or where they were moved to.
-    fn plan(&self, cursor: &mut Cursor, horizon: u64, max: usize) -> Result<Option<Plan>> {
+    /// Whether what was to be read was given back.
+    fn is_gone(&self, plan: &Plan) -> bool {
+        match &plan.staged {
+            Some(staged) => self.was_released(staged),
+            None => self.was_given_back(plan.number),
+        }
+    }
+
+    /// The next frames of the cursor's queue, in a segment or in a staged file.
+    fn next_plan(&self, cursor: &mut Cursor, horizon: u64, max: usize) -> Result<Option<Plan>> {
+        while let Some(spot) = self.spot(cursor.queue, cursor.next, horizon) {
+            let first = spot.row.first;
+            if first > cursor.next {
+                let plan = self.plan(cursor, horizon, max, first)?;
+                if plan.as_ref().is_some_and(|plan| plan.sequence < first) {
+                    return Ok(plan);
+                }
+            }
+            // It may be given back in between; then there is another one, or none.
+            if let Some(plan) = self.plan_staged(cursor, spot, max)? {
+                return Ok(Some(plan));
+            }
+        }
+        self.plan(cursor, horizon, max, u64::MAX)
+    }
+
+    /// The next frames of the cursor's queue in segments, where they stand first or where they were moved to; of
+    /// the moved ones those before the sequence `limit`.
+    fn plan(
+        &self,
+        cursor: &mut Cursor,
+        horizon: u64,
+        max: usize,
+        limit: u64,
+    ) -> Result<Option<Plan>> {
         let plan = self.plan_segments(cursor, horizon, max)?;
-        let before = plan.as_ref().map_or(u64::MAX, |plan| plan.sequence);
+        let before = plan.as_ref().map_or(u64::MAX, |plan| plan.sequence).min(limit);
         Ok(self.plan_moved(cursor, max, before)?.or(plan))
     }
 
@@ -178,9 +232,7 @@ impl Journal {
             }
             let Some(Loaded { index: sealed, file, first, .. }) = &cursor.loaded else { continue };
             let below = |place: u32| u64::from(place) * 8 - FRAMES_AT + first < horizon;
-            if let Some(span) = sealed.span(cursor.queue)
-                && span.last() >= cursor.next
-            {
+            if let Some(span) = sealed.span_from(cursor.queue, cursor.next) {
                 let skip = cursor.next.saturating_sub(span.first) as usize;
                 let places = sealed.places(span)[skip..].iter().copied();
                 let places: Vec<(u32, u32)> = places
@@ -193,7 +245,8 @@ impl Journal {
                 }
                 let sequence = span.first + skip as u64;
                 let (file, first, kind) = (file.clone(), *first, Type::Message);
-                return Ok(Some(Plan { file, number, first, places, sequence, kind }));
+                let staged = None;
+                return Ok(Some(Plan { file, number, first, places, sequence, kind, staged }));
             }
             if row.end > horizon {
                 return Ok(None);
@@ -242,20 +295,34 @@ impl Journal {
         };
         if let Some(sealed) = slot(2)
             && sealed.end == end
-            && let Some(index) = self.read_index(&file, &sealed, first)?
+            && let Some(index) = self.read_index(
+                (&file, &file_name(number)),
+                (sealed.index, sealed.end),
+                first,
+                None,
+            )?
         {
             return Ok(index);
         }
         // Without a seal, or with a damaged index, the frames themselves say where they stand.
         let begun = slot(0).or(slot(1)).or(slot(2));
         let lost = || self.damaged(number, first, end);
-        self.walk_index(&file, begun.ok_or_else(lost)?, (first, end))?.ok_or_else(lost)
+        let seed = begun.ok_or_else(lost)?.seed();
+        let mut window = Window::new(file, self.keys.clone());
+        self.walk_index(&mut window, seed, (first, end))?.ok_or_else(lost)
     }
 
-    fn read_index(&self, file: &Arc<dyn File>, slot: &Slot, first: u64) -> Result<Option<Sealed>> {
-        let at = slot.index - first + FRAMES_AT;
-        let length = (slot.end - slot.index) as usize;
-        let failed = |error| Error::io(format!("cannot read {}", file_name(slot.number)), &error);
+    /// The index at the end of a segment, or of the staged file with this salt; `None` when it is damaged.
+    pub(super) fn read_index(
+        &self,
+        (file, name): (&Arc<dyn File>, &str),
+        (index, end): (u64, u64),
+        first: u64,
+        salt: Option<[u8; 16]>,
+    ) -> Result<Option<Sealed>> {
+        let at = index - first + FRAMES_AT;
+        let length = (end - index) as usize;
+        let failed = |error| Error::io(format!("cannot read {name}"), &error);
         let mut bytes = vec![0; length];
         let read = file.read_at(&mut bytes, at).map_err(failed)?;
         bytes.truncate(read);
@@ -264,9 +331,14 @@ impl Journal {
         if read < length {
             return Ok(None);
         }
-        let mut offset = slot.index;
+        let mut offset = index;
         if let Some(keys) = &self.keys {
-            let Some(frames) = open_alone(keys, &bytes, offset)? else { return Ok(None) };
+            if salt.is_some_and(|salt| bytes.get(16..32) != Some(&salt)) {
+                // Another file's: it says nothing here, and is not taken for changed on purpose.
+                return Ok(None);
+            }
+            let purpose = if salt.is_some() { Purpose::Staged } else { Purpose::Tail };
+            let Some(frames) = open_named(keys, purpose, &bytes, offset)? else { return Ok(None) };
             (bytes, offset) = (frames, offset + FRONT as u64);
         }
         if bytes.len() < HEAD || bytes[4] != Type::Index as u8 {
@@ -282,24 +354,26 @@ impl Journal {
         }
         let Some(sealed) = Sealed::decode(body) else { return Ok(None) };
         let Some((_, seed)) = sealed.lives.last().copied() else { return Ok(None) };
+        if salt.is_some_and(|salt| seed_of(&salt) != seed) {
+            return Ok(None);
+        }
         let head = Head::decode(&bytes, offset, seed)?;
         Ok(head.map(|_| sealed))
     }
 
     /// Walks a segment for its index; `None` when a frame in it is damaged.
-    fn walk_index(
+    pub(super) fn walk_index(
         &self,
-        file: &Arc<dyn File>,
-        slot: Slot,
+        window: &mut Window,
+        mut seed: u32,
         (first, end): (u64, u64),
     ) -> Result<Option<Sealed>> {
-        let mut window = Window::new(file.clone(), self.keys.clone());
         let mut flat = Flat::default();
-        let (mut offset, mut seed) = (first, slot.seed());
+        let mut offset = first;
         flat.live(FRAMES_AT, seed);
         while offset < end {
             let at = offset - first + FRAMES_AT;
-            let met = look(&mut window, at, (offset, end), seed, self.secret)?;
+            let met = look(window, at, (offset, end), seed, self.secret)?;
             let Met::Frame(head, bytes, place) = met else { return Ok(None) };
             let body = &bytes[HEAD..];
             let at = place.outer - first + FRAMES_AT;
@@ -341,7 +415,7 @@ fn plan_tail(
         (cursor.segment, cursor.at, cursor.loaded) = (segment.number, 0, None);
     }
     let entries = tail.index.entries();
-    let (mut places, mut sequence) = (Vec::new(), 0);
+    let (mut places, mut sequence, mut next) = (Vec::new(), 0, 0);
     for (at, entry) in entries.iter().enumerate().skip(cursor.at) {
         let below = u64::from(entry.place) * 8 - FRAMES_AT + segment.first < horizon;
         if !below || places.len() == max {
@@ -350,7 +424,11 @@ fn plan_tail(
         if entry.queue == cursor.queue && entry.sequence >= cursor.next {
             if places.is_empty() {
                 sequence = entry.sequence;
+            } else if entry.sequence != next {
+                // A staged transaction lies in between.
+                break;
             }
+            next = entry.sequence + 1;
             places.push((entry.place, seed_at(tail.index.lives(), entry.place)));
         }
         if places.is_empty() {
@@ -358,8 +436,9 @@ fn plan_tail(
         }
     }
     let (file, number, first) = (segment.file.clone(), segment.number, segment.first);
-    let kind = Type::Message;
-    (!places.is_empty()).then_some(Plan { file, number, first, places, sequence, kind })
+    let (kind, staged) = (Type::Message, None);
+    let plan = Plan { file, number, first, places, sequence, kind, staged };
+    (!plan.places.is_empty()).then_some(plan)
 }
 
 /// Reads the frames of a plan, at most about `max_bytes`, at least one.
@@ -376,7 +455,7 @@ fn read_plan(plan: &Plan, queue: u32, max_bytes: usize, out: &mut Vec<Found>) ->
         for (at, seed) in frames {
             let offset = from + at as u64 - FRAMES_AT + plan.first;
             let damaged = || {
-                let name = file_name(plan.number);
+                let name = plan.name();
                 let text = format!("a message at {offset} in {name} fails its checksum");
                 Error::new(Code::Corrupt, text).over(offset, offset + HEAD as u64)
             };
@@ -403,7 +482,7 @@ type Places<'a> = std::iter::Peekable<std::slice::Iter<'a, (u32, u32)>>;
 
 /// Reads from `from` on and takes the places whose frames lie wholly in what was read.
 fn read_chunk(plan: &Plan, from: u64, max_bytes: usize, places: &mut Places<'_>) -> Result<Chunk> {
-    let failed = |error| Error::io(format!("cannot read {}", file_name(plan.number)), &error);
+    let failed = |error| Error::io(format!("cannot read {}", plan.name()), &error);
     let last = plan.places[plan.places.len() - 1].0;
     let wanted = (u64::from(last) * 8 - from) as usize + STEP;
     let mut buffer = vec![0; wanted.min(max_bytes.max(STEP))];

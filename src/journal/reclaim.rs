@@ -4,7 +4,8 @@
 //! reader nor holding a message that somebody still waits for; the last is the store's to say. The store also
 //! says from which segment on all are kept, for those who read the journal as a whole. It leaves the
 //! table with a local frame that says so, and its file is used again only when that frame is durable: so a
-//! file that is missing is either named there, or it is damage.
+//! file that is missing is either named there, or it is damage. Staged transactions go in the same way, each as
+//! a whole.
 
 use super::format::{HEAD, Type, frame_bytes};
 use super::index::Span;
@@ -63,7 +64,7 @@ pub struct Candidate {
     pub last: u64,
     /// When the next segment was begun, milliseconds since 1970 UTC.
     pub ended_ms: u64,
-    expires_ms: u64,
+    pub(super) expires_ms: u64,
 }
 
 impl Journal {
@@ -197,7 +198,7 @@ impl Journal {
         self.tail.lock().pins.remove(&id);
     }
 
-    fn may_go(&self, needed: u64) -> Vec<Candidate> {
+    pub(super) fn may_go(&self, needed: u64) -> Vec<Candidate> {
         let (durable, _) = self.durable();
         let tail = self.tail.lock();
         let pinned = tail.pins.values().min().copied().unwrap_or(u64::MAX);
@@ -207,7 +208,8 @@ impl Journal {
         let mut found = Vec::new();
         for (number, row) in tail.table.iter().rev() {
             let (next, ended_ms) = std::mem::replace(&mut after, (row.next, row.began_ms));
-            if old(*number) && row.end <= durable {
+            let adopts = tail.adopted.iter().any(|adopted| adopted.segment == *number);
+            if old(*number) && row.end <= durable && !adopts {
                 let (length, expires_ms) = (row.length, row.expires_ms);
                 let last = next.saturating_sub(1);
                 found.push(Candidate { number: *number, length, last, ended_ms, expires_ms });

@@ -24,7 +24,7 @@ use super::survey::Survey;
 use super::tail::Row;
 use crate::disk::Disk;
 use crate::error::{Code, Error, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What an open found.
 #[derive(Clone, Debug, Default)]
@@ -150,6 +150,7 @@ impl Replay {
             replay.walk.read += run.length();
             replay.table = run.segments;
             replay.walk.moved = run.moved;
+            replay.walk.adopted = run.adopted;
         }
         for (queue, name) in visitor.queues() {
             replay.walk.chain.name_queue(queue, &name);
@@ -172,6 +173,7 @@ impl Replay {
                 let mut moved = self.walk.moved.clone();
                 still_there(&mut moved, &table, first);
                 rows.table(&table, &moved);
+                rows.adopted(&table, &self.walk.adopted);
                 visitor.freeze(&mut rows);
                 self.freeze = Some((rows, Slot { role: Role::Run, ..begun.slot }));
             }
@@ -226,7 +228,7 @@ impl Replay {
             let span = (sealed.end, blank.limit() & !7);
             self.look_through(blank, sealed.end, span)?;
         }
-        let damage = self.missing_files().or(self.found.damage);
+        let damage = self.missing_files().or(self.missing_staged()).or(self.found.damage);
         self.recovered = Recovered {
             clean: self.walk.clean,
             early: self.walk.early,
@@ -270,6 +272,22 @@ impl Replay {
         let sealed = chain[chain.len() - 1].sealed?;
         let lost = sealed.end <= self.walk.offset && self.found.blank_successor().is_none();
         lost.then_some((sealed.end, sealed.end))
+    }
+
+    /// A staged transaction that lacks a file, or a part of one.
+    fn missing_staged(&self) -> Option<(u64, u64)> {
+        let lost = self.walk.adopted.iter().find(|adopted| {
+            let length = |number| self.found.staged.get(&number).copied().unwrap_or(0);
+            adopted.body.files.iter().any(|file| length(file.number) < file.length())
+        });
+        lost.map(|adopted| (adopted.end, adopted.end))
+    }
+
+    /// Staged files that no record adopted.
+    pub fn orphans(&self) -> Vec<u64> {
+        let files = self.walk.adopted.iter().flat_map(|adopted| &adopted.body.files);
+        let known: BTreeSet<u64> = files.map(|file| file.number).collect();
+        self.found.staged.keys().copied().filter(|number| !known.contains(number)).collect()
     }
 
     /// Whether the last segment must not be written to again: it was sealed, or cut before a later one.

@@ -5,8 +5,9 @@
 //! place that holds anything else. What that place means is decided in `recover`.
 
 use super::Segment;
+use super::adopt::{Adopted, Adoption, Adoptions, RELEASE};
 use super::chain::Chain;
-use super::format::{CLEAN, EARLY, HEAD, Head, LAST, Type};
+use super::format::{CLEAN, EARLY, HEAD, Head, LAST, Type, u64_at};
 use super::index::Flat;
 use super::key::Keys;
 use super::moved::{Home, Moved};
@@ -14,7 +15,7 @@ use super::run::Rows;
 use super::scan::{Met, Window, look};
 use super::seal::{Before, tampered};
 use super::slot::{FRAMES_AT, Slot, seed_of};
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -76,6 +77,7 @@ pub struct Walk {
     pub reclaimed: BTreeSet<u64>,
     /// Where moved messages stand.
     pub moved: Moved,
+    pub adopted: Adoptions,
     pub read: u64,
     /// What opens the blocks of an encrypted store.
     pub keys: Option<Arc<Keys>>,
@@ -100,6 +102,7 @@ impl Walk {
             bytes: Vec::new(),
             reclaimed: BTreeSet::new(),
             moved: Moved::new(),
+            adopted: Adoptions::default(),
             read: 0,
             keys,
             before: None,
@@ -138,7 +141,7 @@ impl Walk {
             } else if !self.record(&head, frame, segment.at(place.outer)) {
                 break;
             } else if head.flags & LAST != 0 || sabotage!("part of a transaction believed") {
-                self.whole(visitor)?;
+                self.whole(segment.number, end, visitor)?;
                 self.offset = end;
             }
             offset = end;
@@ -167,6 +170,10 @@ impl Walk {
                 }
             }
             Type::Watermark => self.durable = self.durable.max(head.sequence),
+            Type::Reclaim if body.len() == RELEASE => {
+                // One that is not in the table was given back before the run that the walk began with.
+                let _ = self.adopted.forget(u64_at(body, 0));
+            }
             Type::Reclaim => {
                 self.reclaimed.insert(head.sequence);
             }
@@ -187,14 +194,28 @@ impl Walk {
         true
     }
 
+    /// Notes the files of a staged transaction.
+    fn adopt(&mut self, segment: u64, end: u64) -> Result<()> {
+        let first = self.records.first().filter(|(head, _)| head.kind == Type::Adopt);
+        let Some((head, body)) = first else { return Ok(()) };
+        let Some(body) = Adoption::decode(&self.bytes[body.clone()]) else {
+            let text = format!("the files of transaction {} cannot be read", self.next);
+            return Err(Error::new(Code::Corrupt, text).over(self.offset, end));
+        };
+        let (transaction, time_ms) = (self.next, head.time_ms);
+        self.adopted.insert(Adopted { transaction, time_ms, segment, end, body });
+        Ok(())
+    }
+
     fn clear(&mut self) {
         self.records.clear();
         self.places.clear();
         self.bytes.clear();
     }
 
-    fn whole(&mut self, visitor: &mut dyn Visitor) -> Result<()> {
+    fn whole(&mut self, segment: u64, end: u64, visitor: &mut dyn Visitor) -> Result<()> {
         self.clean = false;
+        self.adopt(segment, end)?;
         for ((head, body), place) in self.records.iter().zip(&self.places) {
             if head.kind == Type::Message {
                 let expires = super::body::expires_of(&self.bytes[body.clone()]);

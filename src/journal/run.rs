@@ -10,13 +10,15 @@
 //! In a state frame the field `queue` names the table and the body is the row. The sums are seeded by the
 //! store's secret and the number, and the offset in them is the file offset. A run is valid if and only if
 //! every frame up to the last is, and the count holds. Table 0 is the journal's own: the segments before, and where
-//! moved messages stand (`moved`), told apart by the length of the row.
+//! moved messages stand (`moved`), told apart by the length of the row. So is table 4,294,967,295: the staged
+//! transactions that have files, see `adopt`.
 //!
 //! In an encrypted store one sealed block holds all the frames, under a salt of its own; see `seal`.
 //!
 //! The newest three runs are kept, so that a damaged one is replaced by the one before and a longer replay.
 
 use super::Journal;
+use super::adopt::{Adopted, Adoptions};
 use super::format::{HEAD, Head, LAST, Type, body_sum, frame_bytes, u64_at};
 use super::key::Keys;
 use super::moved::{self, Moved, row_of};
@@ -32,6 +34,8 @@ use std::sync::Arc;
 const KEPT: usize = 3;
 /// The journal's own table: segments before the run.
 const SEGMENTS: u32 = 0;
+/// The journal's own table: staged transactions that were adopted.
+const ADOPTED: u32 = u32::MAX;
 
 /// The rows of a run being frozen.
 pub struct Rows {
@@ -89,6 +93,14 @@ impl Rows {
         }
     }
 
+    /// The staged transactions that were adopted, or were and whose segment is among these or the run's own.
+    pub(super) fn adopted(&mut self, table: &BTreeMap<u64, Row>, adopted: &Adoptions) {
+        let oldest = table.keys().next().copied().unwrap_or(self.number);
+        for row in adopted.rows(oldest) {
+            self.put(ADOPTED, &[&row]);
+        }
+    }
+
     fn frame(&mut self, table: u32, flags: u8, sequence: u64, row: &[&[u8]]) {
         let length: usize = row.iter().map(|part| part.len()).sum();
         let head = Head {
@@ -138,6 +150,7 @@ pub struct Run {
     pub segments: BTreeMap<u64, Row>,
     /// Where moved messages stand.
     pub moved: Moved,
+    pub adopted: Adoptions,
     rows: Vec<(u32, std::ops::Range<usize>)>,
     bytes: Vec<u8>,
 }
@@ -188,8 +201,8 @@ impl Run {
     }
 
     fn decode(bytes: Vec<u8>, slot: Slot, seed: u32) -> Result<Option<Run>> {
-        let (segments, moved) = (BTreeMap::new(), Moved::new());
-        let mut run = Run { slot, segments, moved, rows: Vec::new(), bytes: Vec::new() };
+        let (segments, moved, adopted) = (BTreeMap::new(), Moved::new(), Adoptions::default());
+        let mut run = Run { slot, segments, moved, adopted, rows: Vec::new(), bytes: Vec::new() };
         let (mut at, mut count) = (SLOT, 0);
         loop {
             let Some(head) = Head::decode(bytes.get(at..).unwrap_or(&[]), at as u64, seed)? else {
@@ -213,6 +226,9 @@ impl Run {
             } else if head.queue == SEGMENTS && row.len() == moved::ROW {
                 let (key, home) = moved::read_row(row);
                 run.moved.insert(key, home);
+            } else if head.queue == ADOPTED {
+                let Some(adopted) = Adopted::decode(row) else { return Ok(None) };
+                run.adopted.insert(adopted);
             } else {
                 run.rows.push((head.queue, body));
             }

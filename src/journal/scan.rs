@@ -4,7 +4,7 @@
 //! incarnations and watermarks outside.
 
 use super::format::{HEAD, Head, Type, body_sum, may_be_watermark};
-use super::key::Keys;
+use super::key::{Keys, Purpose};
 use super::seal::{self, Before, Opened};
 use super::slot::FRAMES_AT;
 use crate::disk::File;
@@ -23,6 +23,8 @@ pub struct Window {
     limit: u64,
     step: usize,
     keys: Option<Arc<Keys>>,
+    /// The salt of the staged file it looks into; without one it is a segment.
+    salt: Option<[u8; 16]>,
     block: Option<Opened>,
     /// What is known of the block before the next one.
     pub before: Option<Before>,
@@ -39,6 +41,7 @@ impl Window {
             limit: u64::MAX,
             step: STEP,
             keys,
+            salt: None,
             block: None,
             before: None,
             read: 0,
@@ -48,6 +51,11 @@ impl Window {
     /// The same, reading only about `step` bytes at a time.
     pub fn stepping(self, step: usize) -> Window {
         Window { step, ..self }
+    }
+
+    /// The same into a staged file with this salt.
+    pub fn staged(self, salt: [u8; 16]) -> Window {
+        Window { salt: Some(salt), ..self }
     }
 
     /// The block that was opened last.
@@ -111,11 +119,15 @@ pub fn look<'a>(
         };
         let whole = HEAD + head.length as usize;
         let failed = |error| Error::io(format!("cannot read the journal at {offset}"), &error);
-        let (keys, mut before) = (window.keys.clone(), window.before);
+        let (keys, salt, mut before) = (window.keys.clone(), window.salt, window.before);
+        let purpose = if salt.is_some() { Purpose::Staged } else { Purpose::Tail };
         let bytes = window.get(at, whole).map_err(failed)?;
         match keys {
             Some(keys) if head.kind == Type::Sealed => {
-                let block = seal::open(&keys, &head, bytes, offset, &mut before)?;
+                if salt.is_some_and(|salt| salt != seal::salt_of(&head)) {
+                    return Err(seal::tampered(offset));
+                }
+                let block = seal::open((&keys, purpose), &head, bytes, offset, &mut before)?;
                 offset = block.first();
                 (window.block, window.before) = (Some(block), before);
             }

@@ -25,6 +25,10 @@
 //! first journal offset of its segment that of the journal offset, and the number (8) and the next sequence
 //! (8) of its segment that of the tag before: the head of the run is clear, and must not be another one's.
 //!
+//! A staged file is a row of blocks with a key of another purpose. Its salt, which the `adopt` record names,
+//! takes the place of the incarnation, and the journal offset is the place in the file, from 0 at the first
+//! frame. Its blocks are numbered and chained on their own.
+//!
 //! A block is valid if and only if its frame is, its seal holds, its number and the tag before follow the
 //! block before it, and its frames fill it. One whose sums hold and whose seal does not was changed on
 //! purpose: `Tampered`.
@@ -34,7 +38,7 @@
 //! once: no store can tell that from its own bytes.
 //!
 //! Promises: one writer numbers the blocks of an incarnation in order and every open begins another
-//! incarnation, so no pair of key and nonce ever seals two texts.
+//! incarnation, every run and every staged file has a salt of its own, so no pair of key and nonce ever seals two texts.
 
 use super::chain::Chain;
 use super::format::{HEAD, Head, Type, body_sum, frame_bytes, u32_at};
@@ -134,6 +138,13 @@ struct Life {
 impl Sealer {
     pub fn new(keys: Arc<Keys>) -> Sealer {
         Sealer { keys, life: None }
+    }
+
+    /// Seals the blocks of one staged file, under its salt.
+    pub fn of_file(keys: Arc<Keys>, salt: [u8; 16]) -> Sealer {
+        let key = keys.derive(Purpose::Staged, &salt);
+        let life = Some(Life { incarnation: salt, key, next: 0, before: [0; TAG] });
+        Sealer { keys, life }
     }
 
     /// Seals the blocks among these frames, which begin at journal `offset`, and folds what is in them into
@@ -300,14 +311,14 @@ pub struct Before {
 /// Opens the block whose frame, `bytes`, stands at journal `offset` and whose sums hold. The bytes are the
 /// caller's own: nobody else can change them between the check and the use.
 pub fn open(
-    keys: &Keys,
+    (keys, purpose): (&Keys, Purpose),
     head: &Head,
     bytes: &[u8],
     offset: u64,
     before: &mut Option<Before>,
 ) -> Result<Opened> {
     let salt = salt_of(head);
-    let (opened, tag) = open_as(keys, Purpose::Tail, head, bytes, offset)?;
+    let (opened, tag) = open_as(keys, purpose, head, bytes, offset)?;
     let (number, named) = (head.transaction, &bytes[HEAD..FRONT]);
     let follows = match before {
         // A walk that begins anew at an earlier place.
@@ -376,13 +387,14 @@ pub fn open_run(keys: &Keys, slot: &Slot, bytes: &[u8]) -> Result<Option<Vec<u8>
     Ok(frames)
 }
 
-/// The frames of a block of the tail that is met alone, under the incarnation that it names itself; `None`
-/// when it is damaged.
-pub fn open_alone(keys: &Keys, bytes: &[u8], offset: u64) -> Result<Option<Vec<u8>>> {
-    open_named(keys, Purpose::Tail, bytes, offset)
-}
-
-fn open_named(keys: &Keys, purpose: Purpose, bytes: &[u8], offset: u64) -> Result<Option<Vec<u8>>> {
+/// The frames of a block that is met alone, under the incarnation or salt that it names itself; `None` when it
+/// is damaged.
+pub fn open_named(
+    keys: &Keys,
+    purpose: Purpose,
+    bytes: &[u8],
+    offset: u64,
+) -> Result<Option<Vec<u8>>> {
     if bytes.len() < HEAD {
         return Ok(None);
     }

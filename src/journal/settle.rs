@@ -9,6 +9,7 @@
 //! ones. Otherwise what was never synced is synced before it is believed. Either way *attempted* says so
 //! first: should this sync fail, the next open does not trust the page cache.
 
+use super::adopt::staged_name;
 use super::format::frame_bytes;
 use super::key::{Keys, veiled};
 use super::recover::{Replay, Rest};
@@ -43,6 +44,11 @@ impl Replay {
         }
         lock.set_attempted(end);
         lock.set_done(end);
+        for number in self.orphans() {
+            // Only now: the frame that gave one back may have been no more than a page in a cache. One that stays
+            // costs space, and its number is not used again.
+            let _ = disk.remove(&staged_name(number));
+        }
         Ok(())
     }
 

@@ -8,7 +8,7 @@
 //! consuming works on a full disk. A file given back becomes a spare when its size is still wanted, and is
 //! removed otherwise.
 //!
-//! The *quota* bounds the bytes of all segment files, those that wait included. What only puts gets seven eighths
+//! The *quota* bounds the bytes of all segment files, those that wait and staged ones included. What only puts gets seven eighths
 //! of it, what puts and acknowledges all of it: so a handler that moves messages on in a full store comes to the
 //! end of a segment, which is then given back. What only frees is never refused for the quota: it takes the
 //! reserve first, and after that what the disk has.
@@ -51,7 +51,7 @@ pub struct Spares {
     reserve: Vec<Spare>,
     next_number: u64,
     next_name: u64,
-    /// Bytes of all segment files of the store, in use or not.
+    /// Bytes of all segment files of the store, in use or not, and of staged files.
     bytes: u64,
     /// Bytes that were missing when the quota last refused; 0 once there was room again.
     refused: u64,
@@ -89,6 +89,23 @@ impl Spares {
     /// Counts the bytes of segments in use, found at the open.
     pub fn count(&mut self, length: u64) {
         self.bytes += length;
+    }
+
+    /// Takes room for bytes of a staged file, within the quota.
+    pub fn claim(&mut self, journal: &Journal, more: u64) -> Result<()> {
+        let bound = journal.options.quota_for(Space::Ordinary);
+        if self.bytes.saturating_add(more) > bound {
+            self.refused = self.bytes.saturating_add(more) - bound;
+            return Err(journal.over_quota(self.bytes, more));
+        }
+        self.bytes += more;
+        self.refused = 0;
+        Ok(())
+    }
+
+    /// Gives room of staged files back.
+    pub fn unclaim(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_sub(bytes);
     }
 
     /// Bytes of all segment files, and those that were missing when the quota last refused.

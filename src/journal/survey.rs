@@ -4,6 +4,7 @@
 //! the journal any more. A numbered file always has its full length, a power of two; another length is damage,
 //! and so is a segment of another store.
 
+use super::adopt::{staged_name, staged_number};
 use super::key::{KEY_NAME, KEY_UNFINISHED, Keys};
 use super::run::run_number;
 use super::slot::{FRAMES_AT, Role, SLOT, Slot};
@@ -14,6 +15,7 @@ use crate::error::{Code, Error, Result};
 use crate::limits;
 use crate::secret::Password;
 use crate::sync::{AtomicU64, Ordering};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A segment that was begun.
@@ -35,6 +37,8 @@ pub struct Survey {
     /// Numbered files that were never begun.
     pub blank: Vec<Segment>,
     pub runs: Vec<u64>,
+    /// Staged files and their lengths.
+    pub staged: BTreeMap<u64, u64>,
     pub next_number: u64,
     /// The next free number of a file being prepared.
     pub next_name: u64,
@@ -56,6 +60,7 @@ pub fn survey(disk: &dyn Disk) -> Result<Survey> {
         spares: Vec::new(),
         blank: Vec::new(),
         runs: Vec::new(),
+        staged: BTreeMap::new(),
         next_number: 1,
         next_name: 0,
         leftovers: Vec::new(),
@@ -72,6 +77,8 @@ pub fn survey(disk: &dyn Disk) -> Result<Survey> {
         } else if let Some(number) = run_number(&name) {
             found.next_number = found.next_number.max(number + 1);
             found.runs.push(number);
+        } else if let Some(number) = staged_number(&name) {
+            found.add_staged(disk, number)?;
         } else if let Some(number) = new_number(&name) {
             found.next_name = found.next_name.max(number + 1);
             found.add_spare(disk, name)?;
@@ -134,6 +141,21 @@ impl Survey {
             |error| Error::io(format!("cannot read {name} in {}", disk.describe()), &error);
         let length = disk.open(&name, false).and_then(|file| file.len()).map_err(failed)?;
         self.spares.push((name, length));
+        Ok(())
+    }
+
+    fn add_staged(&mut self, disk: &dyn Disk, number: u64) -> Result<()> {
+        let name = staged_name(number);
+        let failed =
+            |error| Error::io(format!("cannot read {name} in {}", disk.describe()), &error);
+        let length = disk.open(&name, false).and_then(|file| file.len());
+        match length {
+            // Nobody's, or given back, since the list was made; whoever counts on it finds it missing.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            length => {
+                self.staged.insert(number, length.map_err(failed)?);
+            }
+        }
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 //! the next prepared segment begun. A roll freezes the store's state as it is at the new segment's first
 //! frame, and waits until the state frozen at the roll before is durable, so an open replays two segments.
 
+use super::adopt::{Adopted, Adoption, Adoptions};
 use super::assemble::clear;
 use super::body::{Parts, whole};
 use super::format::{CLEAN, EARLY, HEAD, Head, LAST, Type, body_sum, frame_bytes, watermark};
@@ -108,6 +109,8 @@ pub struct Tail {
     pub index: Flat,
     pub table: BTreeMap<u64, Row>,
     pub moved: Moved,
+    /// The staged transactions that were adopted.
+    pub adopted: Adoptions,
     pub run: u64,
     pub pins: BTreeMap<u64, u64>,
     pub parts: Vec<Part>,
@@ -312,6 +315,12 @@ impl Journal {
             }
         }
         tail.next += 1;
+        if let Some(adopt) = records.first().filter(|record| record.kind == Type::Adopt)
+            && let Some(body) = Adoption::decode(adopt.parts[0])
+        {
+            let (segment, end) = (tail.segment.number, tail.end);
+            tail.adopted.insert(Adopted { transaction: sequence, time_ms, segment, end, body });
+        }
         let reach = self.reach(&tail);
         let appended = Appended { sequence, end: tail.end, group: tail.taken + 1, reach };
         self.appended.store(tail.end, Ordering::Release);
@@ -457,6 +466,7 @@ impl Journal {
         if !self.run.lock().waits() {
             let mut rows = Rows::new(tail.segment.number, self.secret);
             rows.table(&tail.table, &tail.moved);
+            rows.adopted(&tail.table, &tail.adopted);
             freeze(&mut rows);
             let slot = self.slot_of(&tail.segment, tail, Role::Begun);
             self.freeze_run(rows, slot);

@@ -4,7 +4,6 @@
 //! opened whole; then its frames are walked for those of the queue, which share the opened bytes. The cursor
 //! keeps the block it was in, so reading message by message opens each block once.
 
-use super::file_name;
 use super::format::{HEAD, Head, Type, body_sum, u32_at};
 use super::key::Keys;
 use super::reader::{Cursor, Found, Plan};
@@ -24,14 +23,18 @@ pub fn read_blocks(
 ) -> Result<()> {
     let window = Window::new(plan.file.clone(), Some(keys.clone()));
     let mut window = window.stepping(BLOCK_BYTES + OVERHEAD);
-    let (queue, mut next, mut total) = (cursor.queue(), cursor.next(), 0);
+    if let Some(staged) = &plan.staged {
+        window = window.staged(staged.salt());
+    }
+    let (queue, mut next, mut total) = (cursor.queue(), plan.sequence, 0);
+    let id = (plan.number, plan.staged.is_some());
     for places in plan.places.chunk_by(|one, other| one.0 == other.0) {
         let (place, seed) = places[0];
         let frames = match &cursor.block {
-            Some((number, at, frames)) if (*number, *at) == (plan.number, place) => frames.clone(),
+            Some((file, at, frames)) if (*file, *at) == (id, place) => frames.clone(),
             _ => open(&mut window, plan, place, seed)?,
         };
-        cursor.block = Some((plan.number, place, frames.clone()));
+        cursor.block = Some((id, place, frames.clone()));
         let first = u64::from(place) * 8 - FRAMES_AT + plan.first + FRONT as u64;
         let (mut at, mut wanted) = (0, places.len());
         while wanted > 0 && total < max_bytes {
@@ -63,7 +66,7 @@ pub fn read_blocks(
 fn open(window: &mut Window, plan: &Plan, place: u32, seed: u32) -> Result<Arc<Vec<u8>>> {
     let at = u64::from(place) * 8;
     let offset = at - FRAMES_AT + plan.first;
-    let failed = |error| Error::io(format!("cannot read {}", file_name(plan.number)), &error);
+    let failed = |error| Error::io(format!("cannot read {}", plan.name()), &error);
     let head = window.get(at, HEAD).map_err(failed)?;
     if head.len() < HEAD {
         return Err(damaged(plan, offset));
@@ -80,7 +83,7 @@ fn open(window: &mut Window, plan: &Plan, place: u32, seed: u32) -> Result<Arc<V
 }
 
 fn damaged(plan: &Plan, offset: u64) -> Error {
-    let name = file_name(plan.number);
+    let name = plan.name();
     let text = format!("a message at {offset} in {name} fails its checksum");
     Error::new(Code::Corrupt, text).over(offset, offset + HEAD as u64)
 }

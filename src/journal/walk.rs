@@ -219,7 +219,11 @@ impl Journal {
                 }
                 (number, first) = (*older, row.first);
             }
-            number
+            // Where the files of a staged transaction are gone, nothing goes on before it.
+            let behind = |hollow| tail.table.range(hollow + 1..).next().map(|(number, _)| *number);
+            let of_tail = tail.segment.number;
+            let hollow = tail.adopted.newest_hollow();
+            hollow.map_or(number, |hollow| number.max(behind(hollow).unwrap_or(of_tail)))
         };
         self.stamp_before(number)
     }

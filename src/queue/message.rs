@@ -48,6 +48,14 @@ impl<'a> Message<'a> {
         Message { payload, ..Message::default() }
     }
 
+    /// Bytes its body and its record take, at most.
+    pub(crate) fn bytes_max(&self) -> usize {
+        let headers = self.headers.iter().map(|(name, value)| 3 + name.len() + value.len());
+        let fields = if self.producer.is_empty() { 0 } else { 9 + self.producer.len() };
+        let bytes = self.key.len() + self.payload.len() + headers.sum::<usize>();
+        24 + fields + bytes + limits::RECORD_BYTES
+    }
+
     /// Checks every bound and encodes what is not the caller's bytes.
     pub fn pack(&'a self) -> Result<Packed<'a>> {
         let length = self.check(self.payload.len())?;

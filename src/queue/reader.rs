@@ -105,7 +105,8 @@ impl Reader {
         self.wait_for(wait, |place| self.next(place, max))
     }
 
-    /// Gives out the messages of the next transaction that has any, all of them.
+    /// Gives out the messages of the next transaction that has any, all of them. TOO_LARGE when these are more than
+    /// memory should hold; they come by [`Reader::receive`] then.
     pub fn receive_job(&self, wait: Duration) -> Result<Vec<Received>> {
         self.wait_for(wait, |place| self.next_job(place))
     }
@@ -237,7 +238,15 @@ impl Reader {
     /// Adds the rest of the transaction of the first message.
     fn whole(&self, place: &mut Place, job: &mut Vec<Received>) -> Result<()> {
         let Some(transaction) = job.first().map(Received::transaction) else { return Ok(()) };
+        let (mut bytes, mut counted) = (0, 0);
         loop {
+            let sizes =
+                job[counted..].iter().map(|one| one.stored().0.len() + limits::RECORD_BYTES);
+            bytes += sizes.sum::<usize>();
+            if bytes > limits::JOB_BYTES_MAX {
+                return Err(self.too_large(transaction));
+            }
+            counted = job.len();
             let before = job.len();
             if self.take_back(place, job)? {
                 if job.len() > before && job[before].transaction() != transaction {
@@ -257,6 +266,16 @@ impl Reader {
             let found: Vec<Found> = place.ahead.drain(..count).collect();
             self.give(place, found, job)?;
         }
+    }
+
+    fn too_large(&self, transaction: u64) -> Error {
+        let text = format!(
+            "transaction {transaction} has more than {} bytes for consumer {:?}, too much for one job: receive its \
+             messages in pieces",
+            limits::JOB_BYTES_MAX,
+            self.name
+        );
+        Error::new(Code::TooLarge, text).over(transaction, transaction)
     }
 
     /// Of what was read, what is to be given out.

@@ -5,11 +5,13 @@
 //! | `handshake` | where a stream goes on, or why it does not |
 //! | `sender` | the sending side, as a state machine |
 //! | `receiver` | the receiving side, as a state machine |
+//! | `large` | staged transactions on their way |
 //! | `select` | which messages a target gets |
 //! | `target` | a target's state, and what an operator said about it |
 //! | `replication` | the public face, which gives each target its link |
 
 mod handshake;
+mod large;
 mod receiver;
 mod replication;
 mod select;

@@ -7,6 +7,7 @@
 //! appended, unless the disk is far behind; the disk needs nothing from the sender, so nobody waits for ever.
 
 use super::handshake::{self, Known};
+use super::large::Arriving;
 use crate::error::{Code, Error, Result};
 use crate::journal::{Body, body_sum, whole};
 use crate::limits;
@@ -43,6 +44,8 @@ pub struct Receiver {
     unsynced: VecDeque<(u64, u64)>,
     unsynced_bytes: u64,
     parts: Vec<u8>,
+    /// A transaction that is too large for memory.
+    arriving: Option<Box<Arriving>>,
     settle_at: Option<Instant>,
 }
 
@@ -78,6 +81,7 @@ impl Receiver {
             unsynced: VecDeque::new(),
             unsynced_bytes: 0,
             parts: Vec::new(),
+            arriving: None,
             settle_at: None,
         }
     }
@@ -264,6 +268,11 @@ impl Receiver {
             let both = [Arrival::Advance(from, before), Arrival::Data(before, stamp, path)];
             self.append(&entries, &both[usize::from(run.is_none())..], stamp)
         });
+        self.taken_or_refused(appended, stamp)
+    }
+
+    /// What became of a transaction; false when it was refused.
+    fn taken_or_refused(&mut self, appended: Result<()>, stamp: Stamp) -> Result<bool> {
         match appended {
             Ok(()) => Ok(true),
             // The link or the store is finished, and not the transaction to blame.
@@ -320,11 +329,19 @@ impl Receiver {
         Ok(())
     }
 
+    /// Whether no transaction is half there.
+    fn is_whole(&self) -> bool {
+        self.parts.is_empty() && self.arriving.is_none()
+    }
+
     /// A piece of a large transaction.
     fn part(&mut self, body: &[u8]) -> Result<()> {
         let part = Part::decode(body)?;
         self.is_mine(part.stream)?;
         self.follows(part.previous)?;
+        if self.arriving.is_some() || part.total > self.core.memory_bytes() as u64 {
+            return self.large_part(&part, body.len() as u64);
+        }
         if part.at != self.parts.len() as u64 {
             let text =
                 format!("a piece at {} arrived where {} was next", part.at, self.parts.len());
@@ -336,7 +353,7 @@ impl Receiver {
         })?;
         self.parts.extend_from_slice(part.bytes);
         if (self.parts.len() as u64) < part.total {
-            // Staged in memory: the rest may come, whatever the window.
+            // It gathers in memory: the rest may come, whatever the window.
             self.credit += body.len() as u64;
             return Ok(());
         }
@@ -347,6 +364,51 @@ impl Receiver {
         self.transaction(&transaction, None)?;
         self.taken(body.len() as u64);
         self.core.lead_soon();
+        Ok(())
+    }
+
+    /// A piece of a transaction that is staged as it arrives; `bytes` is what the frame cost.
+    fn large_part(&mut self, part: &Part<'_>, bytes: u64) -> Result<()> {
+        let begun = self.arriving.take();
+        let mut arriving =
+            begun.unwrap_or_else(|| Box::new(Arriving::begin(&self.core, self.queue, part.total)));
+        if (part.at, part.total) != (arriving.at(), arriving.total()) {
+            let (at, next) = (part.at, arriving.at());
+            let text = format!("a piece at {at} arrived where {next} was next");
+            return Err(Error::new(Code::Protocol, text));
+        }
+        let taken = arriving.take(&self.core, part.bytes);
+        let Some(stamp) = arriving.stamp else {
+            self.arriving = taken.map(|_| Some(arriving))?;
+            self.credit += bytes;
+            return Ok(());
+        };
+        if let Ok(false) = taken {
+            // What is staged waits for nothing: the rest may come, whatever the window.
+            self.credit += bytes;
+            self.arriving = Some(arriving);
+            return Ok(());
+        }
+        let appended = taken.and_then(|_| self.adopt(&mut arriving, stamp));
+        if self.taken_or_refused(appended, stamp)? {
+            self.taken(bytes);
+            self.core.lead_soon();
+        }
+        Ok(())
+    }
+
+    /// Appends a staged transaction that is all there.
+    fn adopt(&mut self, arriving: &mut Arriving, stamp: Stamp) -> Result<()> {
+        let from = self.stamp.unwrap_or_default();
+        if arriving.is_back {
+            return self.append(&[], &[Arrival::Advance(from, stamp)], stamp);
+        }
+        let claim = self.claim.ok_or_else(|| out_of_place(0))?;
+        let data = [Arrival::Data(from, stamp, &arriving.path)];
+        let staging = &mut arriving.staging;
+        let appended = self.core.receive_staged(&claim, self.queue, staging, &data)?;
+        self.stamp = Some(stamp);
+        self.pending.push_back((appended.end, stamp));
         Ok(())
     }
 
@@ -419,7 +481,7 @@ impl Machine for Receiver {
         match (kind, &self.phase) {
             (kind::HELLO, Phase::Waiting) => self.greeted(body),
             (kind::RESUME, Phase::Resuming) => self.resumed(body),
-            (kind::DATA, Phase::Streaming) if self.parts.is_empty() => self.data(body, now),
+            (kind::DATA, Phase::Streaming) if self.is_whole() => self.data(body, now),
             (kind::PART, Phase::Streaming) => self.part(body),
             // What was under way when a transaction was refused is of no use any more.
             (kind::DATA | kind::PART, Phase::RefusingData(_) | Phase::Over) => Ok(()),

@@ -6,6 +6,7 @@
 //! cursor, which is written now and then only.
 
 use super::handshake::{self, Facts};
+use super::large::{self, Sending};
 use super::target::{Progress, Target};
 use crate::error::{Code, Error, Result};
 use crate::journal::{Type, Walked, Walker, body_sum};
@@ -43,6 +44,8 @@ pub struct Sender {
     held: Option<Held>,
     /// How much of what is held went out in parts.
     part: Option<usize>,
+    /// The staged transaction that goes out in parts.
+    sending: Option<Box<Sending>>,
     reached: Progress,
     under_way: VecDeque<Progress>,
     confirmed: Progress,
@@ -91,6 +94,7 @@ impl Sender {
             passed_since: None,
             held: None,
             part: None,
+            sending: None,
             reached: confirmed,
             under_way: VecDeque::new(),
             confirmed,
@@ -211,6 +215,9 @@ impl Sender {
             if walked.stamp.sequence > at.max(cursor) {
                 break;
             }
+            if let Some((staged, length, _)) = large::share(&walked, self.target.queue) {
+                (count, bytes) = (count + staged, bytes + length);
+            }
             for (head, body) in walked.records {
                 if head.kind == Type::Message && head.queue == self.target.queue {
                     (count, bytes) = (count + 1, bytes + body.len() as u64);
@@ -285,7 +292,14 @@ impl Sender {
         let skip = self.target.skipped() == Some(stamp) || self.stream.misses(stamp.sequence);
         let found = look_at(&walked, self.target.queue, purged, &self.target, &mut self.reached);
         self.reached.stamp = stamp;
-        if found.records == 0 {
+        let path = path_of(&walked);
+        let (mut records, mut staged) = (found.records, None);
+        if large::share(&walked, self.target.queue).is_some() {
+            let path = path.as_deref();
+            staged = Sending::find(&self.core, &walked, &self.target, purged, path)?;
+            records += u32::from(staged.is_some());
+        }
+        if records == 0 {
             if found.tells && self.passed_since.is_none() {
                 self.passed_since = Some(now);
             }
@@ -305,8 +319,12 @@ impl Sender {
                 let change = StreamChange::Skip(stamp).encode(self.stream.id);
                 self.core.append_stream(self.target.queue, change)?;
             }
+        } else if let Some(mut sending) = staged {
+            match sending.whole(&self.core, &self.target)? {
+                Some(entry) => held.entry = entry,
+                None => self.sending = Some(Box::new(sending)),
+            }
         } else {
-            let path = path_of(&walked);
             let records = found.records + u32::from(path.is_some());
             stream::put_transaction(&mut held.entry, &stamp, walked.time_ms, records);
             if let Some(path) = &path {
@@ -361,7 +379,7 @@ impl Sender {
             }
             self.put_passed_before_held(body);
             let Some(held) = &self.held else { break };
-            if held.entry.len() > limits::STREAM_FRAME_BYTES {
+            if held.entry.len() > limits::STREAM_FRAME_BYTES || self.sending.is_some() {
                 if body.len() == empty {
                     body.clear();
                     self.part = Some(0);
@@ -400,7 +418,7 @@ impl Sender {
     }
 
     fn is_held(&self) -> bool {
-        self.held.as_ref().is_some_and(|held| !held.entry.is_empty())
+        self.sending.is_some() || self.held.as_ref().is_some_and(|held| !held.entry.is_empty())
     }
 
     /// What was held is in a frame now.
@@ -418,8 +436,31 @@ impl Sender {
         self.part = None;
     }
 
+    /// The next piece of a staged transaction.
+    fn next_staged(&mut self, body: &mut Vec<u8>, mut sending: Box<Sending>) -> Result<Option<u8>> {
+        let piece = sending.next(&self.core, &self.target)?;
+        let part = Part {
+            stream: self.stream.id,
+            previous: self.previous,
+            total: sending.total,
+            at: sending.at,
+            bytes: &piece,
+        };
+        part.encode(body);
+        self.credit -= body.len() as i64;
+        if sending.sent(piece.len()) {
+            self.sent_held();
+        } else {
+            self.sending = Some(sending);
+        }
+        Ok(Some(kind::PART))
+    }
+
     /// The next piece of a large transaction.
     fn next_part(&mut self, body: &mut Vec<u8>) -> Result<Option<u8>> {
+        if let Some(sending) = self.sending.take() {
+            return self.next_staged(body, sending);
+        }
         let (Some(at), Some(held)) = (self.part, &self.held) else { return Ok(None) };
         let end = (at + limits::STREAM_FRAME_BYTES).min(held.entry.len());
         let part = Part {
@@ -547,6 +588,7 @@ fn look_at(
     reached: &mut Progress,
 ) -> Seen {
     let mut seen = Seen { records: 0, tells: false };
+    large::count(walked, queue, reached);
     for (head, body) in walked.records {
         seen.tells |= !matches!(head.kind, Type::Stream | Type::Advance | Type::Received);
         if head.kind != Type::Message || head.queue != queue {

@@ -214,7 +214,9 @@ impl Work {
                 let _ = self.session.rollback();
                 match error.code() {
                     Code::Closed | Code::Forked => return,
-                    Code::Paused | Code::NoSpace | Code::Quota => self.pause(),
+                    Code::Paused | Code::NoSpace | Code::Quota | Code::RollbackOnly => {
+                        self.pause();
+                    }
                     _ => {
                         self.shared.status.lock().ended = Some(error);
                         return;

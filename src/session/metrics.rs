@@ -87,6 +87,7 @@ impl Store {
         core.check_open()?;
         let (spare, reserve) = core.journal().waiting_segments();
         let used = core.journal().segments();
+        let (_, staged) = core.journal().staged_files();
         Ok(Metrics {
             queues: queues(core),
             targets: targets(core),
@@ -96,7 +97,7 @@ impl Store {
                 reserve: reserve as u64,
                 tail: 1,
                 sealed: used.len() as u64 - 1,
-                bytes: used.iter().map(|(_, length)| length).sum(),
+                bytes: used.iter().map(|(_, length)| length).sum::<u64>() + staged,
             },
             syncs: core.journal().sync_times(),
             poisoned: core.journal().poisoned().is_err(),

@@ -20,7 +20,8 @@ pub struct StoreOptions {
     pub level: Level,
     /// Bytes of the first segment file: a power of two from 4 KiB on. Segments grow with the rate of puts.
     pub segment_bytes: u64,
-    /// Bytes of the largest class: a power of two up to 64 MiB. A transaction must fit into one segment.
+    /// Bytes of the largest class: a power of two up to 64 MiB. Transactions above 1 MiB, or a quarter of it where
+    /// that is less, are staged in files of their own.
     pub segment_bytes_max: u64,
     /// Milliseconds for which data stays after the slowest target acknowledged it.
     pub keep_ms: u64,

@@ -3,12 +3,15 @@
 //! Promises: nothing of a transaction is visible before its commit, and all of it after. Dropping a session
 //! rolls back. What is refused before it was staged leaves the transaction as it was. Received messages are
 //! acknowledged by the commit, and after a roll back come again, in order, before newer ones.
+//!
+//! What is put gathers in memory up to a bound, and beyond it in staged files of the session's own. When those
+//! cannot be written, the transaction can only be rolled back.
 
 use super::consumer::Consumer;
 use super::port::Port;
 use super::store::Inner;
 use crate::error::{Code, Error, Result};
-use crate::journal::{Body, whole};
+use crate::journal::{Body, Staging, Type, whole};
 use crate::limits;
 use crate::queue::{Message, Queue, Reader, Received};
 use crate::store::{Commit, Entry, Level, Staged};
@@ -19,8 +22,14 @@ use std::time::Duration;
 /// An open session. One thread uses it at a time.
 pub struct Session {
     inner: Arc<Inner>,
+    /// Bytes that may gather in memory.
+    memory: usize,
     bodies: Vec<u8>,
     puts: Vec<(u32, Range<usize>, u32)>,
+    /// What was put before, once that was too much for memory.
+    staging: Option<Box<Staging>>,
+    /// Why the transaction can only be rolled back.
+    failed: Option<Error>,
     received: Vec<(Arc<Reader>, Vec<u64>)>,
 }
 
@@ -28,14 +37,17 @@ impl Session {
     pub(super) fn open(inner: &Arc<Inner>) -> Result<Session> {
         inner.check()?;
         let inner = inner.clone();
-        Ok(Session { inner, bodies: Vec::new(), puts: Vec::new(), received: Vec::new() })
+        let (bodies, puts, received) = (Vec::new(), Vec::new(), Vec::new());
+        let memory = inner.core.memory_bytes();
+        Ok(Session { inner, memory, bodies, puts, staging: None, failed: None, received })
     }
 
     /// Stages a message. The bytes are copied.
     ///
-    /// Fails with INVALID, UNSUPPORTED or TOO_LARGE for what the message is, TOO_LARGE when the transaction
-    /// would not fit a segment of the largest class, NO_SUCH_NAME without such a queue; the transaction is
-    /// then as it was. A queue that is deleted after the first put may be told by the commit.
+    /// Fails with INVALID, UNSUPPORTED or TOO_LARGE for what the message is, NO_SUCH_NAME without such a queue;
+    /// the transaction is then as it was. A queue that is deleted after the first put may be told by the commit. A
+    /// transaction above 1 MiB is written to files as it grows; when that fails, with NO_SPACE or IO, the transaction
+    /// can only be rolled back, and answers ROLLBACK_ONLY until it is.
     pub fn put(&mut self, queue: Queue, message: &Message<'_>) -> Result<()> {
         self.check_queue(queue)?;
         self.stage(queue, message).map_err(|error| error.at_message(0))
@@ -44,9 +56,20 @@ impl Session {
     /// Stages messages; all or none. A refusal names the index of the message.
     pub fn put_many(&mut self, queue: Queue, messages: &[Message<'_>]) -> Result<()> {
         self.check_queue(queue)?;
+        let bytes = messages.iter().map(Message::bytes_max).sum();
+        self.make_room(bytes)?;
+        if messages.len() > 1 && bytes > self.memory {
+            // What is in a file is not taken out again: everything is looked at before.
+            for (index, message) in messages.iter().enumerate() {
+                message.pack().map_err(|error| error.at_message(index))?;
+            }
+        }
         let (bodies, puts) = (self.bodies.len(), self.puts.len());
         for (index, message) in messages.iter().enumerate() {
             if let Err(error) = self.stage(queue, message) {
+                if self.failed.is_some() {
+                    return Err(error);
+                }
                 self.bodies.truncate(bodies);
                 self.puts.truncate(puts);
                 return Err(error.at_message(index));
@@ -75,7 +98,7 @@ impl Session {
         let staged = message.append_filled(length, &mut self.bodies, fill).and_then(|sum| {
             Ok(self.add(queue, start, sum).map_err(|error| error.at_message(0))?)
         });
-        if staged.is_err() {
+        if staged.is_err() && self.failed.is_none() {
             self.bodies.truncate(start);
         }
         staged
@@ -88,6 +111,7 @@ impl Session {
         if self.puts.last().is_some_and(|(last, ..)| *last == queue.number()) {
             return Ok(());
         }
+        self.check_whole()?;
         self.inner.core.look(|state| state.queue(queue.number()).map(|_| ()))
     }
 
@@ -97,16 +121,46 @@ impl Session {
         self.add(queue, start, sum)
     }
 
-    /// Adds the body from `start` on, which goes again when the transaction would be too large with it.
+    /// Adds the body from `start` on; what is too much for memory then, and is not one message, is staged.
     #[inline]
     fn add(&mut self, queue: Queue, start: usize, sum: u32) -> Result<()> {
-        let messages = self.puts.len() + 1;
-        if self.bodies.len() + messages * limits::RECORD_BYTES > limits::TRANSACTION_BYTES_MAX {
-            self.bodies.truncate(start);
-            return Err(too_large(messages));
-        }
         self.puts.push((queue.number(), start..self.bodies.len(), sum));
+        self.make_room(0)
+    }
+
+    /// Makes sure that so many bytes more are not too much for memory.
+    #[inline]
+    fn make_room(&mut self, more: usize) -> Result<()> {
+        let bytes = self.bodies.len() + self.puts.len() * limits::RECORD_BYTES + more;
+        if bytes <= self.memory || self.puts.len() + usize::from(more > 0) < 2 {
+            return Ok(());
+        }
+        self.spill()
+    }
+
+    /// Moves what gathered in memory to the session's staged files.
+    fn spill(&mut self) -> Result<()> {
+        let mut staging =
+            self.staging.take().unwrap_or_else(|| Box::new(self.inner.core.staging()));
+        let entries: Vec<Entry<'_>> = self.puts.iter().map(|put| self.entry(put)).collect();
+        if let Err(error) = self.inner.core.put_staged(&mut staging, &entries, false) {
+            self.failed = Some(error.clone());
+            return Err(error);
+        }
+        self.staging = Some(staging);
+        self.forget_memory();
         Ok(())
+    }
+
+    /// Fails when the transaction can only be rolled back.
+    fn check_whole(&self) -> Result<()> {
+        match &self.failed {
+            None => Ok(()),
+            Some(why) => {
+                let what = "the transaction could not be staged and can only be rolled back";
+                Err(Error::because(Code::RollbackOnly, what, why))
+            }
+        }
     }
 
     /// Receives at most `max` messages, waiting at most `wait` for the first; the commit acknowledges them.
@@ -124,6 +178,9 @@ impl Session {
     }
 
     /// The same for all messages of the next transaction that has any.
+    ///
+    /// Fails with TOO_LARGE where these have more than 64 MiB: they are not lost, and come by
+    /// [`Session::receive`], piece by piece.
     pub fn receive_job(&mut self, from: &Consumer, wait: Duration) -> Result<Vec<Received>> {
         self.inner.check_writable()?;
         self.of_this_store(from)?;
@@ -180,16 +237,40 @@ impl Session {
         }
     }
 
-    fn hand_over(&mut self, level: Level) -> Result<Staged> {
+    pub(super) fn hand_over(&mut self, level: Level) -> Result<Staged> {
         self.inner.check_writable()?;
+        self.check_whole()?;
         let mut changes = Vec::new();
         for (reader, sequences) in self.received.iter().filter(|(_, s)| !s.is_empty()) {
             changes.push(reader.acknowledge(sequences)?);
         }
-        let entries: Vec<Entry<'_>> = self.puts.iter().map(|put| self.entry(put)).collect();
-        let staged = self.inner.core.transact(&entries, &changes, level)?;
+        let staged = match self.staging.is_some() {
+            true => self.hand_over_staged(&changes, level)?,
+            false => {
+                let entries: Vec<Entry<'_>> = self.puts.iter().map(|put| self.entry(put)).collect();
+                self.inner.core.transact(&entries, &changes, level)?
+            }
+        };
         self.forget();
         Ok(staged)
+    }
+
+    fn hand_over_staged(
+        &mut self,
+        changes: &[(Type, u32, Vec<u8>)],
+        level: Level,
+    ) -> Result<Staged> {
+        if !self.puts.is_empty() {
+            self.spill()?;
+        }
+        let Some(staging) = &mut self.staging else {
+            return self.inner.core.transact(&[], changes, level);
+        };
+        if let Err(error) = staging.settle() {
+            self.failed = Some(error.clone());
+            return Err(error);
+        }
+        self.inner.core.transact_staged(staging, changes, level)
     }
 
     fn entry(&self, (queue, body, sum): &(u32, Range<usize>, u32)) -> Entry<'_> {
@@ -199,8 +280,12 @@ impl Session {
     }
 
     fn forget(&mut self) {
-        self.puts.clear();
+        self.forget_puts();
         self.received.clear();
+    }
+
+    fn forget_memory(&mut self) {
+        self.puts.clear();
         self.bodies.clear();
         if self.bodies.capacity() > limits::RECEIVE_BYTES_MAX {
             self.bodies = Vec::new();
@@ -218,8 +303,8 @@ impl Session {
 
     /// Drops what was staged and keeps what was received.
     pub(super) fn forget_puts(&mut self) {
-        self.puts.clear();
-        self.bodies.clear();
+        self.forget_memory();
+        (self.staging, self.failed) = (None, None);
     }
 
     /// Forgets what was received: it is neither acknowledged nor given back, and comes again when its
@@ -230,15 +315,9 @@ impl Session {
 
     /// Whether nothing was put or received since the last commit or roll back.
     pub fn is_empty(&self) -> bool {
-        self.puts.is_empty() && self.received.is_empty()
+        let put = !self.puts.is_empty() || self.staging.is_some() || self.failed.is_some();
+        !put && self.received.is_empty()
     }
-}
-
-#[cold]
-fn too_large(messages: usize) -> Error {
-    let max = limits::TRANSACTION_BYTES_MAX;
-    let text = format!("a transaction of {messages} messages would take more than {max} bytes");
-    Error::new(Code::TooLarge, text)
 }
 
 impl Drop for Session {

@@ -27,6 +27,7 @@ pub fn text(core: &Core, queues: &[QueueInfo], recovered: Option<&Recovered>) ->
         .iter()
         .map(|(number, length)| json!({ "number": number, "bytes": length }))
         .collect();
+    let (staged, staged_bytes) = journal.staged_files();
     let bytes: u64 = journal.segments().iter().map(|(_, length)| length).sum();
     let pins = core.pins()?;
     let status = json!({
@@ -41,7 +42,8 @@ pub fn text(core: &Core, queues: &[QueueInfo], recovered: Option<&Recovered>) ->
         "position": { "sequence": sequence, "offset": durable, "appended": journal.appended() },
         "history": history,
         "segments": segments,
-        "disk_bytes": bytes,
+        "staged": { "files": staged, "bytes": staged_bytes },
+        "disk_bytes": bytes + staged_bytes,
         "syncs": journal.syncs(),
         "recovered": recovered.map(|found| json!({
             "clean": found.clean,

@@ -284,6 +284,12 @@ impl Store {
     }
 
     fn stage(&self, queue: Queue, messages: &[Message<'_>], level: Level) -> Result<Staged> {
+        let bytes = || messages.iter().map(Message::bytes_max).sum::<usize>();
+        if messages.len() > 1 && bytes() > self.inner.core.memory_bytes() {
+            let mut session = self.session()?;
+            session.put_many(queue, messages)?;
+            return session.hand_over(level);
+        }
         if let [message] = messages {
             let packed = message.pack().map_err(|error| error.at_message(0))?;
             return self.inner.core.transact(&[packed.entry(queue.number())], &[], level);

@@ -9,6 +9,7 @@ mod backup;
 mod committer;
 mod evacuate;
 mod identity;
+mod large;
 mod open;
 mod pins;
 mod ranges;
@@ -20,7 +21,7 @@ mod stream;
 mod targets;
 
 use crate::error::{Code, Error, Result};
-use crate::journal::{Appended, Front, Journal, Parts, Record, Rows, Space, Type};
+use crate::journal::{self, Appended, Front, Journal, Parts, Record, Rows, Space, Staging, Type};
 use crate::position::{Answer, Token, check};
 use crate::secret::Password;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
@@ -235,13 +236,26 @@ impl Core {
         arrives: bool,
         check: &dyn Fn(&State) -> Result<()>,
     ) -> Result<Staged> {
+        self.transact_all((entries, None), changes, level, arrives, check)
+    }
+
+    /// The same with messages from memory, or staged ones.
+    fn transact_all(
+        &self,
+        messages: (&[Entry<'_>], Option<&Staging>),
+        changes: &[(Type, u32, Vec<u8>)],
+        level: Level,
+        arrives: bool,
+        check: &dyn Fn(&State) -> Result<()>,
+    ) -> Result<Staged> {
         let frees = changes.iter().any(|(kind, ..)| *kind == Type::Ack);
+        let empty = messages.0.is_empty() && messages.1.is_none_or(|one| one.messages() == 0);
         let space = match () {
-            () if entries.is_empty() => Space::Freeing,
+            () if empty => Space::Freeing,
             () if frees => Space::Exchanging,
             () => Space::Ordinary,
         };
-        let full = match self.stage(entries, changes, (level, space), arrives, check) {
+        let full = match self.stage(messages, changes, (level, space), arrives, check) {
             Err(error) if error.code() == Code::NoSpace => error,
             staged => return staged,
         };
@@ -250,21 +264,21 @@ impl Core {
             if self.make_room().is_err() || (renew && !self.renew_runs().unwrap_or(false)) {
                 break;
             }
-            let again = self.stage(entries, changes, (level, space), arrives, check);
+            let again = self.stage(messages, changes, (level, space), arrives, check);
             if !again.as_ref().is_err_and(|error| error.code() == Code::NoSpace) {
                 return again;
             }
         }
         if space == Space::Freeing {
             // Nobody is kept from freeing space by a quota.
-            return self.stage(entries, changes, (level, Space::Beyond), arrives, check);
+            return self.stage(messages, changes, (level, Space::Beyond), arrives, check);
         }
         Err(full)
     }
 
     fn stage(
         &self,
-        entries: &[Entry<'_>],
+        (entries, large): (&[Entry<'_>], Option<&Staging>),
         changes: &[(Type, u32, Vec<u8>)],
         (level, space): (Level, Space),
         arrives: bool,
@@ -277,13 +291,19 @@ impl Core {
         let mut state = self.state.lock();
         check(&state)?;
         if let [entry] = entries
+            && large.is_none()
             && changes.is_empty()
             && !self.live.has_riders()
         {
             return self.stage_one(state, entry, (level, space), arrives);
         }
-        let (records, put, repeated) = number(&state, entries, arrives)?;
-        if records.is_empty() && changes.is_empty() {
+        let (records, put, mut repeated) = number(&state, entries, arrives)?;
+        repeated = repeated.or(large.and_then(Staging::repeated));
+        let adoption =
+            large.map(|staging| large::adoption(&state, staging, arrives)).transpose()?;
+        let adoption = adoption.flatten();
+        let adopt = adoption.as_ref().map(journal::Adoption::encode);
+        if records.is_empty() && adopt.is_none() && changes.is_empty() {
             let token = match repeated {
                 Some(transaction) => state.token(transaction),
                 None => Token::empty(state.group_id()),
@@ -291,7 +311,10 @@ impl Core {
             return Ok(Staged { appended: None, token, level });
         }
         let riders = self.live.take_riders();
-        let mut all = records;
+        let adopt = adopt.iter().map(|body| Record::control(Type::Adopt, 0, body));
+        let mut all: Vec<Record<'_>> = adopt.collect();
+        let adopted = all.len();
+        all.extend(records);
         let bodies = || changes.iter().chain(&riders);
         all.extend(bodies().map(|(kind, queue, body)| Record::control(*kind, *queue, body)));
         let now = self.journal.disk().now_ms();
@@ -307,9 +330,12 @@ impl Core {
                 return Err(error);
             }
         };
-        for (record, entry) in all.iter().zip(&put) {
+        for (record, entry) in all[adopted..].iter().zip(&put) {
             let length = record.parts.iter().map(|part| part.len()).sum();
             state.message(appended.sequence, record.queue, record.sequence, length, &entry.front);
+        }
+        if let Some(adoption) = &adoption {
+            state.adopt(appended.sequence, adoption);
         }
         for (kind, queue, body) in bodies() {
             state.change(*kind, *queue, body)?;
@@ -435,9 +461,11 @@ impl Core {
         }
         let now = self.journal.disk().now_ms();
         let mut kept = |candidates: &[_]| self.keep_segments(candidates);
+        let shipped = self.look(|state| state.streams().next().is_some());
         let mut alive = |stretches: &[_]| self.state.lock().alive(stretches);
         let (gone, held) = self.journal.reclaim(now, &mut kept, &mut alive)?;
-        Ok(gone + self.evacuate(&held, now, needed)?)
+        let adopted = self.journal.release_adopted((now, shipped), &mut kept, &mut alive)?;
+        Ok(adopted + gone + self.evacuate(&held, now, needed)?)
     }
 
     /// On a full disk no segment is begun, and so no state run: what an open would read, and what may go, stands
@@ -568,11 +596,12 @@ fn repeats<'a>(
     }
     match row {
         Some(row) if known.is_none() && row.sequence == sequence => Ok(Some(row.transaction)),
-        _ => {
-            let id = String::from_utf8_lossy(id);
-            let text =
-                format!("producer {id:?} sent sequence {sequence}, the next is {}", last + 1);
-            Err(Error::new(Code::OutOfOrder, text).over(sequence, last + 1))
-        }
+        _ => Err(out_of_order(id, sequence, last + 1)),
     }
+}
+
+fn out_of_order(id: &[u8], sequence: u64, next: u64) -> Error {
+    let id = String::from_utf8_lossy(id);
+    let text = format!("producer {id:?} sent sequence {sequence}, the next is {next}");
+    Error::new(Code::OutOfOrder, text).over(sequence, next)
 }

@@ -6,7 +6,7 @@ use super::stream::{Keep, Live};
 use super::{Committer, Core, Level};
 use crate::disk::Disk;
 use crate::error::{Code, Error, Result};
-use crate::journal::{self, Body, Journal, Recovered, Replayed, Rows, Type, Visitor};
+use crate::journal::{self, Adoption, Body, Journal, Recovered, Replayed, Rows, Type, Visitor};
 use crate::secret::Password;
 use crate::sync::{AtomicBool, Mutex};
 use std::sync::Arc;
@@ -59,6 +59,12 @@ impl Visitor for State {
     fn transaction(&mut self, transaction: &Replayed<'_>) -> Result<()> {
         for (head, body) in transaction.records {
             let body = &transaction.bytes[body.clone()];
+            if head.kind == Type::Adopt {
+                // The journal has taken it apart before.
+                let adoption = Adoption::decode(body).unwrap_or_default();
+                self.adopt(transaction.sequence, &adoption);
+                continue;
+            }
             if head.kind != Type::Message {
                 self.change(head.kind, head.queue, body)?;
                 continue;

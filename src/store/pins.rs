@@ -2,14 +2,14 @@
 //!
 //! A sealed segment stays for a consumer that has not acknowledged all of a queue's messages in it, for a queue
 //! nobody consumes yet, for a target that has not confirmed all transactions up to its last, and after that for a
-//! while, for targets that go back. It counts in full for each of them. The growing segment stays anyway and
+//! while, for targets that go back. It counts in full for each of them, and so do the files of a staged transaction. The growing segment stays anyway and
 //! counts for nobody.
 
 use super::{Core, State};
 use crate::error::Result;
 use crate::journal::{SealedSegment, Stretch};
 use crate::sync::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What keeps a segment.
@@ -73,6 +73,9 @@ impl Core {
             let Ok(Some(stretches)) = self.stretches_of(segment.number) else { continue };
             self.look(|state| pinned(state, segment, &stretches, &mut found));
         }
+        for (segment, stretches) in self.journal.adopted_segments() {
+            self.look(|state| pinned(state, &segment, &stretches, &mut found));
+        }
         let oldest = sealed.first().map_or(u64::MAX, |segment| segment.number);
         let mut known = self.stretches.0.lock();
         *known = known.split_off(&oldest);
@@ -92,8 +95,13 @@ impl Core {
 
 /// Notes everybody who keeps a segment.
 fn pinned(state: &State, segment: &SealedSegment, stretches: &[Stretch], found: &mut Found) {
+    // A queue may have several stretches in one segment.
+    let mut told = BTreeSet::new();
     let mut by = |kind: PinKind, queue: &str, name: &str| {
         let key = (kind, queue.to_string(), name.to_string());
+        if !told.insert(key.clone()) {
+            return;
+        }
         let pin = found.entry(key).or_insert_with(|| Pin {
             kind,
             queue: queue.into(),

@@ -22,7 +22,7 @@ use super::record::unread;
 use super::state::State;
 use super::{Core, Entry, Level};
 use crate::error::{Code, Error, Result};
-use crate::journal::{Appended, Rows, Type, u32_at, u64_at};
+use crate::journal::{Appended, Rows, Staging, Type, u32_at, u64_at};
 use crate::limits;
 use crate::position::{Cause, GroupId, HistoryRow, STAMP_SIZE, Stamp};
 
@@ -359,33 +359,53 @@ impl Core {
         entries: &[Entry<'_>],
         arrivals: &[Arrival<'_>],
     ) -> Result<Appended> {
+        let check = |state: &State| self.check_arrivals(state, claim, arrivals);
         let records: Vec<_> =
             arrivals.iter().map(|arrival| arrival.encode(&claim.stream, queue)).collect();
-        let check = |state: &State| {
-            self.check_link(claim)?;
-            let row = state.received.get(&claim.stream);
-            if row.is_none() && state.received.len() >= limits::RECEIVED_MAX {
-                let text = format!(
-                    "{} receives {} streams already",
-                    self.describe(),
-                    limits::RECEIVED_MAX
-                );
-                return Err(Error::new(Code::Quota, text));
-            }
-            let mut has = row.and_then(|row| row.stamp);
-            for arrival in arrivals {
-                if let Some(previous) = arrival.follows()
-                    && has != Some(previous)
-                    && !sabotage!("arrival taken twice")
-                {
-                    return Err(out_of_line(claim, has, previous));
-                }
-                has = arrival.leads_to().or(has);
-            }
-            Ok(())
-        };
         let staged = self.transact_checked(entries, &records, Level::Power, true, &check)?;
         staged.appended.ok_or_else(|| Error::new(Code::Panic, "an arrival is always a record"))
+    }
+
+    /// The same with messages that were staged.
+    pub fn receive_staged(
+        &self,
+        claim: &LinkClaim,
+        queue: u32,
+        staging: &mut Staging,
+        arrivals: &[Arrival<'_>],
+    ) -> Result<Appended> {
+        let check = |state: &State| self.check_arrivals(state, claim, arrivals);
+        let records: Vec<_> =
+            arrivals.iter().map(|arrival| arrival.encode(&claim.stream, queue)).collect();
+        let staged = self.transact_large(staging, &records, Level::Power, true, &check)?;
+        staged.appended.ok_or_else(|| Error::new(Code::Panic, "an arrival is always a record"))
+    }
+
+    /// Fails when a newer link has taken over, and when what arrived does not follow what is there.
+    fn check_arrivals(
+        &self,
+        state: &State,
+        claim: &LinkClaim,
+        arrivals: &[Arrival<'_>],
+    ) -> Result<()> {
+        self.check_link(claim)?;
+        let row = state.received.get(&claim.stream);
+        if row.is_none() && state.received.len() >= limits::RECEIVED_MAX {
+            let text =
+                format!("{} receives {} streams already", self.describe(), limits::RECEIVED_MAX);
+            return Err(Error::new(Code::Quota, text));
+        }
+        let mut has = row.and_then(|row| row.stamp);
+        for arrival in arrivals {
+            if let Some(previous) = arrival.follows()
+                && has != Some(previous)
+                && !sabotage!("arrival taken twice")
+            {
+                return Err(out_of_line(claim, has, previous));
+            }
+            has = arrival.leads_to().or(has);
+        }
+        Ok(())
     }
 }
 

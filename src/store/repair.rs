@@ -1,8 +1,8 @@
 //! Making a sound store of what is left of a damaged one.
 //!
 //! Damage in what an open replays ends the journal: everything from the first bad frame on is cut off. An older
-//! segment in which anything is damaged is given up as a whole, and the journal says so like of one that was
-//! given back. Nothing is deleted: damaged files, and those behind the cut, stay under names that end in
+//! segment in which anything is damaged is given up as a whole, and so is a staged transaction; the journal says so
+//! like of one that was given back. Nothing is deleted: damaged files, and those behind the cut, stay under names that end in
 //! `.damaged`. The new life begins in a fresh segment and a new epoch, since positions were lost.
 //!
 //! While a repair is under way a file `repairing` is there, and the directory is not opened; after a stop it is
@@ -14,7 +14,7 @@ use super::open::Options;
 use super::state::State;
 use crate::disk::Disk;
 use crate::error::{Code, Error, Result};
-use crate::journal::{Journal, file_name, file_number};
+use crate::journal::{Journal, file_name, file_number, staged_name, staged_number};
 use std::sync::Arc;
 
 /// The name of the file that says a repair has not come to its end.
@@ -53,6 +53,8 @@ struct Plan {
     info: RepairInfo,
     /// Old segments to be given up.
     bad: Vec<u64>,
+    /// Staged files of transactions to be given up.
+    staged: Vec<u64>,
     /// Files to be renamed.
     rename: Vec<String>,
     /// Files to be copied, since what is before the cut stays in them.
@@ -77,11 +79,17 @@ impl Plan {
         let mut plan = Plan {
             bad: damaged.iter().map(|(number, ..)| *number).collect(),
             info: RepairInfo::default(),
+            staged: Vec::new(),
             rename: Vec::new(),
             copy: Vec::new(),
             short: Vec::new(),
         };
         info.segments = damaged.iter().map(|(_, lost, _)| *lost).collect();
+        for (adopted, _) in journal.damaged_adopted() {
+            let lost = (adopted.transaction, adopted.transaction);
+            info.segments.push(lost);
+            plan.staged.extend(adopted.body.files.iter().map(|file| file.number));
+        }
         plan.info = info;
         plan.files(&**disk, &journal)?;
         Ok(plan)
@@ -92,6 +100,16 @@ impl Plan {
         let places = journal.segment_places();
         let end = journal.durable_offset();
         let names = disk.list().map_err(failed)?;
+        let adopted = journal.adopted();
+        let kept: Vec<u64> =
+            adopted.iter().flat_map(|one| &one.body.files).map(|file| file.number).collect();
+        for name in names.iter().filter_map(|name| staged_number(name)) {
+            // Behind a cut may stand who adopted it.
+            let behind = self.info.cut.is_some() && !kept.contains(&name);
+            if behind || self.staged.contains(&name) {
+                self.rename.push(staged_name(name));
+            }
+        }
         for name in &names {
             let Some(number) = file_number(name) else { continue };
             let place = places.iter().find(|place| place.0 == number);
@@ -158,6 +176,17 @@ fn missing(core: &Core) -> Result<Vec<u64>> {
     Ok(numbers)
 }
 
+/// Adopted transactions of which the directory has not all files.
+fn missing_adopted(core: &Core) -> Result<Vec<u64>> {
+    let disk = core.journal.disk();
+    let failed = |error| Error::io(format!("cannot list {}", disk.describe()), &error);
+    let names = disk.list().map_err(failed)?;
+    let there = |number: u64| names.contains(&staged_name(number));
+    let mut adopted = core.journal.adopted();
+    adopted.retain(|one| !one.body.files.iter().all(|file| there(file.number)));
+    Ok(adopted.iter().map(|one| one.transaction).collect())
+}
+
 /// Says what is damaged; with `accept_loss` makes a sound store of what is left.
 pub fn repair(disk: Arc<dyn Disk>, options: &Options, accept_loss: bool) -> Result<RepairInfo> {
     options.check()?;
@@ -182,6 +211,7 @@ pub fn repair(disk: Arc<dyn Disk>, options: &Options, accept_loss: bool) -> Resu
     let opened = Core::open_repaired(disk.clone(), options)?;
     let core = &opened.core;
     core.journal.write_off(&missing(core)?)?;
+    core.journal.write_off_adopted(&missing_adopted(core)?)?;
     core.journal.check(&mut |_| Ok(()))?;
     core.close()?;
     drop(opened);

@@ -23,7 +23,7 @@ use super::received::{Received, StreamId};
 use super::record::{self, Change};
 use super::stream::Stream;
 use crate::error::{Code, Error, Result};
-use crate::journal::{Front, Held, Rows, Stretch, Type, u32_at, u64_at};
+use crate::journal::{Adoption, Front, Held, Rows, Stretch, Type, u32_at, u64_at};
 use crate::limits;
 use crate::position::{GroupId, HistoryRow, Position, Token};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -178,6 +178,21 @@ impl State {
                 }
             }
         }
+    }
+
+    /// A staged transaction was adopted: what is waited for of it is looked at at once, since nothing rolls for it.
+    pub fn adopt(&mut self, transaction: u64, adoption: &Adoption) {
+        for share in &adoption.shares {
+            if let Some(queue) = self.queue_mut(share.queue) {
+                queue.next = share.first + share.count;
+                queue.bytes += share.bytes;
+            }
+        }
+        for (id, sequence) in &adoption.producers {
+            let row = ProducerRow { sequence: *sequence, transaction };
+            self.producers.insert(id.as_slice().into(), row);
+        }
+        self.reclaim_due = true;
     }
 
     /// A record that is no message.

@@ -21,7 +21,8 @@
 //!                             2 advance      stamp (20): nothing up to here is for the receiver
 //!                             3 skip         stamp (20): the transaction with this stamp was set aside
 //!   36  part      sender    stream (8), the stamp before (20), length of the whole entry (8), place in it (8), bytes: a
-//!                           transaction larger than a frame, as the entry 1 of a data frame, cut
+//!                           transaction larger than a frame, as the entry 1 of a data frame, cut; of any length, for
+//!                           what does not fit into memory is staged by the receiver as it comes
 //!   37  confirm   receiver  stamp (20): everything up to here is safe
 //!   38  credit    receiver  bytes (8) that may be sent beyond what was granted before
 //!   39  refused   receiver  code (4), stamp (20) of the transaction, reason (text)
@@ -62,7 +63,8 @@ pub const MESSAGE: u8 = 1;
 /// The kind of record that says which streams a transaction came by.
 pub const PATH: u8 = 2;
 const ROW: usize = 17;
-const RECORD: usize = 12;
+/// Bytes of a record before its body.
+pub const RECORD: usize = 12;
 const TRANSACTION: u8 = 1;
 const ADVANCE: u8 = 2;
 const SKIP: u8 = 3;
@@ -374,7 +376,7 @@ impl Part<'_> {
         let (total, at) = (reader.u64()?, reader.u64()?);
         let bytes = reader.rest;
         let inside = at.checked_add(bytes.len() as u64).is_some_and(|end| end <= total);
-        if bytes.is_empty() || !inside || total > limits::STREAM_TRANSACTION_BYTES_MAX as u64 {
+        if bytes.is_empty() || !inside || total > limits::STREAM_TRANSACTION_BYTES_MAX {
             return Err(reader.wrong("a piece outside of its transaction"));
         }
         Ok(Part { stream, previous, total, at, bytes })
@@ -510,6 +512,32 @@ pub fn whole(bytes: &[u8]) -> Result<Entry<'_>> {
     let entry = entries.next().unwrap_or_else(|| Err(entries.0.wrong("it is empty")))?;
     entries.0.end()?;
     Ok(entry)
+}
+
+/// The head of a large transaction of which these are the first bytes: its stamp, how many records follow, and
+/// what has arrived of them; `None` while it is not all there.
+pub fn large_head(bytes: &[u8]) -> Result<Option<(Stamp, u32, &[u8])>> {
+    if bytes.len() < 1 + STAMP_SIZE + 8 + 4 {
+        return Ok(None);
+    }
+    let mut reader = Reader { rest: bytes, what: "transaction" };
+    if reader.u8()? != TRANSACTION {
+        return Err(reader.wrong("what comes in pieces is no transaction"));
+    }
+    let (stamp, _, records) = (reader.stamp()?, reader.u64()?, reader.u32()?);
+    Ok(Some((stamp, records, reader.rest)))
+}
+
+/// The next record of a large transaction, and what follows it; `None` while it is not all there.
+pub fn large_record(bytes: &[u8]) -> Result<Option<(Record<'_>, &[u8])>> {
+    let mut reader = Reader { rest: bytes, what: "transaction" };
+    let Some(head) = bytes.first_chunk::<RECORD>() else { return Ok(None) };
+    let length = u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
+    if length <= limits::MESSAGE_BYTES_MAX && bytes.len() < RECORD + length {
+        return Ok(None);
+    }
+    let record = record(&mut reader)?;
+    Ok(Some((record, reader.rest)))
 }
 
 impl<'a> Iterator for Entries<'a> {

@@ -69,7 +69,7 @@ fn block(file: &str, bytes: &[u8], at: usize, offset: u64) -> Option<Block> {
     })
 }
 
-/// All blocks in the segments and runs of a directory, whatever stands around them.
+/// All blocks in the segments, runs and staged files of a directory, whatever stands around them.
 pub fn blocks(files: &BTreeMap<String, Vec<u8>>) -> Vec<Block> {
     let mut found = Vec::new();
     for (name, bytes) in files {
@@ -77,13 +77,18 @@ pub fn blocks(files: &BTreeMap<String, Vec<u8>>) -> Vec<Block> {
         if name.ends_with(".run") && bytes.len() > 512 {
             found.extend(block(name, bytes, 512, u64_at(bytes, 72)));
         }
-        if !name.ends_with(".seg") {
+        let staged = name.ends_with(".stg");
+        if !name.ends_with(".seg") && !staged {
             continue;
         }
         // Any of the three heads says where the segment begins.
-        let slots = (0..3).map(|n| n * 512).filter(|at| bytes[*at..].starts_with(b"repliqS1"));
-        let firsts: std::collections::BTreeSet<u64> =
-            slots.map(|at| u64_at(bytes, at + 72)).collect();
+        let slots = (0..3).map(|n| n * 512);
+        let slots = slots.filter(|at| bytes.get(*at..).is_some_and(|b| b.starts_with(b"repliqS1")));
+        let firsts: std::collections::BTreeSet<u64> = match staged {
+            // Its frames count from its own beginning, whether it has a head yet or not.
+            true => [0].into(),
+            false => slots.map(|at| u64_at(bytes, at + 72)).collect(),
+        };
         for first in firsts {
             let mut at = FRAMES_AT;
             while at + HEAD <= bytes.len() {

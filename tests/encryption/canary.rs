@@ -51,6 +51,9 @@ fn search(directory: &Path) -> usize {
 
 fn put(store: &Store, count: usize, producer_from: u64) {
     let queue = store.queue(CANARIES[0]).unwrap();
+    let large =
+        vec![Message { key: CANARIES[2].as_bytes(), ..Message::new(CANARIES[5].as_bytes()) }; 70];
+    store.put(queue, &large).unwrap();
     for n in 0..count {
         let payload = format!("{} {n} {}", CANARIES[5], "y".repeat(n % 90));
         let message = Message {
@@ -93,7 +96,7 @@ fn nothing_that_goes_in_is_found_in_any_file_of_the_directory() {
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
-    for end in [".seg", ".run", "key", "lock"] {
+    for end in [".seg", ".run", ".stg", "key", "lock"] {
         assert!(names.iter().any(|name| name.ends_with(end)), "no {end} among {names:?}");
     }
     println!("{looked} bytes of files looked through");

@@ -4,6 +4,7 @@
 use crate::bytes::{Block, HEAD, blocks, u32_at, u64_at};
 use crate::{fill, open, other, text};
 use argon2::{Algorithm, Argon2, Params, Version};
+use repliq::Message;
 use repliq::disk::model::ModelDisk;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::{hkdf, hmac};
@@ -36,8 +37,12 @@ impl hkdf::KeyType for Thirty2 {
 }
 
 /// The frames of a block.
-fn open_block(data: &[u8], store: &[u8], block: &Block, head: &[u8], run: bool) -> Vec<u8> {
-    let purpose: &[u8] = if run { b"repliq run 1" } else { b"repliq tail 1" };
+fn open_block(data: &[u8], store: &[u8], block: &Block, head: &[u8]) -> Vec<u8> {
+    let purpose: &[u8] = match &block.file[block.file.len() - 3..] {
+        "run" => b"repliq run 1",
+        "stg" => b"repliq staged 1",
+        _ => b"repliq tail 1",
+    };
     let random = hkdf::Salt::new(hkdf::HKDF_SHA256, &block.salt).extract(data);
     let mut key = [0; 32];
     random.expand(&[purpose], Thirty2).unwrap().fill(&mut key).unwrap();
@@ -57,24 +62,33 @@ fn open_block(data: &[u8], store: &[u8], block: &Block, head: &[u8], run: bool) 
 #[test]
 fn a_decoder_written_from_the_description_reads_every_block() {
     let disk = ModelDisk::new();
-    fill(&open(&disk, Some(other("described"))).unwrap(), 30);
+    let store = open(&disk, Some(other("described"))).unwrap();
+    fill(&store, 30);
+    let large: Vec<String> = (0..40).map(|n| format!("{n} {}", "staged".repeat(10))).collect();
+    let messages: Vec<Message<'_>> =
+        large.iter().map(|text| Message::new(text.as_bytes())).collect();
+    store.put(store.queue("large").unwrap(), &messages).unwrap();
+    drop(store);
     let files = disk.snapshot();
     let key = &files["key"];
     let data = data_key(&key[..512], "described");
     assert_eq!(data, data_key(&key[512..], "described"));
     let (mut messages, mut runs, mut plain) = (Vec::new(), 0, 0);
-    let mut before: Option<Block> = None;
+    let (mut staged, mut before): (Vec<Vec<u8>>, [Option<Block>; 2]) = (Vec::new(), [None, None]);
     for block in blocks(&files) {
         let head = &files[&block.file][block.at..block.at + HEAD];
         let run = block.file.ends_with(".run");
-        let frames = open_block(&data, &key[24..40], &block, head, run);
+        let of_staged = block.file.ends_with(".stg");
+        let frames = open_block(&data, &key[24..40], &block, head);
         if run {
             let slot = &files[&block.file];
             assert_eq!(block.body[..16], [&slot[48..56], &slot[80..88]].concat());
             runs += 1;
             continue;
         }
-        let last = before.replace(block.clone()).filter(|last| last.salt == block.salt);
+        let last = before[usize::from(of_staged)]
+            .replace(block.clone())
+            .filter(|last| last.salt == block.salt);
         match last {
             Some(last) => assert_eq!(block.body[..16], last.body[last.body.len() - 16..]),
             None => assert_eq!((block.number, &block.body[..16]), (0, &[0; 16][..])),
@@ -84,7 +98,9 @@ fn a_decoder_written_from_the_description_reads_every_block() {
             let length = u32_at(&frames, at) as usize;
             let body = &frames[at + HEAD..at + HEAD + length];
             assert_eq!(crc32fast::hash(body), u32_at(&frames, at + 40));
-            if frames[at + 4] == 1 {
+            if frames[at + 4] == 1 && of_staged {
+                staged.push(body[8..].to_vec());
+            } else if frames[at + 4] == 1 {
                 // A message without key and headers: eight bytes, then the payload.
                 messages.push((u64_at(&frames, at + 16), body[8..].to_vec()));
             }
@@ -96,6 +112,7 @@ fn a_decoder_written_from_the_description_reads_every_block() {
     let wanted: Vec<(u64, Vec<u8>)> =
         (0..30).map(|n| (n as u64 + 1, text(n).into_bytes())).collect();
     assert_eq!(messages, wanted);
+    assert!(staged.iter().eq(large.iter().map(|text| text.as_bytes())), "{staged:?}");
     println!("{plain} frames and {runs} runs read without the library");
     assert!(runs > 0);
 }

@@ -18,10 +18,11 @@ impl Dice {
     }
 }
 
-/// Everything that was ever sealed: by whether it is a run, salt and number.
+/// Everything that was ever sealed: by the kind of its file, salt and number.
 #[derive(Default)]
 struct Seen {
-    blocks: HashMap<(bool, [u8; 16], u64), Vec<u8>>,
+    blocks: HashMap<(String, [u8; 16], u64), Vec<u8>>,
+    staged: u64,
     looked: u64,
 }
 
@@ -30,7 +31,9 @@ impl Seen {
         for block in blocks(&disk.snapshot()) {
             self.looked += 1;
             let Block { file, salt, number, body, offset, .. } = block;
-            let key = (file.ends_with(".run"), salt, number);
+            let kind = file[file.len() - 3..].to_string();
+            self.staged += u64::from(kind == "stg");
+            let key = (kind, salt, number);
             if let Some(known) = self.blocks.get(&key) {
                 assert_eq!(*known, body, "nonce {number} of {salt:02x?} twice, at {offset}");
             } else {
@@ -100,7 +103,7 @@ fn lives(seed: u64, most: u64) -> u64 {
             began_anew += 1;
         }
     }
-    let runs = seen.blocks.keys().filter(|key| key.0).count();
+    let runs = seen.blocks.keys().filter(|key| key.0 == "run").count();
     println!(
         "{} seals, {runs} of them runs, seen {} times, in {most} lives, {stops} stops and \
          {began_anew} new stores: 0 nonces used twice",
@@ -108,5 +111,6 @@ fn lives(seed: u64, most: u64) -> u64 {
         seen.looked
     );
     assert!(seen.blocks.len() > 300 && runs > 5, "{} {runs}", seen.blocks.len());
+    assert!(seen.staged > 10, "{} blocks of staged files", seen.staged);
     seen.blocks.len() as u64
 }

@@ -692,7 +692,12 @@ impl Client {
             self.remember(&payloads);
             model.put(name, &payloads);
             for payload in &payloads {
-                session.put(*queue, &Message::new(payload)).unwrap();
+                // A transaction that outgrows memory is written to files, which may fail.
+                if let Err(error) = session.put(*queue, &Message::new(payload)) {
+                    let after = session.commit_at(level).unwrap_err();
+                    assert_eq!(after.code(), Code::RollbackOnly, "{after:?}");
+                    return self.note(model, Err(error));
+                }
             }
         }
         if sequences.is_empty() {

@@ -176,6 +176,33 @@ pub fn all() -> Vec<Work> {
             ])],
         ),
         work(
+            "staged",
+            vec![
+                fresh(vec![
+                    put("a", &[10], Power),
+                    put("a", &[400; 5], Power),
+                    put("a", &[20], Power),
+                    Consume("a", "c", 4, 1),
+                    put("b", &[900; 6], Process),
+                    put("a", &[30, 30], Power),
+                    Consume("a", "c", 9, 2),
+                    Move("b", "mover", 9, &["a", "d"], Power),
+                    Consume("a", "c", 99, 1),
+                    put("d", &[300; 4], Power),
+                ]),
+                after_cut(
+                    Cut::Random(11),
+                    vec![put("b", &[500; 4], Power), Reopen, put("b", &[5], Power)],
+                ),
+                after_kill(vec![
+                    Consume("b", "mover", 99, 1),
+                    put("b", &[700, 700], Process),
+                    put("b", &[8], Power),
+                    Purge("d"),
+                ]),
+            ],
+        ),
+        work(
             "rolls without a sync",
             vec![
                 fresh(vec![put("a", &[100], Power), Queues(16), put("a", &[100], Power)]),

@@ -171,7 +171,7 @@ fn no_damaged_body_panics_and_none_makes_room_for_what_is_not_there() {
 
 #[test]
 fn a_piece_outside_of_its_transaction_and_a_huge_total_are_refused() {
-    let total = limits::STREAM_TRANSACTION_BYTES_MAX as u64 + 1;
+    let total = limits::STREAM_TRANSACTION_BYTES_MAX + 1;
     for (total, at) in [(2, 0), (9, 7), (9, u64::MAX), (total, 0)] {
         let mut body = Vec::new();
         Part { stream: 1, previous: stamp(5), total, at, bytes: b"xyz" }.encode(&mut body);

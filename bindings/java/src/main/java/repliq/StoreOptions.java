@@ -103,7 +103,8 @@ public final class StoreOptions extends Options {
     }
 
     /**
-     * The largest segment. A transaction fits into one.
+     * The largest segment. Transactions above 1 MiB, or a quarter of it where that is less, are staged in files
+     * of their own.
      *
      * @param segmentBytesMax a power of two up to 67108864, which is the default
      * @return this
