@@ -63,11 +63,11 @@ fn open_block(data: &[u8], store: &[u8], block: &Block, head: &[u8]) -> Vec<u8> 
 fn a_decoder_written_from_the_description_reads_every_block() {
     let disk = ModelDisk::new();
     let store = open(&disk, Some(other("described"))).unwrap();
-    fill(&store, 30);
     let large: Vec<String> = (0..40).map(|n| format!("{n} {}", "staged".repeat(10))).collect();
     let messages: Vec<Message<'_>> =
         large.iter().map(|text| Message::new(text.as_bytes())).collect();
     store.put(store.queue("large").unwrap(), &messages).unwrap();
+    fill(&store, 30);
     drop(store);
     let files = disk.snapshot();
     let key = &files["key"];
