@@ -305,13 +305,13 @@ ENDS = {
     "by os._exit": ("os._exit(5)", 5),
     "by os._exit in a handler": (
         "store.queue('bell').put(b'x')\n"
-        "store.consumer('ear', store.queue('bell')).listen(lambda session, message: os._exit(5))\n"
+        "ear = store.consumer('ear', store.queue('bell')).listen(lambda session, message: os._exit(5))\n"
         "threading.Event().wait()", 5),
     "by os._exit behind a future": (
         "queue.put_async(b'x').add_done_callback(lambda future: os._exit(5))\nthreading.Event().wait()", 5),
     "by sys.exit in a handler that is tried again": (
         "store.queue('bell').put(b'x')\n"
-        "store.consumer('ear', store.queue('bell')).listen(lambda session, message: sys.exit(6), retry=0.001)", 0),
+        "ear = store.consumer('ear', store.queue('bell')).listen(lambda session, message: sys.exit(6), retry=0.001)", 0),
     "with a loop that was closed": (
         "from repliq import aio\n"
         "async def main():\n"
