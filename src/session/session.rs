@@ -107,11 +107,11 @@ impl Session {
     /// Whether anything may be put into this queue.
     fn check_queue(&self, queue: Queue) -> Result<()> {
         self.inner.check_writable()?;
+        self.check_whole()?;
         // The commit looks again, so within a transaction the first of a run of puts does for all.
         if self.puts.last().is_some_and(|(last, ..)| *last == queue.number()) {
             return Ok(());
         }
-        self.check_whole()?;
         self.inner.core.look(|state| state.queue(queue.number()).map(|_| ()))
     }
 
@@ -153,6 +153,7 @@ impl Session {
     }
 
     /// Fails when the transaction can only be rolled back.
+    #[inline]
     fn check_whole(&self) -> Result<()> {
         match &self.failed {
             None => Ok(()),

@@ -357,6 +357,10 @@ fn its_files_count_for_the_quota() {
         assert_eq!((error.code(), error.cause()), (Code::NoSpace, Code::Quota), "{error}");
         assert!(most > 20, "{most} files");
         assert_eq!(staged(&disk).len(), adopted, "they go at once");
+        for _ in 0..2 {
+            let more = session.put(queue, &Message::new(b"more")).unwrap_err();
+            assert_eq!((more.code(), more.cause()), (Code::RollbackOnly, Code::NoSpace), "{more}");
+        }
         assert_eq!(session.commit().unwrap_err().code(), Code::RollbackOnly);
         session.rollback().unwrap();
         // What was given back is there for others, and what is adopted counts also after a reopen.
