@@ -15,6 +15,7 @@ use crate::journal::{Body, Staging, Type, whole};
 use crate::limits;
 use crate::queue::{Message, Queue, Reader, Received};
 use crate::store::{Commit, Entry, Level, Staged};
+use std::borrow::Borrow;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,18 +56,30 @@ impl Session {
 
     /// Stages messages; all or none. A refusal names the index of the message.
     pub fn put_many(&mut self, queue: Queue, messages: &[Message<'_>]) -> Result<()> {
+        self.put_each(queue, messages.iter())
+    }
+
+    /// The same for messages that are made as they are asked for, twice each: there is no list of them.
+    pub fn put_each<'m, M: Borrow<Message<'m>>>(
+        &mut self,
+        queue: Queue,
+        messages: impl Iterator<Item = M> + Clone,
+    ) -> Result<()> {
         self.check_queue(queue)?;
-        let bytes = messages.iter().map(Message::bytes_max).sum();
+        let (mut count, mut bytes) = (0, 0);
+        for message in messages.clone() {
+            (count, bytes) = (count + 1, bytes + message.borrow().bytes_max());
+        }
         self.make_room(bytes)?;
-        if messages.len() > 1 && bytes > self.memory {
+        if count > 1 && bytes > self.memory {
             // What is in a file is not taken out again: everything is looked at before.
-            for (index, message) in messages.iter().enumerate() {
-                message.pack().map_err(|error| error.at_message(index))?;
+            for (index, message) in messages.clone().enumerate() {
+                message.borrow().pack().map_err(|error| error.at_message(index))?;
             }
         }
         let (bodies, puts) = (self.bodies.len(), self.puts.len());
-        for (index, message) in messages.iter().enumerate() {
-            if let Err(error) = self.stage(queue, message) {
+        for (index, message) in messages.enumerate() {
+            if let Err(error) = self.stage(queue, message.borrow()) {
                 if self.failed.is_some() {
                     return Err(error);
                 }

@@ -86,7 +86,7 @@ pub fn utf8(bytes: &[u8]) -> Result<&str, Failure> {
         .map_err(|error| Failure::Own(Code::Invalid, format!("a text is not UTF-8: {error}")))
 }
 
-fn short() -> Failure {
+pub fn short() -> Failure {
     Failure::Own(Code::Panic, "Java and its native library disagree about a call".into())
 }
 

@@ -45,6 +45,10 @@ use zeroize::Zeroizing;
 use crate::failure::{Failure, Thrower};
 use crate::object::{Object, Room, Use, object};
 
+/// The forms in which Java puts; any other is packed messages.
+const PAYLOAD: jint = 1;
+const PAYLOADS: jint = 2;
+
 /// Where a planted panic strikes first.
 #[inline(always)]
 fn edge() {
@@ -71,8 +75,8 @@ pub extern "system" fn Java_repliq_Native_call<'local>(
     outcome.resolve_with::<Thrower, _>(|| &class)
 }
 
-/// Puts the first `length` bytes of an array into a session: packed messages, or, where `plain` says so, the payload
-/// of a message that has nothing else. Without an array it is a payload in the room of the session.
+/// Puts the first `length` bytes of an array into a session, in one of the forms of `Native.java`: packed messages, or the
+/// payload of a message that has nothing else. Without an array it is a payload in the room of the session.
 ///
 /// What `with_env` does for each call costs as much as half of a put, so it is called when there is something to throw.
 #[unsafe(no_mangle)]
@@ -83,9 +87,9 @@ extern "system" fn Java_repliq_Native_put<'local>(
     queue: jint,
     bytes: JByteArray<'local>,
     length: jint,
-    plain: jint,
+    form: jint,
 ) {
-    let put = || put(env, session, queue, &bytes, length, plain != 0);
+    let put = || put(env, session, queue, &bytes, length, form);
     let failed = match catch_unwind(AssertUnwindSafe(put)) {
         Ok(Ok(())) => return,
         Ok(Err(failure)) => Ok(failure),
@@ -127,7 +131,7 @@ fn put(
     queue: jint,
     bytes: &JByteArray<'_>,
     length: jint,
-    plain: bool,
+    form: jint,
 ) -> Result<(), Failure> {
     edge();
     let mut lane = object(session)?.lane(Use::Put)?;
@@ -152,9 +156,10 @@ fn put(
         return Err(Failure::Jni(jni::errors::Error::JavaException));
     }
     let bytes = bytes::unsigned(scratch);
-    match plain {
-        true => message::put_plain(&mut lane.session, queue, bytes),
-        false => message::put(&mut lane.session, queue, bytes),
+    match form {
+        PAYLOAD => message::put_plain(&mut lane.session, queue, bytes),
+        PAYLOADS => message::put_payloads(&mut lane.session, queue, bytes),
+        _ => message::put(&mut lane.session, queue, bytes),
     }
 }
 

@@ -21,7 +21,7 @@ use jni::objects::{JByteBuffer, JClass, JValue};
 use jni::{Env, jni_sig, jni_str};
 use repliq::{Code, Header, Message, Queue, Received, Session};
 
-use crate::bytes::{Reader, utf8};
+use crate::bytes::{Reader, short, utf8};
 use crate::failure::Failure;
 
 /// Set in the length of a payload that is all a message has.
@@ -39,6 +39,35 @@ pub fn put(session: &mut Session, queue: i32, packed: &[u8]) -> Result<(), Failu
 pub fn put_plain(session: &mut Session, queue: i32, payload: &[u8]) -> Result<(), Failure> {
     let queue = Queue::from_number(queue.cast_unsigned());
     Ok(session.put(queue, &Message::new(payload))?)
+}
+
+/// Puts packed messages that have nothing but payloads, without a list of them.
+pub fn put_payloads(session: &mut Session, queue: i32, packed: &[u8]) -> Result<(), Failure> {
+    let mut reader = Reader(packed);
+    let count = reader.u32()?;
+    let payloads = Payloads(reader.0);
+    let look = |(count, length), one: Message<'_>| (count + 1, length + 4 + one.payload.len());
+    if payloads.clone().fold((0, 0), look) != (count, reader.0.len()) {
+        return Err(short());
+    }
+    Ok(session.put_each(Queue::from_number(queue.cast_unsigned()), payloads)?)
+}
+
+/// Messages that lie packed and have nothing but payloads; ends at the first that is not whole.
+#[derive(Clone)]
+struct Payloads<'a>(&'a [u8]);
+
+impl<'a> Iterator for Payloads<'a> {
+    type Item = Message<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Message<'a>> {
+        let (length, rest) = self.0.split_first_chunk()?;
+        let length = u32::from_le_bytes(*length) & !PLAIN;
+        let (payload, rest) = rest.split_at_checked(length as usize)?;
+        self.0 = rest;
+        Some(Message::new(payload))
+    }
 }
 
 /// Calls with the messages that lie packed.

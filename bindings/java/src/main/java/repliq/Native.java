@@ -18,8 +18,15 @@ final class Native {
     /** Gives a session a direct buffer to put payloads from. */
     static native void room(long session, ByteBuffer room);
 
-    /** Puts packed messages into a session, or a plain payload, which is in its room where there are no bytes. */
-    static native void put(long session, int queue, byte[] bytes, int length, int plain);
+    /** The bytes of a put are packed messages. */
+    static final int MESSAGES = 0;
+    /** They are the one payload. */
+    static final int PAYLOAD = 1;
+    /** They are packed messages that have nothing but payloads. */
+    static final int PAYLOADS = 2;
+
+    /** Puts into a session. Where there are no bytes, a payload lies in its room. */
+    static native void put(long session, int queue, byte[] bytes, int length, int form);
 
     /**
      * Receives packed messages, of a consumer or into a session; null when the time is over. They lie in the room where

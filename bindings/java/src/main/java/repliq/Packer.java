@@ -23,6 +23,8 @@ final class Packer {
 
     byte[] bytes;
     int length;
+    /** Messages that had nothing but a payload. */
+    private int plain;
 
     Packer() {
         this(64);
@@ -39,10 +41,15 @@ final class Packer {
     /** Empties it for the next use. */
     Packer clear() {
         length = 0;
+        plain = 0;
         if (bytes.length > KEPT_MAX) {
             bytes = new byte[1024];
         }
         return this;
+    }
+
+    private static RepliqException tooLarge() {
+        return RepliqException.of(Code.TOO_LARGE, "the messages do not fit into one array of Java");
     }
 
     /** Makes room for so many bytes more. */
@@ -50,7 +57,7 @@ final class Packer {
         int at = length;
         if (more > bytes.length - at) {
             if (more > LENGTH_MAX - at) {
-                throw RepliqException.of(Code.TOO_LARGE, "the messages do not fit into one array of Java");
+                throw tooLarge();
             }
             int doubled = bytes.length > LENGTH_MAX / 2 ? LENGTH_MAX : bytes.length * 2;
             byte[] larger = Arrays.copyOf(bytes, Math.max(doubled, at + more));
@@ -103,12 +110,17 @@ final class Packer {
 
     /** What remains of a buffer, which is left as it is. */
     Packer bytes(ByteBuffer value) {
-        return i32(value.remaining()).copy(value);
+        return bytes(value, 0);
     }
 
-    private Packer copy(ByteBuffer value) {
+    private Packer bytes(ByteBuffer value, int marks) {
         int count = value.remaining();
-        int at = grow(count);
+        if (count > LENGTH_MAX - Integer.BYTES) {
+            throw tooLarge();
+        }
+        int begin = grow(Integer.BYTES + count);
+        int at = begin + Integer.BYTES;
+        I32.set(bytes, begin, count | marks);
         if (value.hasArray()) {
             System.arraycopy(value.array(), value.arrayOffset() + value.position(), bytes, at, count);
         } else {
@@ -140,7 +152,8 @@ final class Packer {
 
     /** A message that has nothing but a payload. */
     Packer plain(ByteBuffer payload) {
-        return i32(payload.remaining() | PLAIN).copy(payload);
+        plain++;
+        return bytes(payload, PLAIN);
     }
 
     Packer messages(Collection<Message> messages) {
@@ -149,6 +162,11 @@ final class Packer {
             Check.given(message, "a message").pack(this);
         }
         return this;
+    }
+
+    /** How so many messages were packed, for {@link Native#put}. */
+    int form(int count) {
+        return plain == count ? Native.PAYLOADS : Native.MESSAGES;
     }
 
     /** Exactly what was packed. */

@@ -62,10 +62,10 @@ public final class Session implements AutoCloseable {
         long id = handle.enter();
         try {
             if (payload.length > ROOM) {
-                Native.put(id, number, payload, payload.length, 1);
+                Native.put(id, number, payload, payload.length, Native.PAYLOAD);
             } else {
                 room(id).clear().put(payload);
-                Native.put(id, number, null, payload.length, 1);
+                Native.put(id, number, null, payload.length, Native.PAYLOAD);
             }
         } finally {
             handle.leave();
@@ -90,7 +90,7 @@ public final class Session implements AutoCloseable {
         long id = handle.enter();
         try {
             room(id).clear().put(payload.duplicate());
-            Native.put(id, number, null, length, 1);
+            Native.put(id, number, null, length, Native.PAYLOAD);
         } finally {
             handle.leave();
             Reference.reachabilityFence(this);
@@ -121,7 +121,7 @@ public final class Session implements AutoCloseable {
         long id = handle.enter();
         try {
             Packer packed = packer.clear().messages(messages);
-            Native.put(id, number, packed.bytes, packed.length, 0);
+            Native.put(id, number, packed.bytes, packed.length, packed.form(messages.size()));
         } finally {
             handle.leave();
         }

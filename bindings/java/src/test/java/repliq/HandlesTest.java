@@ -268,7 +268,7 @@ class HandlesTest extends InStore {
                 count += error.code() == Code.BAD_HANDLE ? 1 : 0;
             }
             Fixture.refused(Code.BAD_HANDLE, () -> Native.call(Verb.FREE, number, input));
-            Fixture.refused(Code.BAD_HANDLE, () -> Native.put(number, queue.number(), input, 1, 1));
+            Fixture.refused(Code.BAD_HANDLE, () -> Native.put(number, queue.number(), input, 1, Native.PAYLOAD));
             Fixture.refused(Code.BAD_HANDLE, () -> Native.room(number, room));
             if (number != 0) {
                 // With 0 it would be a receive without a session.
@@ -281,7 +281,7 @@ class HandlesTest extends InStore {
         assertTrue(count >= numbers.size() * 50, "only " + count + " of " + numbers.size());
         // One of another kind.
         Fixture.refused(Code.BAD_HANDLE, () -> Native.call(Verb.STORE_STATUS, live, input));
-        Fixture.refused(Code.BAD_HANDLE, () -> Native.put(consumers, queue.number(), input, 1, 1));
+        Fixture.refused(Code.BAD_HANDLE, () -> Native.put(consumers, queue.number(), input, 1, Native.PAYLOAD));
         Fixture.refused(Code.BAD_HANDLE, () -> Native.run(live, null));
         assertTrue(next.commit().token() != null);
         assertEquals(2, consumer.receive(3, Duration.ZERO).size());
