@@ -13,6 +13,9 @@ use crate::store::{BackupInfo, Commit, Level};
 
 use super::types::*;
 
+/// Bytes of a short text, its NUL among them.
+const SHORT: usize = 32;
+
 /// A century: far enough, and no clock overflows on the way.
 const WAIT_MS_MAX: u64 = 100 * 366 * 24 * 3600 * 1000;
 
@@ -46,6 +49,10 @@ pub(super) unsafe fn text<'a>(text: *const c_char, what: &str) -> Result<&'a str
     if text.is_null() {
         return Err(is_null(what));
     }
+    // SAFETY: the caller's contract.
+    if let Some(short) = unsafe { short(text.cast()) } {
+        return Ok(short);
+    }
     // SAFETY: the caller's contract; `strnlen` reads no further than it allows.
     let length = unsafe { libc::strnlen(text, TEXT_BYTES_MAX) };
     if length == TEXT_BYTES_MAX {
@@ -53,6 +60,30 @@ pub(super) unsafe fn text<'a>(text: *const c_char, what: &str) -> Result<&'a str
     }
     // SAFETY: `length` bytes were just read there.
     utf8(unsafe { std::slice::from_raw_parts(text.cast(), length) }, what)
+}
+
+/// A text of a few letters of ASCII, as most names are: it costs no call.
+///
+/// # Safety
+///
+/// As for [`text`], and it is not NULL.
+#[inline(always)]
+unsafe fn short<'a>(text: *const u8) -> Option<&'a str> {
+    const { assert!(SHORT <= TEXT_BYTES_MAX) }
+    for length in 0..SHORT {
+        // SAFETY: it is readable up to its NUL, and none came before.
+        let letter = unsafe { *text.add(length) };
+        if letter == 0 {
+            // SAFETY: these bytes were just read, and all of them are ASCII.
+            return Some(unsafe {
+                str::from_utf8_unchecked(std::slice::from_raw_parts(text, length))
+            });
+        }
+        if !letter.is_ascii() {
+            return None;
+        }
+    }
+    None
 }
 
 /// The text at `text`, or `None` for NULL.

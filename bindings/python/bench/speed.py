@@ -24,7 +24,8 @@ import persistqueue
 import repliq
 from repliq import _repliq
 
-CALLS, BATCH, PUTS, MESSAGES = 5000, 256, 40, 256 * 200
+# A transaction that is put stays below 1 MiB, above which it goes to files.
+CALLS, BATCH, PUTS, MESSAGES = 5000, 256, 20, 256 * 200
 PAYLOAD = bytes(100)
 missed = False
 
