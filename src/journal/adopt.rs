@@ -54,6 +54,13 @@ pub struct Share {
     pub bytes: u64,
 }
 
+impl Share {
+    /// Sequence of the last message; there is one.
+    pub fn last(&self) -> u64 {
+        self.first + self.count - 1
+    }
+}
+
 /// What one queue has in one staged file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
@@ -171,8 +178,17 @@ impl Adoption {
 
     /// Sequence of a queue's first message in it.
     pub fn first_of(&self, queue: u32) -> Option<u64> {
+        self.find(queue).map(|share| share.first)
+    }
+
+    /// What a queue has in it, if that is anything.
+    pub fn share_of(&self, queue: u32) -> Option<&Share> {
+        self.find(queue).filter(|share| share.count > 0)
+    }
+
+    fn find(&self, queue: u32) -> Option<&Share> {
         let at = self.shares.binary_search_by_key(&queue, |share| share.queue).ok()?;
-        Some(self.shares[at].first)
+        Some(&self.shares[at])
     }
 }
 

@@ -3,7 +3,7 @@
 //! A frame in a staged file does not know where its transaction stands, so what is read is put in its place by
 //! what the `adopt` record says. Both sums of a frame are checked before, as in a segment.
 
-use super::adopt::{Adopted, RELEASE, Spot, StagedFile, staged_name};
+use super::adopt::{Adopted, RELEASE, Share, Spot, StagedFile, staged_name};
 use super::format::{HEAD, Head, Type};
 use super::index::{Sealed, seed_at};
 use super::reader::{Cursor, Plan};
@@ -53,13 +53,9 @@ impl Adopted {
     /// What each queue has in it.
     pub fn stretches(&self) -> Vec<Stretch> {
         let shares = self.body.shares.iter().filter(|share| share.count > 0);
-        let stretch = |first: u64, count: u64| (first, first + count - 1);
-        shares
-            .map(|share| {
-                let (first, last) = stretch(share.first, share.count);
-                Stretch { queue: share.queue, first, last }
-            })
-            .collect()
+        let stretch =
+            |share: &Share| Stretch { queue: share.queue, first: share.first, last: share.last() };
+        shares.map(stretch).collect()
     }
 
     /// When its last message expires.

@@ -69,8 +69,9 @@ pub struct Candidate {
 
 impl Journal {
     /// Looks through the segments that may go and gives back those in which `alive` finds nothing; returns how
-    /// many went, and those that stay for what is alive in them. `kept_from` gets all that may go, the oldest first, and names the first segment that is kept
-    /// with all behind it. Segments whose messages have all expired at `now_ms` go without asking `alive`.
+    /// many went, and those that stay for what is alive in them. `kept_from` gets all that may go, the oldest
+    /// first, and names the first segment that is kept with all behind it. Segments whose messages have all
+    /// expired at `now_ms` go without asking `alive`.
     pub fn reclaim(
         &self,
         now_ms: u64,

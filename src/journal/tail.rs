@@ -48,7 +48,8 @@ impl<'a> Record<'a> {
         Record { kind, queue, sequence: 0, expires_ms: 0, sum: body_sum(&parts), parts }
     }
 
-    fn length(&self) -> usize {
+    /// Bytes of its body.
+    pub fn length(&self) -> usize {
         self.parts.iter().map(|part| part.len()).sum()
     }
 }

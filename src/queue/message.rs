@@ -1,7 +1,7 @@
 //! A message to be put: its fields, their bounds, and its bytes.
 //!
-//! Promises: what [`Message::pack`] returns fits the format, and its sum was computed once, from the caller's
-//! bytes. A message that is refused changed nothing.
+//! Promises: what [`Message::pack`] returns and [`Message::append_to`] writes fits the format, and its sum is computed
+//! once, where the message comes in. A message that is refused changed nothing.
 
 use crate::error::{Code, Error, Result};
 use crate::journal::{Encoded, Front, Parts, body_sum, put_header};
@@ -58,7 +58,7 @@ impl<'a> Message<'a> {
 
     /// Checks every bound and encodes what is not the caller's bytes.
     pub fn pack(&'a self) -> Result<Packed<'a>> {
-        let length = self.check(self.payload.len())?;
+        let length = self.check()?;
         let mut headers = Vec::with_capacity(length);
         self.put_headers(&mut headers);
         let mut packed = Packed {
@@ -100,7 +100,7 @@ impl<'a> Message<'a> {
     /// Appends what stands before a payload of `length` bytes, with room for it.
     #[inline]
     fn append_front(&self, length: usize, bodies: &mut Vec<u8>) -> Result<()> {
-        let headers = self.check(length)?;
+        let headers = self.check_with(length)?;
         let front = self.front().encode(self.key.len(), headers);
         let fields = front.as_bytes().len() + self.producer.len() + self.key.len() + headers;
         bodies.reserve(fields + length);
@@ -125,9 +125,14 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// Checks every bound, with a payload of so many bytes; gives the bytes of the encoded headers.
+    /// Checks every bound; gives the bytes of the encoded headers.
+    pub(crate) fn check(&self) -> Result<usize> {
+        self.check_with(self.payload.len())
+    }
+
+    /// The same with a payload of so many bytes.
     #[inline]
-    fn check(&self, payload: usize) -> Result<usize> {
+    fn check_with(&self, payload: usize) -> Result<usize> {
         let bare = self.key.len() <= limits::KEY_BYTES_MAX
             && self.headers.is_empty()
             && self.priority == 0

@@ -24,8 +24,8 @@ pub(super) fn adoption(walked: &Walked<'_>) -> Option<Adoption> {
 /// Messages and bytes of a queue in a staged transaction, and the sequence of the last of them.
 pub(super) fn share(walked: &Walked<'_>, queue: u32) -> Option<(u64, u64, u64)> {
     let adoption = adoption(walked)?;
-    let share = adoption.shares.iter().find(|share| share.queue == queue && share.count > 0)?;
-    Some((share.count, share.bytes, share.first + share.count - 1))
+    let share = adoption.share_of(queue)?;
+    Some((share.count, share.bytes, share.last()))
 }
 
 /// What one target gets of a staged transaction, message by message.
@@ -89,12 +89,10 @@ impl Sending {
         let Some(adopted) = core.journal().adopted_at(walked.stamp.sequence) else {
             return Ok(None);
         };
-        let shares = &adopted.body.shares;
-        let of_queue = shares.iter().find(|share| share.queue == target.queue && share.count > 0);
-        let Some(share) = of_queue else { return Ok(None) };
+        let Some(share) = adopted.body.share_of(target.queue) else { return Ok(None) };
         let messages = || Messages {
             cursor: Cursor::new(target.queue, share.first),
-            last: share.first + share.count - 1,
+            last: share.last(),
             end: adopted.end,
             purged,
             read: VecDeque::new(),

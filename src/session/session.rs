@@ -74,7 +74,7 @@ impl Session {
         if count > 1 && bytes > self.memory {
             // What is in a file is not taken out again: everything is looked at before.
             for (index, message) in messages.clone().enumerate() {
-                message.borrow().pack().map_err(|error| error.at_message(index))?;
+                message.borrow().check().map_err(|error| error.at_message(index))?;
             }
         }
         let (bodies, puts) = (self.bodies.len(), self.puts.len());

@@ -317,13 +317,7 @@ impl Core {
         all.extend(records);
         let bodies = || changes.iter().chain(&riders);
         all.extend(bodies().map(|(kind, queue, body)| Record::control(*kind, *queue, body)));
-        let now = self.journal.disk().now_ms();
-        let mut rolled = false;
-        let mut freeze = |rows: &mut Rows| {
-            rolled = true;
-            state.freeze(rows);
-        };
-        let appended = match self.journal.append(&all, space, now, &mut freeze) {
+        let (appended, rolled) = match self.append(&state, &all, space) {
             Ok(appended) => appended,
             Err(error) => {
                 self.live.put_back(riders);
@@ -331,8 +325,8 @@ impl Core {
             }
         };
         for (record, entry) in all[adopted..].iter().zip(&put) {
-            let length = record.parts.iter().map(|part| part.len()).sum();
-            state.message(appended.sequence, record.queue, record.sequence, length, &entry.front);
+            let (queue, sequence, length) = (record.queue, record.sequence, record.length());
+            state.message(appended.sequence, queue, sequence, length, &entry.front);
         }
         if let Some(adoption) = &adoption {
             state.adopt(appended.sequence, adoption);
@@ -357,16 +351,25 @@ impl Core {
             return Ok(Staged { appended: None, token: state.token(transaction), level });
         }
         let record = entry.record(next);
-        let now = self.journal.disk().now_ms();
-        let mut rolled = false;
+        let (appended, rolled) = self.append(&state, &[record], space)?;
+        state.message(appended.sequence, entry.queue, next, record.length(), &entry.front);
+        Ok(self.staged(state, appended, level, rolled))
+    }
+
+    /// Appends the records of a transaction; the second value is whether a segment was begun for it.
+    fn append(
+        &self,
+        state: &State,
+        records: &[Record<'_>],
+        space: Space,
+    ) -> Result<(Appended, bool)> {
+        let (now, mut rolled) = (self.journal.disk().now_ms(), false);
         let mut freeze = |rows: &mut Rows| {
             rolled = true;
             state.freeze(rows);
         };
-        let appended = self.journal.append(&[record], space, now, &mut freeze)?;
-        let length = entry.parts.iter().map(|part| part.len()).sum();
-        state.message(appended.sequence, entry.queue, next, length, &entry.front);
-        Ok(self.staged(state, appended, level, rolled))
+        let appended = self.journal.append(records, space, now, &mut freeze)?;
+        Ok((appended, rolled))
     }
 
     /// What was appended and applied; wakes those who wait for it.

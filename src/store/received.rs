@@ -20,7 +20,7 @@
 
 use super::record::unread;
 use super::state::State;
-use super::{Core, Entry, Level};
+use super::{Core, Entry, Level, Staged};
 use crate::error::{Code, Error, Result};
 use crate::journal::{Appended, Rows, Staging, Type, u32_at, u64_at};
 use crate::limits;
@@ -359,11 +359,9 @@ impl Core {
         entries: &[Entry<'_>],
         arrivals: &[Arrival<'_>],
     ) -> Result<Appended> {
-        let check = |state: &State| self.check_arrivals(state, claim, arrivals);
-        let records: Vec<_> =
-            arrivals.iter().map(|arrival| arrival.encode(&claim.stream, queue)).collect();
-        let staged = self.transact_checked(entries, &records, Level::Power, true, &check)?;
-        staged.appended.ok_or_else(|| Error::new(Code::Panic, "an arrival is always a record"))
+        self.arrive(claim, queue, arrivals, |records, check| {
+            self.transact_checked(entries, records, Level::Power, true, check)
+        })
     }
 
     /// The same with messages that were staged.
@@ -374,10 +372,23 @@ impl Core {
         staging: &mut Staging,
         arrivals: &[Arrival<'_>],
     ) -> Result<Appended> {
+        self.arrive(claim, queue, arrivals, |records, check| {
+            self.transact_large(staging, records, Level::Power, true, check)
+        })
+    }
+
+    /// Commits arrivals, with the messages that `transact` knows of.
+    fn arrive(
+        &self,
+        claim: &LinkClaim,
+        queue: u32,
+        arrivals: &[Arrival<'_>],
+        transact: impl FnOnce(&[(Type, u32, Vec<u8>)], &dyn Fn(&State) -> Result<()>) -> Result<Staged>,
+    ) -> Result<Appended> {
         let check = |state: &State| self.check_arrivals(state, claim, arrivals);
         let records: Vec<_> =
             arrivals.iter().map(|arrival| arrival.encode(&claim.stream, queue)).collect();
-        let staged = self.transact_large(staging, &records, Level::Power, true, &check)?;
+        let staged = transact(&records, &check)?;
         staged.appended.ok_or_else(|| Error::new(Code::Panic, "an arrival is always a record"))
     }
 

@@ -167,15 +167,7 @@ fn random_subject(dice: &mut Dice) -> (Subject, ModelDisk) {
     work::act(&mut client, &Act::Resume("a"));
     assert!(client.put("a", &[90], Level::Power), "{}", client.last);
     let files = client.disk.kill().snapshot();
-    let subject = Subject {
-        files,
-        options: client.options.clone(),
-        model: client.now().clone(),
-        ever: client.ever(),
-        steps: client.steps().to_vec(),
-        streams: "[] []".to_string(),
-    };
-    (subject, halfway)
+    (Subject::of(&client, files), halfway)
 }
 
 /// Changes one sector of one file; says what it did.

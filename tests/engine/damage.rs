@@ -103,18 +103,22 @@ pub fn subject(segment: u64, size: usize, rounds: usize) -> Subject {
         assert!(client.put("a", lengths, Level::Power));
     }
     let disk = client.disk.kill();
-    let files = disk.snapshot();
-    Subject {
-        files,
-        options: client.options.clone(),
-        model: client.now().clone(),
-        ever: client.ever(),
-        steps: client.steps().to_vec(),
-        streams: "[] []".to_string(),
-    }
+    Subject::of(&client, disk.snapshot())
 }
 
 impl Subject {
+    /// The files a client left that sends and receives no streams.
+    pub fn of(client: &Client, files: BTreeMap<String, Vec<u8>>) -> Subject {
+        Subject {
+            files,
+            options: client.options.clone(),
+            model: client.now().clone(),
+            ever: client.ever(),
+            steps: client.steps().to_vec(),
+            streams: "[] []".to_string(),
+        }
+    }
+
     fn bytes(&self) -> usize {
         self.files.values().map(Vec::len).sum()
     }
