@@ -5,6 +5,8 @@
 
 #[path = "examples/build.rs"]
 mod build;
+#[path = "examples/ledgers.rs"]
+mod ledgers;
 #[allow(dead_code)] // Read back here, and written by the tutorials.
 #[path = "../examples/hello_world/rust/pack.rs"]
 mod pack;

@@ -13,12 +13,18 @@ pub struct Programs {
     pub first: Vec<String>,
     pub hello_world: Vec<String>,
     pub replication: Vec<String>,
+    pub transacted_session: Vec<String>,
 }
 
 impl Programs {
     fn new(language: &'static str, of: impl Fn(&str) -> Vec<String>) -> Programs {
-        let (first, hello_world) = (of("first"), of("hello_world"));
-        Programs { language, first, hello_world, replication: of("replication") }
+        Programs {
+            language,
+            first: of("first"),
+            hello_world: of("hello_world"),
+            replication: of("replication"),
+            transacted_session: of("transacted_session"),
+        }
     }
 }
 
@@ -96,7 +102,8 @@ fn java() -> Result<Programs, String> {
         let class = match name {
             "first" => "First",
             "hello_world" => "HelloWorld",
-            _ => "Replication",
+            "replication" => "Replication",
+            _ => "TransactedSession",
         };
         ["java", "--enable-native-access=ALL-UNNAMED", "-cp", class_path.trim(), class]
             .map(String::from)
