@@ -11,9 +11,9 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 LOG := target/test.log
 
 # In this order; each runs even where one before it failed. Python and Java come early: the tests of the core compare all languages that are built.
-TIERS := test-format test-lint test-python test-java test-docs test-rust test-c test-cpp
+TIERS := test-format test-lint test-python test-java test-docs test-rust test-c test-cpp test-bench
 
-.PHONY: help setup build test $(TIERS) ladder soak docs demo bench install clean
+.PHONY: help setup build test $(TIERS) ladder soak docs demo bench bench-all install clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "%-20s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +56,10 @@ test-java: ## Builds the jar and runs the tests of Java
 test-docs: ## Builds the book; a warning is an error
 	@scripts/docs.sh --test
 
+# After the core's tests, which build our side of it.
+test-bench: ## Runs the tests of the bench itself
+	@scripts/bench.sh test
+
 # How long `make ladder` looks: make ladder SECONDS=3600
 SECONDS ?= 600
 
@@ -68,7 +72,16 @@ soak: setup ## The same at the sizes of a release: days
 docs: ## Makes a book of docs/ in target/book
 	@scripts/docs.sh
 
-demo bench install: ## Runs scripts/demo.sh, bench.sh or install.sh
+# Questions of docs/BENCHMARKS.md: make bench QUESTION=power-16,window
+export QUESTION
+
+bench: ## Measures us and the peers that matter most in turn, and prints what holds
+	@scripts/bench.sh first
+
+bench-all: ## The same with all peers and questions
+	@scripts/bench.sh all
+
+demo install: ## Runs scripts/demo.sh or install.sh
 	@if [ -x scripts/$@.sh ]; then \
 	    scripts/$@.sh; \
 	else \

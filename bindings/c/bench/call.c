@@ -2,8 +2,10 @@
  * What a call from C costs: the least time of one call, over many rounds, of functions that do little themselves.
  * call.rs measures the same calls of Rust; scripts/bench-call.sh runs both in turn.
  *
- * Usage: call FOLDER       FOLDER is empty; prints `NAME NANOSECONDS` a line
+ * Usage: call FOLDER       FOLDER is empty; prints `NAME NANOSECONDS` a line; `two_puts` are those of two threads at once, each
+ *                          with a session of its own
  */
+#include <pthread.h>
 #include <repliq.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +14,7 @@
 enum { ROUNDS = 300, CALLS = 1000 };
 
 static repliq_store *store;
-static repliq_session *session;
+static _Thread_local repliq_session *session;
 static repliq_port *port;
 static repliq_queue queue;
 static repliq_message message = REPLIQ_MESSAGE;
@@ -51,7 +53,7 @@ static void port_fd(void)
     must(repliq_port_fd(port, &fd));
 }
 
-static void measure(const char *name, void (*call)(void))
+static double measure(void (*call)(void))
 {
     double least = 1e9;
     int round, i;
@@ -63,7 +65,30 @@ static void measure(const char *name, void (*call)(void))
         least = took < least ? took : least;
         must(repliq_session_rollback(session));
     }
-    printf("%s %.1f\n", name, least);
+    return least;
+}
+
+static void *two_puts(void *least)
+{
+    must(repliq_session_open(store, NULL, &session));
+    *(double *)least = measure(session_put);
+    must(repliq_session_close(session));
+    return NULL;
+}
+
+static double two(void)
+{
+    pthread_t threads[2];
+    double least[2];
+    int i;
+    for (i = 0; i < 2; i++)
+        if (pthread_create(&threads[i], NULL, two_puts, &least[i])) {
+            fprintf(stderr, "call: cannot start a thread\n");
+            exit(1);
+        }
+    for (i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    return (least[0] + least[1]) / 2;
 }
 
 int main(int argc, char **argv)
@@ -79,9 +104,10 @@ int main(int argc, char **argv)
     must(repliq_store_queue(store, "orders", &queue));
     must(repliq_session_open(store, NULL, &session));
     must(repliq_port_open(&port));
-    measure("session_put", session_put);
-    measure("store_queue", store_queue);
-    measure("port_fd", port_fd);
+    printf("session_put %.1f\n", measure(session_put));
+    printf("store_queue %.1f\n", measure(store_queue));
+    printf("port_fd %.1f\n", measure(port_fd));
+    printf("two_puts %.1f\n", two());
     must(repliq_port_close(port));
     must(repliq_session_close(session));
     must(repliq_store_close(store));

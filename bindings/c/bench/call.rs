@@ -5,16 +5,12 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use repliq::{Message, Port, Result, Session, Store, StoreOptions};
+use repliq::{Message, Port, Queue, Result, Session, Store, StoreOptions};
 
 const ROUNDS: usize = 300;
 const CALLS: u32 = 1000;
 
-fn measure(
-    name: &str,
-    session: &mut Session,
-    mut call: impl FnMut(&mut Session) -> Result<()>,
-) -> Result<()> {
+fn measure(session: &mut Session, mut call: impl FnMut(&mut Session) -> Result<()>) -> Result<f64> {
     let mut least = f64::MAX;
     for _ in 0..ROUNDS {
         let began = Instant::now();
@@ -24,20 +20,35 @@ fn measure(
         least = least.min(began.elapsed().as_nanos() as f64 / f64::from(CALLS));
         session.rollback()?;
     }
-    println!("{name} {least:.1}");
-    Ok(())
+    Ok(least)
+}
+
+fn puts(session: &mut Session, queue: Queue) -> Result<f64> {
+    let payload = [0; 100];
+    measure(session, |session| {
+        session.put_many(black_box(queue), &[Message::new(black_box(&payload))])
+    })
+}
+
+fn two(store: &Store, queue: Queue) -> Result<f64> {
+    let one = || puts(&mut store.session()?, queue);
+    let (first, second) = std::thread::scope(|scope| {
+        let other = scope.spawn(one);
+        (one(), other.join().unwrap_or(Ok(0.0)))
+    });
+    Ok((first? + second?) / 2.0)
 }
 
 fn run(folder: &str) -> Result<()> {
     let store = Store::open(folder, &StoreOptions::default())?;
     let queue = store.queue("orders")?;
     let (mut session, port) = (store.session()?, Port::open()?);
-    let payload = [0; 100];
-    measure("session_put", &mut session, |session| {
-        session.put_many(black_box(queue), &[Message::new(black_box(&payload))])
-    })?;
-    measure("store_queue", &mut session, |_| store.queue(black_box("orders")).map(drop))?;
-    measure("port_fd", &mut session, |_| port.fd().map(|fd| _ = black_box(fd)))?;
+    println!("session_put {:.1}", puts(&mut session, queue)?);
+    let find = |_: &mut Session| store.queue(black_box("orders")).map(drop);
+    println!("store_queue {:.1}", measure(&mut session, find)?);
+    let look = |_: &mut Session| port.fd().map(|fd| _ = black_box(fd));
+    println!("port_fd {:.1}", measure(&mut session, look)?);
+    println!("two_puts {:.1}", two(&store, queue)?);
     store.close()
 }
 
