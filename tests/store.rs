@@ -311,6 +311,42 @@ fn expired_messages_are_passed_over_and_acknowledged_with_the_next_ones() {
 }
 
 #[test]
+fn what_was_passed_over_is_acknowledged_also_when_the_first_commit_fails() {
+    let place = Place::new();
+    let store = place.open();
+    let (queue, other) = (store.queue("q").unwrap(), store.queue("other").unwrap());
+    let old = Message { payload: b"old", expires_ms: 1, ..Message::default() };
+    store.put(queue, &[old, Message::new(b"new"), old]).unwrap();
+    let consumer = store.consumer("c", queue, &ConsumerOptions::default()).unwrap();
+    let mut session = store.session().unwrap();
+    assert_eq!(payloads(&session.receive(&consumer, 10, NOW).unwrap()), ["new"]);
+    session.put(other, &Message::new(b"out")).unwrap();
+    store.queue_pause(other).unwrap();
+    assert_eq!(session.commit().unwrap_err().code(), Code::Paused);
+    store.queue_resume(other).unwrap();
+    session.commit().unwrap();
+    assert_eq!(store.queues().unwrap()[0].consumers[0].acknowledged, 3);
+}
+
+#[test]
+fn a_message_that_came_back_counts_its_deliveries_also_when_a_commit_fails() {
+    let place = Place::new();
+    let store = place.open();
+    let (queue, other) = (store.queue("q").unwrap(), store.queue("other").unwrap());
+    put(&store, queue, &["a"]);
+    let consumer = store.consumer("c", queue, &ConsumerOptions::default()).unwrap();
+    let mut session = store.session().unwrap();
+    session.receive(&consumer, 1, NOW).unwrap();
+    session.rollback().unwrap();
+    assert_eq!(session.receive(&consumer, 1, NOW).unwrap()[0].deliveries(), 2);
+    session.put(other, &Message::new(b"out")).unwrap();
+    store.queue_pause(other).unwrap();
+    assert_eq!(session.commit().unwrap_err().code(), Code::Paused);
+    session.rollback().unwrap();
+    assert_eq!(session.receive(&consumer, 1, NOW).unwrap()[0].deliveries(), 3);
+}
+
+#[test]
 fn a_receive_is_woken_by_a_put_and_ended_by_a_close() {
     let place = Place::new();
     let store = place.open();

@@ -48,7 +48,7 @@ struct Place {
     back: BTreeMap<u64, u32>,
     /// Given out more than once.
     again: BTreeMap<u64, u32>,
-    /// Passed over because they are gone; acknowledged with the next acknowledgement.
+    /// Passed over because they are gone; every acknowledgement takes them along until one was committed.
     gone: Ranges,
 }
 
@@ -323,18 +323,20 @@ impl Reader {
         Ok(!place.back.is_empty() || !place.ahead.is_empty() || self.read_ahead(&mut place)?)
     }
 
-    /// The change that acknowledges these messages, and what was passed over since the last one.
+    /// The change that acknowledges these messages, and what was passed over and not acknowledged yet. Nothing is
+    /// forgotten before the change is applied, which the caller says with [`Reader::acknowledged`].
     pub fn acknowledge(&self, sequences: &[u64]) -> Result<(Type, u32, Vec<u8>)> {
         let mut place = self.place.lock();
-        let (fragments, floor) = self.core.look(|state| {
+        let (fragments, floor, gone) = self.core.look(|state| {
             let next = state.queue(self.queue)?.next;
             if let Some(bad) = sequences.iter().find(|sequence| !(1..next).contains(*sequence)) {
                 let text = format!("there is no message {bad} to acknowledge: the next is {next}");
                 return Err(Error::new(Code::Invalid, text));
             }
             let acked = state.consumer(self.queue, &self.name)?;
-            Ok((acked.fragments(), acked.floor()))
+            Ok((acked.fragments(), acked.floor(), place.gone.beyond(acked)))
         })?;
+        place.gone = gone;
         if fragments >= limits::ACK_RANGES_MAX && !sequences.contains(&(floor + 1)) {
             let text = format!(
                 "consumer {:?} has {fragments} acknowledged ranges behind message {}, which it \
@@ -349,13 +351,17 @@ impl Reader {
             ranges.push((1, place.gone.floor()));
         }
         ranges.extend(place.gone.above());
-        place.gone = Ranges::default();
+        let body = Change::Ack(self.name.as_bytes(), ranges).encode();
+        Ok((Type::Ack, self.queue, body))
+    }
+
+    /// What [`Reader::acknowledge`] made of these messages is applied: they do not come back.
+    pub fn acknowledged(&self, sequences: &[u64]) {
+        let mut place = self.place.lock();
         for sequence in sequences {
             place.again.remove(sequence);
             place.back.remove(sequence);
         }
-        let body = Change::Ack(self.name.as_bytes(), ranges).encode();
-        Ok((Type::Ack, self.queue, body))
     }
 
     /// Acknowledges messages as a transaction of its own.
@@ -363,6 +369,7 @@ impl Reader {
         self.check_open()?;
         let change = self.acknowledge(sequences)?;
         let staged = self.core.transact(&[], &[change], level)?;
+        self.acknowledged(sequences);
         self.core.finish(&staged)
     }
 

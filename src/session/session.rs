@@ -265,6 +265,9 @@ impl Session {
                 self.inner.core.transact(&entries, &changes, level)?
             }
         };
+        for (reader, sequences) in &self.received {
+            reader.acknowledged(sequences);
+        }
         self.forget();
         Ok(staged)
     }

@@ -53,6 +53,18 @@ impl Ranges {
         (missing >= first && missing > self.floor).then_some(missing)
     }
 
+    /// Those of its ranges that the other set does not cover.
+    pub fn beyond(&self, other: &Ranges) -> Ranges {
+        let mut left = Ranges::default();
+        let floor = (self.floor > 0).then_some((1, self.floor));
+        for (first, last) in floor.into_iter().chain(self.above()) {
+            if !other.covers(first, last) {
+                left.insert(first, last);
+            }
+        }
+        left
+    }
+
     /// Adds the sequences from `first` to `last`.
     pub fn insert(&mut self, first: u64, last: u64) {
         let (mut first, mut last) = (first, last);
