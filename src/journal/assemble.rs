@@ -294,7 +294,7 @@ impl Replay {
         if ended && self.walk.offset > segment.first {
             table.insert(segment.number, self.row(&segment));
         }
-        self.walk.adopted.newest = self.newest_staged();
+        let newest = self.newest_staged();
         let used: BTreeSet<u64> = table.keys().copied().chain([segment.number]).collect();
         still_there(&mut self.walk.moved, &table, segment.first);
         let mut spares = self.spares(&used, (options.segment_first, !table.is_empty()));
@@ -312,6 +312,7 @@ impl Replay {
             run: (self.run, self.previous),
         };
         let journal = assemble(parts);
+        journal.staged.lock().newest = newest;
         let mut tail = journal.tail.lock();
         tail.table = table;
         if ended {
@@ -343,6 +344,7 @@ impl Replay {
         let (lock, walk) = (Box::new(NoLock(done)), self.walk);
         let mut journal = assemble(Parts { disk, lock, options, slot, segment, walk, spares, run });
         journal.looked = Some(done);
+        journal.close_staged();
         {
             let mut tail = journal.tail.lock();
             tail.table = table;
@@ -446,6 +448,7 @@ fn assemble(parts: Parts) -> Journal {
         tail: Mutex::new(tail),
         spares: Mutex::new(spares),
         run: Mutex::new(RunJob::found(run.0, run.1)),
+        staged: Mutex::default(),
         helper: Mutex::new(Helper::default()),
         appended: AtomicU64::new(walk.offset),
         early: AtomicBool::new(false),

@@ -116,6 +116,8 @@ struct State {
     durable: u64,
     sequence: u64,
     leading: bool,
+    /// How many wait for the leader's turn to end, without one of their own to wait for.
+    resting: usize,
     poisoned: Option<Error>,
     /// The group led last.
     led_group: u64,
@@ -136,6 +138,7 @@ impl Gate {
                 durable,
                 sequence,
                 leading: false,
+                resting: 0,
                 poisoned: None,
                 led_group: 0,
                 written_group: 0,
@@ -169,9 +172,23 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut state = self.0.state.lock();
         state.leading = false;
-        let next = (state.led_group + 1) & 1;
+        let (next, rested) = ((state.led_group + 1) & 1, state.resting > 0);
         drop(state);
         self.0.groups[next as usize].notify_one();
+        if rested {
+            self.0.moved.notify_all();
+        }
+    }
+}
+
+impl Gate {
+    /// Waits until nobody leads, or `over` says that this is not waited for any more.
+    fn rest(&self, state: &mut MutexGuard<'_, State>, over: impl Fn(&State) -> bool) {
+        state.resting += 1;
+        while state.leading && !over(state) {
+            self.moved.wait(state);
+        }
+        state.resting -= 1;
     }
 }
 
@@ -399,11 +416,10 @@ impl Journal {
     pub(super) fn commit_sealed(&self) -> Result<()> {
         let first = self.tail.lock().segment.first;
         let mut state = self.gate.state.lock();
-        while state.leading && state.durable < first && state.poisoned.is_none() {
-            // Whoever leads syncs them as well; this only looks whether it did.
-            self.gate.moved.wait_for(&mut state, Duration::from_millis(1));
-        }
-        if state.durable >= first || state.poisoned.is_some() {
+        // Whoever leads syncs them as well.
+        let over = |state: &State| state.durable >= first || state.poisoned.is_some();
+        self.gate.rest(&mut state, over);
+        if over(&state) {
             return Ok(());
         }
         state.leading = true;
@@ -618,42 +634,10 @@ impl Journal {
         first
     }
 
-    /// Ends appending: syncs what there is, says on disk that nothing follows, and gives the directory free,
-    /// also when it fails.
-    pub fn close(&self) -> Result<()> {
-        let outcome = self.end_appending();
-        self.end_tail();
-        let stopped = self.stop_helper();
-        self.rest();
-        self.lock.release();
-        outcome.and(stopped)
-    }
-
-    fn end_appending(&self) -> Result<()> {
-        {
-            let tail = self.tail.lock();
-            if tail.closed || tail.untouched {
-                return Ok(());
-            }
-        }
-        self.commit_all()?;
-        self.stop_helper()?;
-        let (durable, sequence) = self.durable();
-        let marked = {
-            let mut tail = self.tail.lock();
-            let marked = tail.put_watermark(self.secret, durable, sequence, super::format::CLEAN);
-            tail.closed = true;
-            marked
-        };
-        if marked { self.commit_all() } else { Ok(()) }
-    }
-
     /// Waits until nobody leads or writes.
-    fn rest(&self) {
+    pub(super) fn rest(&self) {
         let mut state = self.gate.state.lock();
-        while state.leading {
-            self.gate.moved.wait_for(&mut state, Duration::from_millis(1));
-        }
+        self.gate.rest(&mut state, |_| false);
         drop(state);
         drop(self.writer.lock());
     }

@@ -10,6 +10,7 @@
 //! | `slot` | the head of a segment file |
 //! | `tail` | appending, and rolling to the next segment |
 //! | `commit` | group commit: the only caller of sync for records |
+//! | `close` | the end of an open journal |
 //! | `spare` | segment files before and after their use |
 //! | `index` | where a segment's messages stand, by queue |
 //! | `run` | state runs, so that an open replays two segments at most |
@@ -36,13 +37,14 @@
 //! | `times` | how long syncs took |
 //! | `unseal` | reading one queue through sealed blocks |
 //!
-//! Lock order: write, tail, spares, run, gate.
+//! Lock order: staged, write, tail, spares, run, gate.
 
 mod adopt;
 mod adopted;
 mod assemble;
 mod body;
 mod chain;
+mod close;
 mod commit;
 mod copy;
 mod format;
@@ -176,6 +178,7 @@ pub struct Journal {
     tail: Mutex<tail::Tail>,
     spares: Mutex<spare::Spares>,
     run: Mutex<run::RunJob>,
+    staged: Mutex<staged::Names>,
     gate: commit::Gate,
     helper: Mutex<helper::Helper>,
     appended: AtomicU64,

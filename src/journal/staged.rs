@@ -52,6 +52,16 @@ pub struct Put<'a> {
     pub front: Front<'a>,
 }
 
+/// The names of staged files, and whether new ones may be made. Its lock is held while a file is made or removed,
+/// so that a close gives the directory free only when nobody does either; no append ever waits for it.
+#[derive(Default)]
+pub struct Names {
+    /// The number of the newest staged file there ever was since the open, or was found by it.
+    pub newest: u64,
+    /// Whether the directory may be another's.
+    pub closed: bool,
+}
+
 /// The files of a transaction that is not committed yet.
 pub struct Staging {
     journal: Arc<Journal>,
@@ -197,7 +207,7 @@ impl Staging {
             let sequence = put.front.producer_sequence;
             match self.producers.get_mut(put.front.producer) {
                 Some((_, last)) => {
-                    let next = std::mem::replace(last, sequence) + 1;
+                    let next = std::mem::replace(last, sequence).saturating_add(1);
                     if next != sequence && self.skipped.is_none() {
                         self.skipped = Some((put.front.producer.to_vec(), sequence, next));
                     }
@@ -404,18 +414,23 @@ impl Journal {
     fn create_staged(&self) -> Result<(u64, Arc<dyn File>)> {
         self.check_fork()?;
         self.poisoned()?;
-        let mut tail = self.tail.lock();
-        if tail.closed {
+        let mut names = self.staged.lock();
+        if names.closed {
             let text = format!("the store {} is closed", self.disk.describe());
             return Err(Error::new(Code::Closed, text));
         }
-        let number = tail.adopted.newest + 1;
+        let number = names.newest + 1;
         let name = staged_name(number);
         let file = self.disk.create(&name).map_err(|error| {
             Error::io(format!("cannot make {name} in {}", self.disk.describe()), &error)
         })?;
-        tail.adopted.newest = number;
+        names.newest = number;
         Ok((number, file))
+    }
+
+    /// Ends the making and removing of staged files.
+    pub(super) fn close_staged(&self) {
+        self.staged.lock().closed = true;
     }
 
     fn staged_slot(&self, file: &StagedFile) -> Slot {
@@ -445,8 +460,8 @@ impl Journal {
     /// Removes staged files that nobody adopted.
     fn remove_staged(&self, numbers: &[u64], claimed: u64) {
         // Under the lock, so that a close does not give the directory free in between.
-        let tail = self.tail.lock();
-        if tail.closed || !self.is_here() {
+        let names = self.staged.lock();
+        if names.closed || !self.is_here() {
             return;
         }
         for number in numbers {
