@@ -379,11 +379,11 @@ typedef struct repliq_message {
     uint64_t producer_sequence;
     /** When it stops being worth delivering, in milliseconds since 1970; 0 for never. */
     uint64_t expires_ms;
-    /** Earliest delivery; 0, until queues can delay. */
+    /** Not to be received earlier, in milliseconds since 1970; 0 for at once. */
     uint64_t deliver_at_ms;
     /** A number for the program's own use, such as a request id; 0 for none. */
     uint16_t kind;
-    /** 0, until queues have priorities. */
+    /** 0 to 9: of what waits, the highest is received first. */
     uint8_t priority;
     /** Must be 0. */
     uint8_t reserved[5];
@@ -440,8 +440,35 @@ typedef struct repliq_consumer_options {
      * the next sync, and a power cut delivers again.
      */
     int32_t ack_level;
-    /** Must be 0. */
-    int32_t reserved;
+    /**
+     * Whether consumers of this name may be open several times, each message going to one: REPLIQ_YES or REPLIQ_NO,
+     * which is the default. All open it with the same options.
+     */
+    int32_t shared;
+    /**
+     * Whether messages of one key are handed out one after the other: REPLIQ_YES or REPLIQ_NO, which is the default. A
+     * key is busy until what was handed out of it is acknowledged or given back.
+     */
+    int32_t keyed;
+    /** With shared: messages that may be out at a time over all of them; 0 for no bound. */
+    uint32_t parallel;
+    /** With keyed: messages of one key that one receive may hand out together; 0 for 1. */
+    uint32_t per_key;
+    /** What retry_delay_ms is multiplied by with each further time; 0 or 1 for nothing. */
+    uint32_t retry_multiplier;
+    /**
+     * How often a message is handed out at most: one that comes back from the last time moves to dead_letters. 0 for any
+     * number of times.
+     */
+    uint32_t max_deliveries;
+    /** The queue it moves to, with headers that say why, how often, when and from where; 0 without max_deliveries. */
+    repliq_queue dead_letters;
+    /** With shared or keyed: milliseconds after which another may be handed what this one has; 0 for never. */
+    uint64_t lease_ms;
+    /** Milliseconds before a message that was given back, or rolled back, comes again; 0 for at once. */
+    uint64_t retry_delay_ms;
+    /** Milliseconds it grows to at most; 0 for no bound. */
+    uint64_t retry_delay_ms_max;
 } repliq_consumer_options;
 
 /**
@@ -936,7 +963,7 @@ repliq_code repliq_session_close(repliq_session *session);
  * `options` may be NULL. Close with repliq_consumer_close.
  *
  * Fails with REPLIQ_INVALID, REPLIQ_TOO_LARGE (the name), REPLIQ_NO_SUCH_NAME (the queue), REPLIQ_BUSY (open
- * already), REPLIQ_READ_ONLY, REPLIQ_CLOSED.
+ * already, and not shared), REPLIQ_READ_ONLY, REPLIQ_CLOSED.
  */
 repliq_code repliq_consumer_open(repliq_store *store,
                                  const char *name,
@@ -966,7 +993,8 @@ repliq_code repliq_consumer_receive(repliq_consumer *consumer,
  * `result` may be NULL. Thread-safe.
  *
  * Fails with REPLIQ_INVALID (NULL, n is 0, a message that was not handed out), REPLIQ_NO_SUCH_NAME (deleted),
- * REPLIQ_QUOTA (too many gaps), REPLIQ_CLOSED.
+ * REPLIQ_QUOTA (too many gaps), REPLIQ_STALE (shared or keyed: a message this consumer has not, or has no more),
+ * REPLIQ_CLOSED.
  */
 repliq_code repliq_consumer_ack(repliq_consumer *consumer,
                                 const uint64_t *sequences,
@@ -974,18 +1002,31 @@ repliq_code repliq_consumer_ack(repliq_consumer *consumer,
                                 repliq_result *result);
 
 /**
- * Gives the messages with these `n` sequences back: they come again, in order, before newer ones.
+ * Gives the messages with these `n` sequences back: they come again, in order, before newer ones, after `delay_ms`,
+ * which outlast a reopen; with 0 as retry_delay_ms says.
  *
- * `delay_ms` must be 0 and `reason` NULL until queues can delay and count reasons; `reason` may be NULL.
- * Thread-safe.
+ * `reason` may be NULL; it is kept where the message becomes a dead letter, see max_deliveries. Thread-safe.
  *
- * Fails with REPLIQ_INVALID, REPLIQ_UNSUPPORTED (delay_ms, reason), REPLIQ_CLOSED.
+ * Fails with REPLIQ_INVALID, REPLIQ_STALE (shared or keyed: a message this consumer has not, or has no more; the others
+ * come back), REPLIQ_CLOSED.
  */
 repliq_code repliq_consumer_reject(repliq_consumer *consumer,
                                    const uint64_t *sequences,
                                    size_t n,
                                    uint64_t delay_ms,
                                    const char *reason);
+
+/**
+ * Keeps the messages with these `n` sequences for another lease_ms from now on.
+ *
+ * Thread-safe.
+ *
+ * Fails with REPLIQ_INVALID (also without lease_ms), REPLIQ_STALE (a message this consumer has not, or whose time was over),
+ * REPLIQ_CLOSED.
+ */
+repliq_code repliq_consumer_renew(repliq_consumer *consumer,
+                                  const uint64_t *sequences,
+                                  size_t n);
 
 /**
  * Goes on with the message of this sequence: what is before counts as acknowledged, from it on nothing does.
@@ -1326,7 +1367,7 @@ repliq_code repliq_server_close(repliq_server *server);
 #define REPLIQ_SESSION_OPTIONS {sizeof(repliq_session_options), 0, 0}
 
 /** Sets up a repliq_consumer_options: `repliq_consumer_options value = REPLIQ_CONSUMER_OPTIONS;`. */
-#define REPLIQ_CONSUMER_OPTIONS {sizeof(repliq_consumer_options), 0, 0, 0, 0, 0}
+#define REPLIQ_CONSUMER_OPTIONS {sizeof(repliq_consumer_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /** Sets up a repliq_listener_options: `repliq_listener_options value = REPLIQ_LISTENER_OPTIONS;`. */
 #define REPLIQ_LISTENER_OPTIONS {sizeof(repliq_listener_options), 0, 0, 0, 0, 0, 0, 0}

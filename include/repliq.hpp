@@ -344,6 +344,8 @@ public:
     std::string_view producer() const noexcept { return view(raw_.producer); }
     std::uint64_t producer_sequence() const noexcept { return raw_.producer_sequence; }
     std::uint64_t expires_ms() const noexcept { return raw_.expires_ms; }
+    std::uint64_t deliver_at_ms() const noexcept { return raw_.deliver_at_ms; }
+    std::uint8_t priority() const noexcept { return raw_.priority; }
     std::uint16_t kind() const noexcept { return raw_.kind; }
     /** Its place in its queue, gap-free from 1. */
     std::uint64_t sequence() const noexcept { return raw_.sequence; }
@@ -727,6 +729,25 @@ struct consumer_options {
     start from = start::oldest();
     /** level::process lets acknowledgements ride with the next sync. */
     level ack_level = level::of_store;
+    /** Several consumers of this name may be open, each message going to one; all with the same options. */
+    bool shared = false;
+    /** Messages of one key are handed out one after the other; a key is busy until they are acknowledged. */
+    bool keyed = false;
+    /** With shared: messages that may be out at a time over all of them; 0 for no bound. */
+    std::uint32_t parallel = 0;
+    /** With keyed: messages of one key that one receive may hand out together; 0 for 1. */
+    std::uint32_t per_key = 0;
+    /** With shared or keyed: when another may be handed what this one has; 0 for never. */
+    std::chrono::milliseconds lease = std::chrono::milliseconds(0);
+    /** Before a message that was given back, or rolled back, comes again; multiplied with each further time. */
+    std::chrono::milliseconds retry_delay = std::chrono::milliseconds(0);
+    std::uint32_t retry_multiplier = 0;
+    /** What it grows to at most; 0 for no bound. */
+    std::chrono::milliseconds retry_delay_max = std::chrono::milliseconds(0);
+    /** How often a message is handed out at most: one that comes back from the last time moves to dead_letters. */
+    std::uint32_t max_deliveries = 0;
+    /** The queue it moves to, with headers that say why, how often, when and from where. */
+    std::optional<queue> dead_letters = {};
 };
 
 class consumer;
@@ -862,12 +883,26 @@ public:
     }
     result ack(const received &one) { return ack(std::vector<std::uint64_t>{one.sequence()}); }
 
-    /** Gives messages back; they come again before newer ones. */
-    void reject(const std::vector<std::uint64_t> &sequences)
+    /** Gives messages back; they come again before newer ones, after the delay or as the options say. */
+    void reject(const std::vector<std::uint64_t> &sequences,
+                std::chrono::milliseconds delay = std::chrono::milliseconds(0), std::string_view reason = {})
     {
-        detail::check(repliq_consumer_reject(c(), sequences.data(), sequences.size(), 0, nullptr));
+        std::string why = detail::text(reason, "reason");
+        detail::check(repliq_consumer_reject(c(), sequences.data(), sequences.size(), detail::ms(delay),
+                                             why.empty() ? nullptr : why.c_str()));
     }
-    void reject(const received &one) { reject(std::vector<std::uint64_t>{one.sequence()}); }
+    void reject(const received &one, std::chrono::milliseconds delay = std::chrono::milliseconds(0),
+                std::string_view reason = {})
+    {
+        reject(std::vector<std::uint64_t>{one.sequence()}, delay, reason);
+    }
+
+    /** Keeps messages for another lease from now on. */
+    void renew(const std::vector<std::uint64_t> &sequences)
+    {
+        detail::check(repliq_consumer_renew(c(), sequences.data(), sequences.size()));
+    }
+    void renew(const received &one) { renew(std::vector<std::uint64_t>{one.sequence()}); }
 
     result seek(std::uint64_t sequence)
     {
@@ -1054,6 +1089,16 @@ public:
         options.from = chosen.from.from;
         options.from_sequence = chosen.from.sequence;
         options.ack_level = static_cast<int>(chosen.ack_level);
+        options.shared = chosen.shared ? REPLIQ_YES : REPLIQ_NO;
+        options.keyed = chosen.keyed ? REPLIQ_YES : REPLIQ_NO;
+        options.parallel = chosen.parallel;
+        options.per_key = chosen.per_key;
+        options.lease_ms = detail::ms(chosen.lease);
+        options.retry_delay_ms = detail::ms(chosen.retry_delay);
+        options.retry_multiplier = chosen.retry_multiplier;
+        options.retry_delay_ms_max = detail::ms(chosen.retry_delay_max);
+        options.max_deliveries = chosen.max_deliveries;
+        options.dead_letters = chosen.dead_letters ? chosen.dead_letters->number() : 0;
         repliq_consumer *made = nullptr;
         std::string text = detail::text(name, "consumer");
         detail::check(repliq_consumer_open(c(), text.c_str(), of.number(), &options, &made));

@@ -67,7 +67,7 @@ pub use error::{Code, Error, FATAL, REQUIRES_ROLLBACK, RETRIABLE, Result};
 pub use journal::SyncTimes;
 pub use link::{ConnectOptions, Endpoint};
 pub use position::{Cause, GroupId, HistoryRow, Position, TOKEN_SIZE, TOKEN_TEXT_SIZE, Token};
-pub use queue::{From, Header, Headers, Message, Queue, Received};
+pub use queue::{From, Header, Headers, Message, Queue, Received, Rules};
 pub use replicate::{Replication, ReplicationOptions, Select, TargetOptions, TargetStatus};
 pub use secret::{Cost, Password};
 pub use server::{Client, Right, Server, ServerLimits, ServerOptions, UserSource, Users, Verb};

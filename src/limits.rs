@@ -43,8 +43,14 @@ pub const KEEP_BYTES: u64 = 1 << 30;
 /// Queues of one store: a client must not be able to fill the memory with names.
 pub const QUEUES_MAX: usize = 10_000;
 /// Acknowledged ranges above a consumer's floor: what an application that never acknowledges its first
-/// message may cost in memory.
-pub const ACK_RANGES_MAX: usize = 65_536;
+/// message may cost in memory, 32 bytes each.
+pub const ACK_RANGES_MAX: usize = 1 << 20;
+/// Messages of a consumer that were given out and neither acknowledged nor given back, or wait for another try: each
+/// costs a row of state.
+pub const DELIVERED_MAX: usize = 1 << 20;
+/// Messages of a consumer that were read and cannot be given out yet, for their time, their key or their priority: each
+/// costs at most 64 bytes of memory, and nothing is read beyond.
+pub const WAITING_MAX: usize = 4 << 20;
 /// Keys a listener sets aside before it blocks: they are kept in memory.
 pub const PARKED_KEYS_MAX: usize = 1_000;
 /// What is kept of the reason of a dead letter, in characters.

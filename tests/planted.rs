@@ -47,6 +47,11 @@ const fn net(test: &'static str) -> Tier {
     Tier("net", test)
 }
 
+const KEYS: Tier = Tier(
+    "registry",
+    "order::reg_07_the_second_of_a_key_never_starts_before_the_commit_of_the_first",
+);
+
 /// Each bug, and who must find it.
 const BUGS: &[(&str, Tier)] = &[
     ("confirmed before the sync", CRASH),
@@ -72,6 +77,25 @@ const BUGS: &[(&str, Tier)] = &[
     ("given back while somebody waits", MODEL),
     ("duplicate of a producer taken", MODEL),
     ("handed out before it is durable", MODEL),
+    (
+        "delivery counts lost at a roll",
+        Tier("registry", "workers::counts_and_delays_outlast_state_runs"),
+    ),
+    (
+        "delivery count lost at a power cut",
+        Tier(
+            "registry",
+            "workers::reg_11_from_the_second_delivery_on_a_power_cut_takes_no_count_away",
+        ),
+    ),
+    (
+        "stale lease accepted",
+        Tier(
+            "registry",
+            "workers::reg_09_who_comes_late_is_told_stale_and_its_effects_are_rolled_back",
+        ),
+    ),
+    ("key order broken by prefetch", KEYS),
     ("plain frame believed", PLAIN),
     ("arrival taken twice", STREAMS),
     ("arrival confirmed before it is durable", SHIPPED),

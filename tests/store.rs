@@ -403,8 +403,6 @@ fn what_does_not_fit_is_refused_by_name_and_the_transaction_goes_on() {
         (Message::new(&large), Code::TooLarge),
         (Message { key: &key, ..Message::default() }, Code::TooLarge),
         (Message { priority: 10, ..Message::default() }, Code::Invalid),
-        (Message { priority: 1, ..Message::default() }, Code::Unsupported),
-        (Message { deliver_at_ms: 1, ..Message::default() }, Code::Unsupported),
         (Message { producer: "p", ..Message::default() }, Code::Invalid),
         (Message { headers: &[("", b"")], ..Message::default() }, Code::Invalid),
     ];

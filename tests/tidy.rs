@@ -37,7 +37,7 @@ const WITHOUT_SWITCHES: &[&str] = &["journal", "store", "queue"];
 
 /// Blocks and impls of `unsafe` in released code. A larger number needs a reason in the commit.
 const UNSAFE: &[(&str, usize)] =
-    &[("src/capi/", 104), ("src/disk/", 16), ("bindings/java/native/", 8), ("bindings/python/", 1)];
+    &[("src/capi/", 105), ("src/disk/", 16), ("bindings/java/native/", 8), ("bindings/python/", 1)];
 
 /// The longest file of the library, without its tests.
 const LINES_MAX: usize = 700;

@@ -305,7 +305,7 @@ options! {
     repliq_store_options: flags, reserved;
     repliq_put_options: flags;
     repliq_session_options: flags;
-    repliq_consumer_options: flags, reserved;
+    repliq_consumer_options: flags;
     repliq_listener_options: flags;
     repliq_server_options: flags, reserved;
     repliq_replication_options: flags;

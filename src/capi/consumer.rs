@@ -3,11 +3,11 @@
 use std::ffi::c_char;
 
 use crate::error::{Code, Error, Result};
-use crate::queue::From;
+use crate::queue::{From, Rules};
 use crate::session::{Consumer, ConsumerOptions, Store};
 use crate::sync::Mutex;
 
-use super::argument::{self, Out, OutArray, array, invalid, level, maybe_text, text, wait};
+use super::argument::{self, Out, OutArray, array, invalid, level, maybe_text, text, wait, yes};
 use super::boundary::boundary;
 use super::handle::{self, Face, pin};
 use super::message::{self, Views};
@@ -43,7 +43,7 @@ impl Reader {
 /// `options` may be NULL. Close with repliq_consumer_close.
 ///
 /// Fails with REPLIQ_INVALID, REPLIQ_TOO_LARGE (the name), REPLIQ_NO_SUCH_NAME (the queue), REPLIQ_BUSY (open
-/// already), REPLIQ_READ_ONLY, REPLIQ_CLOSED.
+/// already, and not shared), REPLIQ_READ_ONLY, REPLIQ_CLOSED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn repliq_consumer_open(
     store: *mut repliq_store,
@@ -80,6 +80,18 @@ unsafe fn consumer_options(options: *const repliq_consumer_options) -> Result<Co
         }
     };
     chosen.ack_level = level(options.ack_level, "ack_level")?;
+    chosen.rules = Rules {
+        shared: yes(options.shared, false, "shared")?,
+        keyed: yes(options.keyed, false, "keyed")?,
+        parallel: options.parallel,
+        per_key: options.per_key,
+        lease_ms: options.lease_ms,
+        retry_delay_ms: options.retry_delay_ms,
+        retry_multiplier: options.retry_multiplier,
+        retry_delay_ms_max: options.retry_delay_ms_max,
+        max_deliveries: options.max_deliveries,
+        dead_letters: (options.dead_letters > 0).then(|| message::queue(options.dead_letters)),
+    };
     Ok(chosen)
 }
 
@@ -119,7 +131,8 @@ pub unsafe extern "C" fn repliq_consumer_receive(
 /// `result` may be NULL. Thread-safe.
 ///
 /// Fails with REPLIQ_INVALID (NULL, n is 0, a message that was not handed out), REPLIQ_NO_SUCH_NAME (deleted),
-/// REPLIQ_QUOTA (too many gaps), REPLIQ_CLOSED.
+/// REPLIQ_QUOTA (too many gaps), REPLIQ_STALE (shared or keyed: a message this consumer has not, or has no more),
+/// REPLIQ_CLOSED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn repliq_consumer_ack(
     consumer: *mut repliq_consumer,
@@ -137,12 +150,13 @@ pub unsafe extern "C" fn repliq_consumer_ack(
     })
 }
 
-/// Gives the messages with these `n` sequences back: they come again, in order, before newer ones.
+/// Gives the messages with these `n` sequences back: they come again, in order, before newer ones, after `delay_ms`,
+/// which outlast a reopen; with 0 as retry_delay_ms says.
 ///
-/// `delay_ms` must be 0 and `reason` NULL until queues can delay and count reasons; `reason` may be NULL.
-/// Thread-safe.
+/// `reason` may be NULL; it is kept where the message becomes a dead letter, see max_deliveries. Thread-safe.
 ///
-/// Fails with REPLIQ_INVALID, REPLIQ_UNSUPPORTED (delay_ms, reason), REPLIQ_CLOSED.
+/// Fails with REPLIQ_INVALID, REPLIQ_STALE (shared or keyed: a message this consumer has not, or has no more; the others
+/// come back), REPLIQ_CLOSED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn repliq_consumer_reject(
     consumer: *mut repliq_consumer,
@@ -156,11 +170,28 @@ pub unsafe extern "C" fn repliq_consumer_reject(
         // SAFETY: the caller's contract: `n` sequences, a text or NULL.
         let (sequences, reason) =
             unsafe { (array(sequences, n, "sequences")?, maybe_text(reason, "reason")?) };
-        if delay_ms > 0 || reason.is_some() {
-            let text = "a rejection with a delay or a reason is not built in yet";
-            return Err(Error::new(Code::Unsupported, text));
-        }
-        reader.consumer.reject(sequences)
+        let delay = (delay_ms > 0).then_some(delay_ms);
+        reader.consumer.reject_with(sequences, delay, reason.unwrap_or_default())
+    })
+}
+
+/// Keeps the messages with these `n` sequences for another lease_ms from now on.
+///
+/// Thread-safe.
+///
+/// Fails with REPLIQ_INVALID (also without lease_ms), REPLIQ_STALE (a message this consumer has not, or whose time was over),
+/// REPLIQ_CLOSED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn repliq_consumer_renew(
+    consumer: *mut repliq_consumer,
+    sequences: *const u64,
+    n: usize,
+) -> repliq_code {
+    boundary(|| {
+        let reader = pin(consumer)?;
+        // SAFETY: the caller's contract: `n` sequences.
+        let sequences = unsafe { array(sequences, n, "sequences")? };
+        reader.consumer.renew(sequences)
     })
 }
 

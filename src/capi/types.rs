@@ -102,11 +102,11 @@ pub struct repliq_message {
     pub producer_sequence: u64,
     /// When it stops being worth delivering, in milliseconds since 1970; 0 for never.
     pub expires_ms: u64,
-    /// Earliest delivery; 0, until queues can delay.
+    /// Not to be received earlier, in milliseconds since 1970; 0 for at once.
     pub deliver_at_ms: u64,
     /// A number for the program's own use, such as a request id; 0 for none.
     pub kind: u16,
-    /// 0, until queues have priorities.
+    /// 0 to 9: of what waits, the highest is received first.
     pub priority: u8,
     /// Must be 0.
     pub reserved: [u8; 5],
@@ -266,8 +266,29 @@ pub struct repliq_consumer_options {
     /// What acknowledgements survive; REPLIQ_LEVEL_POWER by default. With REPLIQ_LEVEL_PROCESS they ride with
     /// the next sync, and a power cut delivers again.
     pub ack_level: i32,
-    /// Must be 0.
-    pub reserved: i32,
+    /// Whether consumers of this name may be open several times, each message going to one: REPLIQ_YES or REPLIQ_NO,
+    /// which is the default. All open it with the same options.
+    pub shared: i32,
+    /// Whether messages of one key are handed out one after the other: REPLIQ_YES or REPLIQ_NO, which is the default. A
+    /// key is busy until what was handed out of it is acknowledged or given back.
+    pub keyed: i32,
+    /// With shared: messages that may be out at a time over all of them; 0 for no bound.
+    pub parallel: u32,
+    /// With keyed: messages of one key that one receive may hand out together; 0 for 1.
+    pub per_key: u32,
+    /// What retry_delay_ms is multiplied by with each further time; 0 or 1 for nothing.
+    pub retry_multiplier: u32,
+    /// How often a message is handed out at most: one that comes back from the last time moves to dead_letters. 0 for any
+    /// number of times.
+    pub max_deliveries: u32,
+    /// The queue it moves to, with headers that say why, how often, when and from where; 0 without max_deliveries.
+    pub dead_letters: repliq_queue,
+    /// With shared or keyed: milliseconds after which another may be handed what this one has; 0 for never.
+    pub lease_ms: u64,
+    /// Milliseconds before a message that was given back, or rolled back, comes again; 0 for at once.
+    pub retry_delay_ms: u64,
+    /// Milliseconds it grows to at most; 0 for no bound.
+    pub retry_delay_ms_max: u64,
 }
 
 /// How to listen: `repliq_listener_options o = REPLIQ_LISTENER_OPTIONS;`.

@@ -11,13 +11,14 @@
 //!     12     4  producers  P
 //!     16     4  files      F
 //!     20     4  zero
-//!     24  32*Q  queues     queue (4), zero (4), sequence of the first message (8), messages (8), bytes of bodies (8)
+//!     24  32*Q  queues     queue (4), ranked (4), sequence of the first message (8), messages (8), bytes of
+//!                      bodies (8)
 //!            P  producers  last sequence (8), length of the id (1), id
 //!            F  files      number (8), end (8), index (8), expires (8), salt (16), rows R (4), zero (4), then
 //!                          R rows: queue (4), messages (4), sequence of the first (8)
 //! ```
 //!
-//! *End* and *index* count bytes of frames from the beginning of the file, as its frames do; *expires* is when
+//! *Ranked* is 1 where any of the queue's messages has a priority. *End* and *index* count bytes of frames from the beginning of the file, as its frames do; *expires* is when
 //! its last message does, all ones = never. The digest is what the chain takes of the record: queue numbers and
 //! files are this store's own.
 //!
@@ -52,6 +53,8 @@ pub struct Share {
     pub count: u64,
     /// Bytes of their bodies.
     pub bytes: u64,
+    /// Whether any of them has a priority.
+    pub ranked: bool,
 }
 
 impl Share {
@@ -109,7 +112,7 @@ impl Adoption {
         }
         for share in &self.shares {
             word(&mut body, share.queue as usize);
-            word(&mut body, 0);
+            word(&mut body, usize::from(share.ranked));
             for long in [share.first, share.count, share.bytes] {
                 body.extend_from_slice(&long.to_le_bytes());
             }
@@ -147,7 +150,8 @@ impl Adoption {
         for _ in 0..u32_at(fixed, 8) {
             let row = take(QUEUE)?;
             let (first, count, bytes) = (u64_at(row, 8), u64_at(row, 16), u64_at(row, 24));
-            adoption.shares.push(Share { queue: u32_at(row, 0), first, count, bytes });
+            let (queue, ranked) = (u32_at(row, 0), u32_at(row, 4) != 0);
+            adoption.shares.push(Share { queue, first, count, bytes, ranked });
         }
         for _ in 0..u32_at(fixed, 12) {
             let row = take(9)?;
@@ -359,8 +363,8 @@ mod tests {
         Adoption {
             digest: 0x0102_0304_0506_0708,
             shares: vec![
-                Share { queue: 1, first: 10, count: 5, bytes: 50 },
-                Share { queue: 2, first: 1, count: 1, bytes: 9 },
+                Share { queue: 1, first: 10, count: 5, bytes: 50, ranked: true },
+                Share { queue: 2, first: 1, count: 1, bytes: 9, ranked: false },
             ],
             producers: vec![(b"p".to_vec(), 3)],
             files: vec![file(4, vec![row(1, 3, 10), row(2, 1, 1)]), file(5, vec![row(1, 2, 13)])],
@@ -372,7 +376,7 @@ mod tests {
         let adoption = adoption();
         let body = adoption.encode();
         let hex: String = body.iter().map(|byte| format!("{byte:02x}")).collect();
-        let queues = "01000000000000000a0000000000000005000000000000003200000000000000\
+        let queues = "01000000010000000a0000000000000005000000000000003200000000000000\
                       0200000000000000010000000000000001000000000000000900000000000000";
         let places = "22110000000000000011000000000000ffffffffffffffff\
                       07070707070707070707070707070707";

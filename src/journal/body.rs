@@ -149,6 +149,15 @@ pub fn expires_of(body: &[u8]) -> u64 {
     if body.len() >= FIXED + 8 && body[3] & EXPIRES != 0 { u64_at(body, FIXED) } else { 0 }
 }
 
+/// Before when a message is not received, from its body alone; 0 = at once.
+pub fn deliver_at_of(body: &[u8]) -> u64 {
+    if body.len() < FIXED || body[3] & DELIVER_AT == 0 {
+        return 0;
+    }
+    let at = if body[3] & EXPIRES == 0 { FIXED } else { FIXED + 8 };
+    if body.len() < at + 8 { 0 } else { u64_at(body, at) }
+}
+
 /// Adds a header to the encoded headers.
 pub fn put_header(headers: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     headers.push(u8::try_from(name.len()).unwrap_or(u8::MAX));

@@ -90,7 +90,7 @@ types! {
     Session = 8, "session";
     /// A producer and its last sequence, where it travels without a message.
     Producer = 9, "producer";
-    /// Reserved: messages handed out to a consumer.
+    /// How often a consumer was given messages, and when they may come again.
     Delivery = 10, "delivery";
     /// Transactions of a stream that hold nothing for this store.
     Advance = 11, "advance";
@@ -126,7 +126,7 @@ impl Type {
 
     /// Whether this build writes and understands it.
     fn is_written(self) -> bool {
-        !matches!(self, Type::Session | Type::Delivery | Type::Ignored | Type::IgnoredLocal)
+        !matches!(self, Type::Session | Type::Ignored | Type::IgnoredLocal)
     }
 }
 

@@ -196,11 +196,13 @@ impl Staging {
             first: 0,
             count: 0,
             bytes: 0,
+            ranked: false,
         });
         let (sequence, index) = (share.count, self.index);
         self.index = index.saturating_add(1);
         share.count += 1;
         share.bytes += put.body.len() as u64;
+        share.ranked |= put.front.priority > 0;
         self.digest.update(&put.name.to_le_bytes());
         self.digest.update(&put.sum.to_le_bytes());
         if !put.front.producer.is_empty() {

@@ -24,9 +24,9 @@ pub struct Message<'a> {
     pub payload: &'a [u8],
     /// When it loses its worth, in milliseconds since 1970 UTC; 0 = never.
     pub expires_ms: u64,
-    /// Not to be received earlier, in milliseconds since 1970 UTC; 0 = at once. UNSUPPORTED so far.
+    /// Not to be received earlier, in milliseconds since 1970 UTC; 0 = at once.
     pub deliver_at_ms: u64,
-    /// 0 to 9. Other than 0 is UNSUPPORTED so far.
+    /// 0 to 9: of what waits, the highest is received first.
     pub priority: u8,
     /// Who made it, at most 255 bytes; "" = nobody asks for exactly-once by sequence.
     pub producer: &'a str,
@@ -158,12 +158,6 @@ impl<'a> Message<'a> {
         }
         if self.priority > 9 {
             return refused(Code::Invalid, format!("a priority of {}, not 0 to 9", self.priority));
-        }
-        if self.priority > 0 {
-            return refused(Code::Unsupported, "priorities are not built in yet".into());
-        }
-        if self.deliver_at_ms > 0 {
-            return refused(Code::Unsupported, "delayed delivery is not built in yet".into());
         }
         if self.producer.len() > limits::PRODUCER_BYTES_MAX {
             let (length, max) = (self.producer.len(), limits::PRODUCER_BYTES_MAX);

@@ -5,14 +5,28 @@
 //! | `message` | a message to be put: its fields, their bounds, its bytes |
 //! | `received` | a message read back |
 //! | `reader` | a durable reader of one queue: what it was given, what it acknowledged |
+//! | `rules` | how a consumer's messages are given out |
+//! | `feed` | what the readers of one name share: what they were given, what came back |
+//! | `giving` | which messages come next, and which not yet |
+//! | `letter` | dead letters |
+//! | `lanes` | what waits, by priority, time and key |
+//! | `lease` | who works on which message, and until when |
 
+mod feed;
+mod giving;
+mod lanes;
+mod lease;
+mod letter;
 mod message;
 mod reader;
 mod received;
+mod rules;
 
+pub use letter::{Death, with_letter};
 pub use message::{Header, Message, Packed};
 pub use reader::{From, Reader, consumed};
 pub use received::{Headers, Received, visible};
+pub use rules::Rules;
 
 /// A queue of an open store: a value, resolved from its name once, never closed.
 ///

@@ -1,21 +1,20 @@
 //! A durable reader of one queue: what it was given, what came back, what it acknowledged.
 //!
-//! The acknowledgements are the store's state; a reader only remembers how far it has read and what was given
-//! back to it. What was given out and not acknowledged comes again after a reopen, from the first message
-//! that is not acknowledged on, in order.
+//! The acknowledgements are the store's state; a reader is a handle on what the readers of its name share, see `feed`.
+//! What was given out and not acknowledged comes again after a reopen, from the first message that is not acknowledged
+//! on.
 //!
-//! Promises: nothing is given out before it is durable; messages that came back are given out first, in
-//! order; one reader of a name is open at a time; an acknowledged message is never given out again.
-//! Relies on: the store's lock for the acknowledgements; its own lock is never held while that one is taken
-//! for writing.
+//! Promises: one reader of a name is open at a time, unless it is opened to be shared; what one acknowledges it was
+//! given, where messages have leases, and nobody else was given it since.
 
-use super::{Received, visible};
+use super::Received;
+use super::feed::Feed;
+use super::rules::Rules;
 use crate::error::{Code, Error, Result};
-use crate::journal::{Cursor, Found, Type};
+use crate::journal::{Appended, Type};
 use crate::limits;
-use crate::store::{Change, Commit, Core, Level, QueueState, Ranges, check_name, ranges_of};
-use crate::sync::{AtomicBool, Mutex, Ordering};
-use std::collections::{BTreeMap, VecDeque};
+use crate::store::{Change, Commit, Core, Level, QueueState, Shared, check_name, ranges_of};
+use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,97 +32,104 @@ pub enum From {
 
 /// An open consumer.
 pub struct Reader {
-    core: Arc<Core>,
-    queue: u32,
-    name: String,
+    feed: Arc<Feed>,
+    /// Tells its leases from those of other readers.
+    owner: u64,
     closed: AtomicBool,
-    place: Mutex<Place>,
 }
 
-struct Place {
-    cursor: Cursor,
-    /// Read and not yet given out.
-    ahead: VecDeque<Found>,
-    /// Given back and waiting, with the number of times they were given out.
-    back: BTreeMap<u64, u32>,
-    /// Given out more than once.
-    again: BTreeMap<u64, u32>,
-    /// Passed over because they are gone; every acknowledgement takes them along until one was committed.
-    gone: Ranges,
-}
+/// Numbers of readers; none is used twice in a process.
+static OWNERS: AtomicU64 = AtomicU64::new(1);
 
 impl Reader {
     /// Opens the consumer of this name, which is made when there is none.
-    pub fn open(core: &Arc<Core>, queue: u32, name: &str, from: From) -> Result<Reader> {
+    pub fn open(
+        core: &Arc<Core>,
+        queue: u32,
+        name: &str,
+        from: From,
+        rules: Rules,
+    ) -> Result<Reader> {
         check_name("consumer", name)?;
+        rules.check()?;
         core.journal().check_fork()?;
+        core.look(|state| {
+            state.queue(queue)?;
+            rules.dead_letters.map_or(Ok(()), |dead| state.queue(dead.number()).map(|_| ()))
+        })?;
+        let fresh: Shared = Arc::new(Feed::new(core, queue, name, rules));
+        let join = |shared: &Shared| {
+            let theirs = shared.downcast_ref::<Feed>().map(|feed| feed.rules);
+            may_join(name, theirs.unwrap_or_default(), rules)
+        };
+        let shared = core.join_readers(queue, name, fresh, join)?;
+        let Ok(feed) = shared.downcast::<Feed>() else {
+            return Err(Error::new(Code::Panic, "the open readers of a name share something else"));
+        };
+        let owner = OWNERS.fetch_add(1, Ordering::Relaxed);
+        let reader = Reader { feed, owner, closed: AtomicBool::new(false) };
+        reader.feed.begin(|| reader.create(from))?;
+        Ok(reader)
+    }
+
+    /// Makes the consumer where there is none.
+    fn create(&self, from: From) -> Result<()> {
+        let (core, name) = (&self.feed.core, self.name());
         let known = core.look(|state| {
-            let of = state.queue(queue)?;
+            let of = state.queue(self.queue())?;
             Ok::<_, Error>((of.consumers.contains_key(name), of.next))
         })?;
-        if !core.claim_reader(queue, name) {
-            let text = format!("consumer {name:?} is open already in this process");
-            return Err(Error::new(Code::Busy, text));
+        if known.0 {
+            return Ok(());
         }
-        let reader = Reader {
-            core: core.clone(),
-            queue,
-            name: name.to_string(),
-            closed: AtomicBool::new(false),
-            place: Mutex::new(Place::at(queue, 1)),
+        let floor = match from {
+            From::Oldest => 0,
+            From::Now => known.1 - 1,
+            From::Sequence(sequence) => sequence.saturating_sub(1).min(known.1 - 1),
         };
-        if !known.0 {
-            let floor = match from {
-                From::Oldest => 0,
-                From::Now => known.1 - 1,
-                From::Sequence(sequence) => sequence.saturating_sub(1).min(known.1 - 1),
-            };
-            core.change(Type::Consumer, queue, &Change::CreateConsumer(name.as_bytes(), floor))?;
-        }
-        let floor = core.look(|state| state.consumer(queue, name).map(Ranges::floor))?;
-        *reader.place.lock() = Place::at(queue, floor + 1);
-        Ok(reader)
+        let change = Change::CreateConsumer(name.as_bytes(), floor);
+        core.change(Type::Consumer, self.queue(), &change).map(|_| ())
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.feed.name
     }
 
     /// Number of its queue.
     pub fn queue(&self) -> u32 {
-        self.queue
+        self.feed.queue
     }
 
     /// The store it belongs to.
     pub fn core(&self) -> &Arc<Core> {
-        &self.core
+        &self.feed.core
     }
 
     /// Gives out at most `max` messages, waiting at most `wait` for the first; none when the time is over.
     pub fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Received>> {
-        self.wait_for(wait, |place| self.next(place, max))
+        self.wait_for(wait, || self.feed.receive(self.owner, max, false))
     }
 
     /// Gives out the messages of the next transaction that has any, all of them. TOO_LARGE when these are more than
     /// memory should hold; they come by [`Reader::receive`] then.
     pub fn receive_job(&self, wait: Duration) -> Result<Vec<Received>> {
-        self.wait_for(wait, |place| self.next_job(place))
+        self.wait_for(wait, || self.feed.receive(self.owner, 1, true))
     }
 
     fn wait_for(
         &self,
         wait: Duration,
-        take: impl Fn(&mut Place) -> Result<Vec<Received>>,
+        take: impl Fn() -> Result<Vec<Received>>,
     ) -> Result<Vec<Received>> {
         let deadline = Instant::now().checked_add(wait);
-        let journal = self.core.journal();
+        let journal = self.core().journal();
         loop {
             journal.check_fork()?;
             let seen = journal.seen();
             self.check_open()?;
             self.check_flowing()?;
-            let taken = take(&mut self.place.lock())?;
+            let taken = take()?;
             if !taken.is_empty() {
                 return Ok(taken);
             }
@@ -133,24 +139,24 @@ impl Reader {
             }
             if seen.is_behind() {
                 journal.commit_all()?;
-            } else if !journal.wait_beyond(seen, left)? {
-                return Ok(taken);
+            } else {
+                journal.wait_beyond(seen, self.feed.nap(left))?;
             }
         }
     }
 
     fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::SeqCst) || self.core.is_closed() {
-            let text = format!("consumer {:?} is closed", self.name);
+        if self.closed.load(Ordering::SeqCst) || self.core().is_closed() {
+            let text = format!("consumer {:?} is closed", self.name());
             return Err(Error::new(Code::Closed, text));
         }
         Ok(())
     }
 
     fn check_flowing(&self) -> Result<()> {
-        self.core.look(|state| {
-            let queue = state.queue(self.queue)?;
-            state.consumer(self.queue, &self.name)?;
+        self.core().look(|state| {
+            let queue = state.queue(self.queue())?;
+            state.consumer(self.queue(), self.name())?;
             if queue.paused {
                 return Err(Error::new(Code::Paused, format!("queue {:?} is paused", queue.name)));
             }
@@ -158,209 +164,135 @@ impl Reader {
         })
     }
 
-    fn next(&self, place: &mut Place, max: usize) -> Result<Vec<Received>> {
-        let mut out = Vec::new();
-        match self.fill(place, max.clamp(1, limits::RECEIVE_MESSAGES_MAX), &mut out) {
-            // What was found is given out; the next call meets the error again.
-            Err(_) if !out.is_empty() => Ok(out),
-            outcome => outcome.map(|()| out),
-        }
-    }
-
-    fn fill(&self, place: &mut Place, max: usize, out: &mut Vec<Received>) -> Result<()> {
-        let (mut bytes, mut read) = (0, false);
-        while out.len() < max && bytes < limits::RECEIVE_BYTES_MAX {
-            let before = out.len();
-            if !self.take_back(place, out)? {
-                if place.ahead.is_empty() {
-                    // Once a call, unless it brought nothing: what comes meanwhile is for the next one.
-                    if (read && !out.is_empty()) || !self.read_ahead(place)? {
-                        break;
-                    }
-                    read = true;
-                }
-                let count = place.ahead.len().min(max - out.len());
-                let found: Vec<Found> = place.ahead.drain(..count).collect();
-                self.give(place, found, out)?;
-            }
-            bytes += out[before..].iter().map(|one| one.stored().0.len()).sum::<usize>();
-        }
-        Ok(())
-    }
-
-    /// Reads on; false when there is nothing more.
-    fn read_ahead(&self, place: &mut Place) -> Result<bool> {
-        let journal = self.core.journal();
-        let mut found = Vec::new();
-        let bytes = limits::RECEIVE_BYTES_MAX;
-        let horizon = if sabotage!("handed out before it is durable") {
-            journal.appended()
-        } else {
-            journal.durable_offset()
-        };
-        journal.read(
-            &mut place.cursor,
-            horizon,
-            limits::RECEIVE_MESSAGES_MAX,
-            bytes,
-            &mut found,
-        )?;
-        place.ahead.extend(found);
-        Ok(!place.ahead.is_empty())
-    }
-
-    /// The first message that came back, if there is one.
-    fn take_back(&self, place: &mut Place, out: &mut Vec<Received>) -> Result<bool> {
-        let Some((sequence, count)) = place.back.first_key_value().map(|(s, c)| (*s, *c)) else {
-            return Ok(false);
-        };
-        let mut found = Vec::new();
-        let mut cursor = Cursor::new(self.queue, sequence);
-        let horizon = self.core.journal().durable_offset();
-        self.core.journal().read(&mut cursor, horizon, 1, 1, &mut found)?;
-        place.back.remove(&sequence);
-        place.again.insert(sequence, count);
-        found.retain(|found| found.head.sequence == sequence);
-        self.give(place, found, out)?;
-        Ok(true)
-    }
-
-    fn next_job(&self, place: &mut Place) -> Result<Vec<Received>> {
-        let mut job = self.next(place, 1)?;
-        if let Err(error) = self.whole(place, &mut job) {
-            // A part of a job is none.
-            job.iter().for_each(|one| place.return_one(one));
-            return Err(error);
-        }
-        Ok(job)
-    }
-
-    /// Adds the rest of the transaction of the first message.
-    fn whole(&self, place: &mut Place, job: &mut Vec<Received>) -> Result<()> {
-        let Some(transaction) = job.first().map(Received::transaction) else { return Ok(()) };
-        let (mut bytes, mut counted) = (0, 0);
-        loop {
-            let sizes =
-                job[counted..].iter().map(|one| one.stored().0.len() + limits::RECORD_BYTES);
-            bytes += sizes.sum::<usize>();
-            if bytes > limits::JOB_BYTES_MAX {
-                return Err(self.too_large(transaction));
-            }
-            counted = job.len();
-            let before = job.len();
-            if self.take_back(place, job)? {
-                if job.len() > before && job[before].transaction() != transaction {
-                    place.return_one(&job.remove(before));
-                    return Ok(());
-                }
-                continue;
-            }
-            if place.ahead.is_empty() && !self.read_ahead(place)? {
-                return Ok(());
-            }
-            let same = place.ahead.iter().take_while(|one| one.head.transaction == transaction);
-            let count = same.count();
-            if count == 0 {
-                return Ok(());
-            }
-            let found: Vec<Found> = place.ahead.drain(..count).collect();
-            self.give(place, found, job)?;
-        }
-    }
-
-    fn too_large(&self, transaction: u64) -> Error {
-        let text = format!(
-            "transaction {transaction} has more than {} bytes for consumer {:?}, too much for one job: receive its \
-             messages in pieces",
-            limits::JOB_BYTES_MAX,
-            self.name
-        );
-        Error::new(Code::TooLarge, text).over(transaction, transaction)
-    }
-
-    /// Of what was read, what is to be given out.
-    fn give(&self, place: &mut Place, found: Vec<Found>, out: &mut Vec<Received>) -> Result<()> {
-        let now = self.core.journal().disk().now_ms();
-        self.core.look(|state| {
-            let queue = state.queue(self.queue)?;
-            let acked = state.consumer(self.queue, &self.name)?;
-            for found in found {
-                let sequence = found.head.sequence;
-                if acked.contains(sequence) {
-                    place.again.remove(&sequence);
-                } else if !visible(&found, queue, now) {
-                    place.gone.insert(sequence, sequence);
-                } else {
-                    let count = place.again.get_mut(&sequence).map_or(1, |count| {
-                        *count += 1;
-                        *count
-                    });
-                    out.push(Received::new(found, count)?);
-                }
-            }
-            Ok(())
-        })
-    }
-
-    /// Takes messages back: they are given out again, before newer ones.
+    /// Takes messages back: they are given out again, before newer ones, when the rules say so.
     pub fn put_back(&self, sequences: &[u64]) {
-        let mut place = self.place.lock();
-        let next = place.next();
-        for sequence in sequences.iter().filter(|sequence| (1..next).contains(*sequence)) {
-            let count = place.again.get(sequence).copied().unwrap_or(1);
-            place.back.insert(*sequence, count);
+        self.feed.put_back(self.owner, sequences, (None, "rolled back"));
+    }
+
+    /// The same for a reason, after so many milliseconds; `None` as the rules say. STALE for one that it does not have
+    /// any more; the others come back all the same.
+    pub fn reject(&self, sequences: &[u64], delay_ms: Option<u64>, reason: &str) -> Result<()> {
+        self.check_open()?;
+        match self.feed.put_back(self.owner, sequences, (delay_ms, reason)) {
+            Some(lost) => Err(self.stale(lost)),
+            None => Ok(()),
         }
-        drop(place);
-        self.core.journal().announce();
+    }
+
+    /// Has messages for another while of the lease. STALE for one whose time was over.
+    pub fn renew(&self, sequences: &[u64]) -> Result<()> {
+        self.check_open()?;
+        if self.feed.rules.lease_ms == 0 {
+            let text = format!(
+                "consumer {:?} was opened without lease_ms: nothing it has is given to others",
+                self.name()
+            );
+            return Err(Error::new(Code::Invalid, text));
+        }
+        match self.feed.renew(self.owner, sequences)? {
+            Some(lost) => Err(self.stale(lost)),
+            None => Ok(()),
+        }
+    }
+
+    fn stale(&self, sequence: u64) -> Error {
+        let text = format!(
+            "message {sequence} is not leased to this handle of consumer {:?}: it was never given out here, or its time \
+             was over and somebody else has it",
+            self.name()
+        );
+        Error::new(Code::Stale, text).over(sequence, sequence)
+    }
+
+    /// The time as the store has it, in milliseconds since 1970 UTC.
+    pub fn now_ms(&self) -> u64 {
+        self.feed.now_ms()
     }
 
     /// Whether a receive may give something now. Fails as a receive would.
     pub fn is_ready(&self) -> Result<bool> {
-        self.core.journal().check_fork()?;
+        self.core().journal().check_fork()?;
         self.check_open()?;
         self.check_flowing()?;
-        let mut place = self.place.lock();
-        Ok(!place.back.is_empty() || !place.ahead.is_empty() || self.read_ahead(&mut place)?)
+        self.feed.is_ready()
+    }
+
+    /// When a message may come by itself, because a time is over.
+    pub fn next_time(&self) -> Option<Instant> {
+        let nap = self.feed.nap(Duration::MAX);
+        (nap < Duration::MAX).then(|| Instant::now() + nap)
     }
 
     /// The change that acknowledges these messages, and what was passed over and not acknowledged yet. Nothing is
-    /// forgotten before the change is applied, which the caller says with [`Reader::acknowledged`].
+    /// forgotten before the change is applied, which the caller says with [`Reader::settled`], and until that or
+    /// [`Reader::unsettled`] nobody else is given them.
+    ///
+    /// Fails with STALE where a message has a lease and it is not this reader's.
     pub fn acknowledge(&self, sequences: &[u64]) -> Result<(Type, u32, Vec<u8>)> {
-        let mut place = self.place.lock();
-        let (fragments, floor, gone) = self.core.look(|state| {
-            let next = state.queue(self.queue)?.next;
-            if let Some(bad) = sequences.iter().find(|sequence| !(1..next).contains(*sequence)) {
-                let text = format!("there is no message {bad} to acknowledge: the next is {next}");
-                return Err(Error::new(Code::Invalid, text));
+        let change = self.feed.with(|place| {
+            let (fragments, floor, gone) = self.core().look(|state| {
+                let next = state.queue(self.queue())?.next;
+                if let Some(bad) = sequences.iter().find(|sequence| !(1..next).contains(*sequence))
+                {
+                    let text =
+                        format!("there is no message {bad} to acknowledge: the next is {next}");
+                    return Err(Error::new(Code::Invalid, text));
+                }
+                let acked = state.consumer(self.queue(), self.name())?;
+                Ok((acked.fragments(), acked.floor(), place.gone.beyond(acked)))
+            })?;
+            place.gone = gone;
+            if fragments >= limits::ACK_RANGES_MAX && !sequences.contains(&(floor + 1)) {
+                let text = format!(
+                    "consumer {:?} has {fragments} acknowledged ranges behind message {}, which it \
+                     never acknowledged: acknowledge that one first",
+                    self.name(),
+                    floor + 1
+                );
+                return Err(Error::new(Code::Quota, text));
             }
-            let acked = state.consumer(self.queue, &self.name)?;
-            Ok((acked.fragments(), acked.floor(), place.gone.beyond(acked)))
+            if self.feed.is_leased() {
+                let lost = place.leases.missing(self.owner, sequences);
+                if let Some(lost) = lost.filter(|_| !sabotage!("stale lease accepted")) {
+                    return Err(self.stale(lost));
+                }
+                place.leases.settle(sequences, true);
+            }
+            let mut ranges = ranges_of(sequences);
+            if place.gone.floor() > 0 {
+                ranges.push((1, place.gone.floor()));
+            }
+            ranges.extend(place.gone.above());
+            Ok(Change::Ack(self.name().as_bytes(), ranges))
         })?;
-        place.gone = gone;
-        if fragments >= limits::ACK_RANGES_MAX && !sequences.contains(&(floor + 1)) {
-            let text = format!(
-                "consumer {:?} has {fragments} acknowledged ranges behind message {}, which it \
-                 never acknowledged: acknowledge that one first",
-                self.name,
-                floor + 1
-            );
-            return Err(Error::new(Code::Quota, text));
-        }
-        let mut ranges = ranges_of(sequences);
-        if place.gone.floor() > 0 {
-            ranges.push((1, place.gone.floor()));
-        }
-        ranges.extend(place.gone.above());
-        let body = Change::Ack(self.name.as_bytes(), ranges).encode();
-        Ok((Type::Ack, self.queue, body))
+        Ok((Type::Ack, self.queue(), change.encode()))
     }
 
-    /// What [`Reader::acknowledge`] made of these messages is applied: they do not come back.
-    pub fn acknowledged(&self, sequences: &[u64]) {
-        let mut place = self.place.lock();
-        for sequence in sequences {
-            place.again.remove(sequence);
-            place.back.remove(sequence);
+    /// The acknowledgement was appended: its messages need nobody any more once it is durable.
+    pub fn settled(&self, sequences: &[u64], appended: Option<&Appended>) {
+        let leased = self.feed.is_leased();
+        let end = appended.map_or_else(|| self.core().journal().appended(), |at| at.end);
+        // A consumer that was deleted meanwhile waits for nothing.
+        let _ = self.feed.with(|place| {
+            place.forget(sequences);
+            if leased {
+                place.leases.end(sequences, end);
+            }
+            Ok(())
+        });
+        if leased {
+            // Who waits may have looked between the append and this.
+            self.core().journal().announce();
+        }
+    }
+
+    /// The acknowledgement was not appended.
+    pub fn unsettled(&self, sequences: &[u64]) {
+        if self.feed.is_leased() {
+            let _ = self.feed.with(|place| {
+                place.leases.settle(sequences, false);
+                Ok(())
+            });
         }
     }
 
@@ -368,32 +300,34 @@ impl Reader {
     pub fn ack(&self, sequences: &[u64], level: Level) -> Result<Commit> {
         self.check_open()?;
         let change = self.acknowledge(sequences)?;
-        let staged = self.core.transact(&[], &[change], level)?;
-        self.acknowledged(sequences);
-        self.core.finish(&staged)
+        let staged = self.core().transact(&[], &[change], level);
+        match &staged {
+            Ok(staged) => self.settled(sequences, staged.appended.as_ref()),
+            Err(_) => self.unsettled(sequences),
+        }
+        self.core().finish(&staged?)
     }
 
-    /// Goes on with this sequence: everything before counts as acknowledged, nothing from it on.
+    /// Goes on with this sequence: everything before counts as acknowledged, nothing from it on. What other readers of
+    /// the name have is theirs no more.
     pub fn seek(&self, sequence: u64) -> Result<Commit> {
         self.check_open()?;
-        let next = self.core.look(|state| state.queue(self.queue).map(|queue| queue.next))?;
+        let next = self.core().look(|state| state.queue(self.queue()).map(|queue| queue.next))?;
         if sequence == 0 || sequence > next {
             let text =
                 format!("cannot seek to message {sequence}: there are 1 to {next}, the next");
             return Err(Error::new(Code::Invalid, text));
         }
-        let change = Change::MoveConsumer(self.name.as_bytes(), sequence - 1);
-        let mut place = self.place.lock();
-        let committed = self.core.change(Type::Consumer, self.queue, &change)?;
-        *place = Place::at(self.queue, sequence);
-        Ok(committed)
+        let change = Change::MoveConsumer(self.name().as_bytes(), sequence - 1);
+        self.feed.restart(|| self.core().change(Type::Consumer, self.queue(), &change))
     }
 
-    /// Ends the use; who waits in a receive is told.
+    /// Ends the use; who waits in a receive is told, and what it has comes to other readers of the name.
     pub fn close(&self) {
         if !self.closed.swap(true, Ordering::SeqCst) {
-            self.core.free_reader(self.queue, &self.name);
-            self.core.journal().announce();
+            self.feed.leave(self.owner);
+            self.core().leave_readers(self.queue(), self.name());
+            self.core().journal().announce();
         }
     }
 }
@@ -404,26 +338,19 @@ impl Drop for Reader {
     }
 }
 
-impl Place {
-    fn at(queue: u32, next: u64) -> Place {
-        Place {
-            cursor: Cursor::new(queue, next),
-            ahead: VecDeque::new(),
-            back: BTreeMap::new(),
-            again: BTreeMap::new(),
-            gone: Ranges::default(),
-        }
+/// Whether a reader with these rules may join those that are open.
+fn may_join(name: &str, theirs: Rules, ours: Rules) -> Result<()> {
+    if !theirs.shared || !ours.shared {
+        let text = format!("consumer {name:?} is open already in this process");
+        return Err(Error::new(Code::Busy, text));
     }
-
-    /// The first sequence that was not given out yet.
-    fn next(&self) -> u64 {
-        self.ahead.front().map_or(self.cursor.next(), |found| found.head.sequence)
+    if theirs != ours {
+        let text = format!(
+            "consumer {name:?} is open already with other options: those who share one open it with the same"
+        );
+        return Err(Error::new(Code::Invalid, text));
     }
-
-    fn return_one(&mut self, one: &Received) {
-        self.back.insert(one.sequence(), one.deliveries() - 1);
-        self.again.insert(one.sequence(), one.deliveries() - 1);
-    }
+    Ok(())
 }
 
 /// Whether every consumer has acknowledged a message; a queue without consumers keeps all.

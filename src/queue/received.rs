@@ -54,6 +54,16 @@ impl Received {
         self.body().front.expires_ms
     }
 
+    /// Not received earlier, in milliseconds since 1970 UTC; 0 = at once.
+    pub fn deliver_at_ms(&self) -> u64 {
+        self.body().front.deliver_at_ms
+    }
+
+    /// 0 to 9.
+    pub fn priority(&self) -> u8 {
+        self.body().front.priority
+    }
+
     /// Who made it, "" = nobody said.
     pub fn producer(&self) -> &str {
         std::str::from_utf8(self.body().front.producer).unwrap_or("")
@@ -84,7 +94,8 @@ impl Received {
         self.found.head.index
     }
 
-    /// How often this consumer was given it since it was opened, this time included.
+    /// How often this consumer was given it, this time included. What was given out once to an exclusive consumer that
+    /// keeps no count is 1 again after a reopen; from the second time on it is kept.
     pub fn deliveries(&self) -> u32 {
         self.deliveries
     }

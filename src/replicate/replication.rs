@@ -374,7 +374,7 @@ impl Inner {
         }
         let job = self.job.lock().take();
         drop(job);
-        self.store.core().free_reader(self.root.number(), HOLDER);
+        self.store.core().leave_readers(self.root.number(), HOLDER);
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use super::port::Port;
 use super::store::Inner;
 use crate::error::{Code, Error, Result};
-use crate::queue::{From, Queue, Reader, Received};
+use crate::queue::{From, Queue, Reader, Received, Rules};
 use crate::store::{Commit, Level};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,9 +16,13 @@ pub struct ConsumerOptions {
     /// The level of [`Consumer::ack`]; the store's when `None`. With `process` an acknowledgement rides with
     /// the next sync, and a power cut before it delivers the messages again.
     pub ack_level: Option<Level>,
+    /// How its messages are given out.
+    pub rules: Rules,
 }
 
 /// An open consumer: messages in order, each until it is acknowledged. Usable from several threads.
+///
+/// With [`Rules::shared`] several may be open under one name; each message goes to one of them.
 pub struct Consumer {
     reader: Arc<Reader>,
     inner: Arc<Inner>,
@@ -33,7 +37,7 @@ impl Consumer {
         options: &ConsumerOptions,
     ) -> Result<Consumer> {
         inner.check_writable()?;
-        let reader = Reader::open(&inner.core, queue.number(), name, options.from)?;
+        let reader = Reader::open(&inner.core, queue.number(), name, options.from, options.rules)?;
         let level = options.ack_level.unwrap_or(inner.core.level());
         Ok(Consumer { reader: Arc::new(reader), inner: inner.clone(), level })
     }
@@ -75,11 +79,32 @@ impl Consumer {
         self.reader.ack(sequences, self.level)
     }
 
-    /// Gives messages back: they come again, in order, before newer ones.
+    /// Gives messages back: they come again, in order, before newer ones, at once or as `retry_delay_ms` says.
+    ///
+    /// Fails with STALE where messages have leases and one is not this handle's any more.
     pub fn reject(&self, sequences: &[u64]) -> Result<()> {
         self.inner.check_writable()?;
-        self.reader.put_back(sequences);
-        Ok(())
+        self.reader.reject(sequences, None, "")
+    }
+
+    /// The same for a reason, and after so many milliseconds, which outlast a reopen; `None` as `retry_delay_ms` says. The
+    /// reason is kept in the dead letter, where the message becomes one.
+    pub fn reject_with(
+        &self,
+        sequences: &[u64],
+        delay_ms: Option<u64>,
+        reason: &str,
+    ) -> Result<()> {
+        self.inner.check_writable()?;
+        self.reader.reject(sequences, delay_ms, reason)
+    }
+
+    /// Keeps messages for another `lease_ms` from now on.
+    ///
+    /// Fails with STALE for one whose time was over, INVALID without `lease_ms`.
+    pub fn renew(&self, sequences: &[u64]) -> Result<()> {
+        self.inner.check_writable()?;
+        self.reader.renew(sequences)
     }
 
     /// Goes on with this sequence: all before counts as acknowledged, nothing from it on.

@@ -14,7 +14,7 @@ use super::session::Session;
 use super::store::Store;
 use crate::error::{Code, Error, Result};
 use crate::limits;
-use crate::queue::{Message, Queue, Received};
+use crate::queue::{Death, Queue, Received, with_letter};
 use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -299,27 +299,16 @@ impl Work {
     fn bury(&mut self, unit: &[Received], reason: &str) -> Result<()> {
         let Some(dead) = self.dead else { return Ok(()) };
         self.session.forget_puts();
-        let tries = self.tries.to_string();
-        let reason: String = reason.chars().take(limits::REASON_CHARS_MAX).collect();
+        let death = Death {
+            reason,
+            failures: self.tries,
+            consumer: self.shared.consumer.name(),
+            first_ms: 0,
+            last_ms: self.shared.consumer.reader().now_ms(),
+        };
+        let session = &mut self.session;
         for one in unit {
-            let origin = format!("{}/{}", self.shared.consumer.queue().number(), one.sequence());
-            let mut headers: Vec<(&str, &[u8])> = one.headers().collect();
-            headers.push(("repliq-reason", reason.as_bytes()));
-            headers.push(("repliq-failures", tries.as_bytes()));
-            headers.push(("repliq-origin", origin.as_bytes()));
-            let letter = Message {
-                kind: one.kind(),
-                key: one.key(),
-                headers: &headers,
-                payload: one.payload(),
-                ..Message::default()
-            };
-            let put = self.session.put(dead, &letter);
-            if put.is_err() {
-                // Its own headers leave no room for the reason: the reason is the smaller loss.
-                let plain: Vec<(&str, &[u8])> = one.headers().collect();
-                self.session.put(dead, &Message { headers: &plain, ..letter })?;
-            }
+            with_letter(one, &death, |letter| session.put(dead, letter))?;
         }
         self.session.commit()?;
         self.tries = 0;

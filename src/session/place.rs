@@ -177,12 +177,17 @@ pub fn watch_reader(core: &Arc<Core>, reader: &Arc<Reader>, port: &Port, tag: u6
     let (of, reader) = (Arc::downgrade(core), Arc::downgrade(reader));
     let empty = Commit { token: Token::empty(core.look(|s| s.group_id())), level: Level::Process };
     let ready = move || {
-        let Some((_core, reader)) = of.upgrade().zip(reader.upgrade()) else {
+        let Some((core, reader)) = of.upgrade().zip(reader.upgrade()) else {
             let text = "the consumer was dropped while it was watched";
             return Some(Err(Error::new(Code::Closed, text)));
         };
         match reader.is_ready() {
-            Ok(false) => None,
+            Ok(false) => {
+                if let Some(at) = reader.next_time() {
+                    core.wake_at(at);
+                }
+                None
+            }
             Ok(true) => Some(Ok(empty)),
             Err(error) => Some(Err(error)),
         }

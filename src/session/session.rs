@@ -224,7 +224,8 @@ impl Session {
     /// Commits at the store's level and begins the next transaction.
     ///
     /// An error before anything was written (PAUSED, OUT_OF_ORDER, NO_SPACE …) leaves the transaction as it
-    /// is, to be tried again or rolled back. OUTCOME_UNKNOWN ends it: it is committed or not, as the next open
+    /// is, to be tried again or rolled back. STALE rolls it back: a message it received was given to somebody else since
+    /// its lease was over. OUTCOME_UNKNOWN ends it: it is committed or not, as the next open
     /// finds.
     pub fn commit(&mut self) -> Result<Commit> {
         self.commit_at(self.inner.core.level())
@@ -254,22 +255,46 @@ impl Session {
     pub(super) fn hand_over(&mut self, level: Level) -> Result<Staged> {
         self.inner.check_writable()?;
         self.check_whole()?;
-        let mut changes = Vec::new();
-        for (reader, sequences) in self.received.iter().filter(|(_, s)| !s.is_empty()) {
-            changes.push(reader.acknowledge(sequences)?);
-        }
+        let changes = self.acknowledge()?;
         let staged = match self.staging.is_some() {
-            true => self.hand_over_staged(&changes, level)?,
+            true => self.hand_over_staged(&changes, level),
             false => {
                 let entries: Vec<Entry<'_>> = self.puts.iter().map(|put| self.entry(put)).collect();
-                self.inner.core.transact(&entries, &changes, level)?
+                self.inner.core.transact(&entries, &changes, level)
             }
         };
         for (reader, sequences) in &self.received {
-            reader.acknowledged(sequences);
+            match &staged {
+                Ok(staged) => reader.settled(sequences, staged.appended.as_ref()),
+                Err(_) => reader.unsettled(sequences),
+            }
         }
+        let staged = staged?;
         self.forget();
         Ok(staged)
+    }
+
+    /// The changes that acknowledge what was received. Where somebody else was given some of it meanwhile, the
+    /// transaction is rolled back.
+    fn acknowledge(&mut self) -> Result<Vec<(Type, u32, Vec<u8>)>> {
+        let mut changes = Vec::with_capacity(self.received.len());
+        for (at, (reader, sequences)) in self.received.iter().enumerate() {
+            if sequences.is_empty() {
+                continue;
+            }
+            match reader.acknowledge(sequences) {
+                Ok(change) => changes.push(change),
+                Err(error) => {
+                    let before = &self.received[..at];
+                    before.iter().for_each(|(reader, sequences)| reader.unsettled(sequences));
+                    if error.code() == Code::Stale {
+                        self.rollback()?;
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(changes)
     }
 
     fn hand_over_staged(

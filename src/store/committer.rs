@@ -1,15 +1,16 @@
 //! The commit thread: leads the commits that nobody waits for in a call.
 //!
-//! It exists from the first asynchronous commit on and is gone when it had nothing to do for a second. It
+//! It exists from the first asynchronous commit on and is gone when it had nothing to do for a second. It also wakes those
+//! who wait for a time on a port. It
 //! holds the journal and not the store, so that an open store never depends on it.
 
 use super::Core;
 use crate::error::{Code, Error, Result};
 use crate::journal::{Appended, Journal, Waiter};
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long the thread stays without work.
 const IDLE: Duration = Duration::from_secs(1);
@@ -30,6 +31,8 @@ struct Shared {
 #[derive(Default)]
 struct Work {
     asked: bool,
+    /// When those who wait for a time look again.
+    alarm: Option<Instant>,
     asleep: bool,
     running: bool,
     stop: bool,
@@ -66,6 +69,13 @@ impl Core {
         self.committer.ask(&self.journal);
     }
 
+    /// Lets those who wait look again at this time. Without a helper nobody does.
+    pub fn wake_at(&self, at: Instant) {
+        if self.helped {
+            self.committer.wake_at(&self.journal, at);
+        }
+    }
+
     /// Calls `call` after every move of the durable horizon and every `process` commit, without a lock held.
     pub fn watch(&self, call: Arc<dyn Fn() + Send + Sync>) -> Watch {
         Watch { journal: self.journal.clone(), id: self.journal.watch(call) }
@@ -76,6 +86,20 @@ impl Committer {
     fn ask(&self, journal: &Arc<Journal>) {
         let mut work = self.shared.work.lock();
         work.asked = true;
+        self.run(journal, work);
+    }
+
+    fn wake_at(&self, journal: &Arc<Journal>, at: Instant) {
+        let mut work = self.shared.work.lock();
+        if work.alarm.is_some_and(|earlier| earlier <= at) {
+            return;
+        }
+        work.alarm = Some(at);
+        self.run(journal, work);
+    }
+
+    /// Wakes the thread, or begins one.
+    fn run(&self, journal: &Arc<Journal>, mut work: MutexGuard<'_, Work>) {
         if work.running {
             if work.asleep {
                 self.shared.wake.notify_one();
@@ -123,10 +147,19 @@ fn run(journal: &Journal, shared: &Shared) {
     let mut work = shared.work.lock();
     while !work.stop {
         if !work.asked {
+            let now = Instant::now();
+            if work.alarm.is_some_and(|at| at <= now) {
+                work.alarm = None;
+                drop(work);
+                journal.announce();
+                work = shared.work.lock();
+                continue;
+            }
+            let nap = work.alarm.map_or(IDLE, |at| at.duration_since(now));
             work.asleep = true;
-            let timed_out = shared.wake.wait_for(&mut work, IDLE).timed_out();
+            let timed_out = shared.wake.wait_for(&mut work, nap).timed_out();
             work.asleep = false;
-            if timed_out && !work.asked {
+            if timed_out && !work.asked && work.alarm.is_none() {
                 break;
             }
             continue;

@@ -5,6 +5,7 @@
 //! lock; the caller then waits for the level it asked for. Nothing becomes visible to a reader before it is
 //! durable.
 
+mod attempts;
 mod backup;
 mod committer;
 mod evacuate;
@@ -25,7 +26,8 @@ use crate::journal::{self, Appended, Front, Journal, Parts, Record, Rows, Space,
 use crate::position::{Answer, Token, check};
 use crate::secret::Password;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
-use std::collections::BTreeSet;
+use std::any::Any;
+use std::collections::{BTreeMap, btree_map};
 use std::sync::Arc;
 
 pub use backup::{BackupInfo, restore};
@@ -34,7 +36,7 @@ pub use open::Options;
 pub use pins::{Pin, PinKind};
 pub use ranges::{Ranges, ranges_of};
 pub use received::{Arrival, LinkClaim, Received, StreamId, is_path, path_behind};
-pub use record::Change;
+pub use record::{Change, Delivery};
 pub use repair::{RepairInfo, repair};
 pub use state::{QueueState, State, check_name};
 pub use stream::{Begin, Keep, Stream, StreamChange};
@@ -95,13 +97,19 @@ pub struct Core {
     closed: AtomicBool,
     reclaiming: Mutex<()>,
     committer: Committer,
-    readers: Mutex<BTreeSet<(u32, String)>>,
+    readers: Mutex<Readers>,
     keep: Keep,
     live: stream::Live,
     /// How it was opened, where it only looks.
     looks: Option<Options>,
     stretches: pins::Known,
 }
+
+/// What the open readers of one name share; its type is the affair of those who read.
+pub type Shared = Arc<dyn Any + Send + Sync>;
+
+/// By queue and name: what they share, and how many they are.
+type Readers = BTreeMap<(u32, String), (Shared, usize)>;
 
 /// A transaction that was appended, or needed no appending.
 pub struct Staged {
@@ -170,14 +178,41 @@ impl Core {
         self.journal.disk().describe()
     }
 
-    /// Takes the one place of an open reader of this name; false when it is taken.
-    pub fn claim_reader(&self, queue: u32, name: &str) -> bool {
-        self.readers.lock().insert((queue, name.to_string()))
+    /// Joins the open readers of this name: what they share, which is `fresh` where this is the first. `join` may
+    /// refuse, and then nothing has changed.
+    pub fn join_readers(
+        &self,
+        queue: u32,
+        name: &str,
+        fresh: Shared,
+        join: impl FnOnce(&Shared) -> Result<()>,
+    ) -> Result<Shared> {
+        let mut readers = self.readers.lock();
+        let row = readers.entry((queue, name.to_string()));
+        if let btree_map::Entry::Occupied(row) = &row {
+            join(&row.get().0)?;
+        }
+        let (shared, count) = row.or_insert((fresh, 0));
+        *count += 1;
+        Ok(shared.clone())
     }
 
-    /// Gives the place back.
-    pub fn free_reader(&self, queue: u32, name: &str) {
-        self.readers.lock().remove(&(queue, name.to_string()));
+    /// Takes the one place of a reader of this name; false when it is taken.
+    pub fn claim_reader(&self, queue: u32, name: &str) -> bool {
+        let taken = |_: &Shared| Err(Error::new(Code::Busy, "there is one already"));
+        self.join_readers(queue, name, Arc::new(()), taken).is_ok()
+    }
+
+    /// Leaves them; what they share goes with the last.
+    pub fn leave_readers(&self, queue: u32, name: &str) {
+        let mut readers = self.readers.lock();
+        let btree_map::Entry::Occupied(mut row) = readers.entry((queue, name.to_string())) else {
+            return;
+        };
+        row.get_mut().1 -= 1;
+        if row.get().1 == 0 {
+            row.remove();
+        }
     }
 
     /// Whether the store was closed.

@@ -6,6 +6,9 @@
 //! consumer  op (1), length of the name (1), name; then for 1 create and 3 move: the sequence up to which all
 //!           counts as acknowledged (8); 2 delete.
 //! ack       length of the consumer's name (1), name, then ranges: first (8), last (8).
+//! delivery  length of the consumer's name (1), name, time (8), then rows: first (8), last (8), how often they were
+//!           given out (4), not to be given out again before (8), 0 = at any time. Times are milliseconds since
+//!           1970 UTC.
 //! history   epoch (4), first sequence (8), owner (4), cause (1), group (16).
 //! ```
 //!
@@ -13,6 +16,7 @@
 
 use crate::error::{Code, Error, Result};
 use crate::journal::{u32_at, u64_at};
+use crate::limits;
 use crate::position::{Cause, GroupId, HistoryRow};
 
 /// A record that is no message, decoded.
@@ -36,8 +40,62 @@ pub enum Change<'a> {
     MoveConsumer(&'a [u8], u64),
     /// The consumer has acknowledged these ranges.
     Ack(&'a [u8], Vec<(u64, u64)>),
+    /// How often the consumer was given messages by this time, and when they may come again.
+    Delivery(&'a [u8], u64, Vec<Delivery>),
     /// An epoch begins.
     History(HistoryRow, GroupId),
+}
+
+/// Messages in a row that were given out equally often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Sequence of the first.
+    pub first: u64,
+    /// Sequence of the last.
+    pub last: u64,
+    /// How often, the last time included.
+    pub deliveries: u32,
+    /// Not to be given out again before, in milliseconds since 1970 UTC; 0 = at any time.
+    pub not_before_ms: u64,
+}
+
+impl Delivery {
+    const BYTES: usize = 28;
+
+    fn put(&self, body: &mut Vec<u8>) {
+        body.extend_from_slice(&self.first.to_le_bytes());
+        body.extend_from_slice(&self.last.to_le_bytes());
+        body.extend_from_slice(&self.deliveries.to_le_bytes());
+        body.extend_from_slice(&self.not_before_ms.to_le_bytes());
+    }
+
+    fn read(row: &[u8]) -> Delivery {
+        let (first, last) = (u64_at(row, 0), u64_at(row, 8));
+        Delivery { first, last, deliveries: u32_at(row, 16), not_before_ms: u64_at(row, 20) }
+    }
+
+    /// Messages in order, with how often and not before, as rows; what follows each other is one.
+    pub fn rows(messages: impl Iterator<Item = (u64, u32, u64)>) -> Vec<Delivery> {
+        let mut rows: Vec<Delivery> = Vec::new();
+        for (sequence, deliveries, not_before_ms) in messages {
+            match rows.last_mut() {
+                Some(row)
+                    if row.last + 1 == sequence
+                        && row.deliveries == deliveries
+                        && row.not_before_ms == not_before_ms =>
+                {
+                    row.last = sequence;
+                }
+                _ => rows.push(Delivery {
+                    first: sequence,
+                    last: sequence,
+                    deliveries,
+                    not_before_ms,
+                }),
+            }
+        }
+        rows
+    }
 }
 
 impl Change<'_> {
@@ -66,6 +124,12 @@ impl Change<'_> {
                     body.extend_from_slice(&first.to_le_bytes());
                     body.extend_from_slice(&last.to_le_bytes());
                 }
+                body
+            }
+            Change::Delivery(name, time, rows) => {
+                let mut body = named(&[], name);
+                body.extend_from_slice(&time.to_le_bytes());
+                rows.iter().for_each(|row| row.put(&mut body));
                 body
             }
             Change::History(row, group) => [
@@ -119,6 +183,21 @@ pub fn ack(body: &[u8]) -> Result<Change<'_>> {
     }
     let pairs = ranges.chunks_exact(16).map(|pair| (u64_at(pair, 0), u64_at(pair, 8)));
     Ok(Change::Ack(name, pairs.collect()))
+}
+
+/// Decodes what is known of deliveries.
+pub fn delivery(body: &[u8]) -> Result<Change<'_>> {
+    let (name, rest) = named(body, 8).ok_or_else(|| unread("delivery"))?;
+    let (time, rows) = rest.split_at(8);
+    if rows.len() % Delivery::BYTES != 0 {
+        return Err(unread("delivery"));
+    }
+    let rows: Vec<Delivery> = rows.chunks_exact(Delivery::BYTES).map(Delivery::read).collect();
+    let most = limits::RECEIVE_MESSAGES_MAX as u64;
+    if rows.iter().any(|row| row.last < row.first || row.last - row.first >= most) {
+        return Err(unread("delivery"));
+    }
+    Ok(Change::Delivery(name, u64_at(time, 0), rows))
 }
 
 /// Decodes a row of the history.

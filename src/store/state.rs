@@ -7,7 +7,7 @@
 //! | table | row |
 //! |---|---|
 //! | 1 history | as in its record |
-//! | 2 queue | number (4), next sequence (8), purged (8), bytes (8), flags (1: paused), name |
+//! | 2 queue | number (4), next sequence (8), purged (8), bytes (8), ranked (8), flags (1: paused), name |
 //! | 3 consumer | queue (4), floor (8), name length (1), name, ranges (16 each) |
 //! | 4 producer | sequence (8), transaction (8), id |
 //! | 5 counters | number of the next queue (4) |
@@ -17,10 +17,12 @@
 //! | 9 origin | group (16), rows of its history |
 //! | 10 file | as in its record |
 //! | 11 missing | queue (4), stream (8), then first and last transaction (8 each) of what its target never gets |
+//! | 12 attempts | queue (4), name length (1), name of the consumer, then rows: sequence (8), deliveries (4), not before (8), first noted (8) |
 
+use super::attempts::{Attempt, Attempts};
 use super::ranges::Ranges;
 use super::received::{Received, StreamId};
-use super::record::{self, Change};
+use super::record::{self, Change, Delivery};
 use super::stream::Stream;
 use crate::error::{Code, Error, Result};
 use crate::journal::{Adoption, Front, Held, Rows, Stretch, Type, u32_at, u64_at};
@@ -41,8 +43,12 @@ pub struct QueueState {
     pub paused: bool,
     /// Bytes of all bodies ever put.
     pub bytes: u64,
+    /// Sequence of the last message with a priority, 0 = none.
+    pub ranked: u64,
     /// Its consumers.
     pub consumers: BTreeMap<String, Ranges>,
+    /// What its consumers were given and have not acknowledged, as far as it was noted.
+    pub attempts: BTreeMap<String, Attempts>,
     /// Its streams, by the name of the target.
     pub streams: BTreeMap<String, Stream>,
     /// A message that keeps a segment: when it is acknowledged, segments may go.
@@ -92,6 +98,7 @@ const RECEIVED: u32 = 8;
 const ORIGIN: u32 = 9;
 const FILE: u32 = 10;
 const MISSING: u32 = 11;
+const ATTEMPTS: u32 = 12;
 
 impl State {
     /// The queue with this number.
@@ -168,6 +175,9 @@ impl State {
         if let Some(queue) = self.queue_mut(queue) {
             queue.next = sequence + 1;
             queue.bytes += length as u64;
+            if front.priority > 0 {
+                queue.ranked = sequence;
+            }
         }
         if !front.producer.is_empty() {
             let row = ProducerRow { sequence: front.producer_sequence, transaction };
@@ -186,6 +196,9 @@ impl State {
             if let Some(queue) = self.queue_mut(share.queue) {
                 queue.next = share.first + share.count;
                 queue.bytes += share.bytes;
+                if share.ranked {
+                    queue.ranked = share.last();
+                }
             }
         }
         for (id, sequence) in &adoption.producers {
@@ -201,6 +214,7 @@ impl State {
             Type::Queue => record::queue(body)?,
             Type::Consumer => record::consumer(body)?,
             Type::Ack => record::ack(body)?,
+            Type::Delivery => record::delivery(body)?,
             Type::History => record::history(body)?,
             Type::Stream => return self.stream_change(number, body),
             Type::Received | Type::Advance => return self.arrival(kind, number, body),
@@ -237,18 +251,28 @@ impl State {
                 for ranges in queue.consumers.values_mut() {
                     ranges.insert(1, last);
                 }
+                queue.attempts.values_mut().for_each(|attempts| attempts.forget(1, last));
             }
             Change::CreateConsumer(name, floor) | Change::MoveConsumer(name, floor) => {
-                queue.consumers.insert(text(name)?, Ranges::up_to(floor));
+                let name = text(name)?;
+                queue.attempts.remove(&name);
+                queue.consumers.insert(name, Ranges::up_to(floor));
             }
             Change::DeleteConsumer(name) => {
-                queue.consumers.remove(&text(name)?);
+                let name = text(name)?;
+                queue.attempts.remove(&name);
+                queue.consumers.remove(&name);
             }
             Change::Ack(name, ranges) => {
-                if let Some(consumer) = queue.consumers.get_mut(&text(name)?) {
+                let name = text(name)?;
+                if let Some(consumer) = queue.consumers.get_mut(&name) {
                     ranges.iter().for_each(|(first, last)| consumer.insert(*first, *last));
                 }
+                if let Some(attempts) = queue.attempts.get_mut(&name) {
+                    ranges.iter().for_each(|(first, last)| attempts.forget(*first, *last));
+                }
             }
+            Change::Delivery(name, time_ms, rows) => queue.deliver(text(name)?, time_ms, &rows),
             Change::DeleteQueue => {
                 let name = std::mem::take(&mut queue.name);
                 self.names.remove(&name);
@@ -313,7 +337,7 @@ impl State {
         }
         rows.put(COUNTERS, &[&self.next_queue().to_le_bytes()]);
         for (number, queue) in self.queues() {
-            let words = [queue.next, queue.purged, queue.bytes];
+            let words = [queue.next, queue.purged, queue.bytes, queue.ranked];
             let words: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
             let flags = [u8::from(queue.paused)];
             let number = number.to_le_bytes();
@@ -327,6 +351,14 @@ impl State {
                 let length = [u8::try_from(name.len()).unwrap_or(u8::MAX)];
                 let floor = ranges.floor().to_le_bytes();
                 rows.put(CONSUMER, &[&number, &floor, &length, name.as_bytes(), &pairs]);
+            }
+            for (name, attempts) in queue.attempts.iter().filter(|(_, of)| of.len() > 0) {
+                if sabotage!("delivery counts lost at a roll") {
+                    break;
+                }
+                let length = [u8::try_from(name.len()).unwrap_or(u8::MAX)];
+                let of = attempts.encode();
+                rows.put(ATTEMPTS, &[&number, &length, name.as_bytes(), &of]);
             }
         }
         for (number, name) in &self.deleted {
@@ -350,6 +382,7 @@ impl State {
             HISTORY => return self.change(Type::History, 0, row),
             QUEUE => self.thaw_queue(row),
             CONSUMER => self.thaw_consumer(row),
+            ATTEMPTS => self.thaw_attempts(row),
             PRODUCER => self.thaw_producer(row),
             DELETED if row.len() > 4 => {
                 self.deleted.insert(u32_at(row, 0), text(&row[4..])?);
@@ -377,16 +410,16 @@ impl State {
     }
 
     fn thaw_queue(&mut self, row: &[u8]) -> bool {
-        if row.len() < 29 {
+        if row.len() < 37 {
             return false;
         }
-        let Ok(name) = text(&row[29..]) else { return false };
+        let Ok(name) = text(&row[37..]) else { return false };
         let number = u32_at(row, 0);
         self.create_queue(number, name);
         if let Some(queue) = self.queue_mut(number) {
             (queue.next, queue.purged, queue.bytes) =
                 (u64_at(row, 4), u64_at(row, 12), u64_at(row, 20));
-            queue.paused = row[28] & 1 != 0;
+            (queue.ranked, queue.paused) = (u64_at(row, 28), row[36] & 1 != 0);
         }
         true
     }
@@ -404,6 +437,16 @@ impl State {
         queue.is_some_and(|queue| queue.consumers.insert(name, ranges).is_none())
     }
 
+    fn thaw_attempts(&mut self, row: &[u8]) -> bool {
+        let name_end = 5 + row.get(4).copied().map_or(0, usize::from);
+        let Some(name) = row.get(5..name_end).and_then(|name| text(name).ok()) else {
+            return false;
+        };
+        let queue = self.queue_mut(u32_at(row, 0));
+        let of = queue.zip(Attempts::decode(&row[name_end..]));
+        of.is_some_and(|(queue, attempts)| queue.attempts.insert(name, attempts).is_none())
+    }
+
     fn thaw_producer(&mut self, row: &[u8]) -> bool {
         if row.len() < 17 {
             return false;
@@ -414,6 +457,23 @@ impl State {
 }
 
 impl QueueState {
+    /// Notes what a consumer was given; what it has acknowledged meanwhile is of no interest.
+    fn deliver(&mut self, name: String, time_ms: u64, rows: &[Delivery]) {
+        let Some(acked) = self.consumers.get(&name) else { return };
+        let attempts = self.attempts.entry(name).or_default();
+        for row in rows {
+            attempts.note(row, time_ms);
+            (row.first..=row.last)
+                .filter(|sequence| acked.contains(*sequence))
+                .for_each(|sequence| attempts.forget(sequence, sequence));
+        }
+    }
+
+    /// What is known of a message that a consumer was given.
+    pub fn attempt(&self, consumer: &str, sequence: u64) -> Option<&Attempt> {
+        self.attempts.get(consumer)?.get(sequence)
+    }
+
     /// Whether somebody waits for a message.
     pub fn is_waited_for(&self, sequence: u64) -> bool {
         self.last_waited_for(sequence, sequence).is_some()

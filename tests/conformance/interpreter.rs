@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use repliq::{
     Commit, Consumer, ConsumerOptions, Error, From, Level, Message, Port, Queue, Received,
-    Replication, Server, Session, Snapshot, Store, StoreOptions, Token,
+    Replication, Rules, Server, Session, Snapshot, Store, StoreOptions, Token,
 };
 
 use super::words::{Step, step};
@@ -126,6 +126,28 @@ impl Step {
     }
 }
 
+/// A field that is a number, 0 where it is not given.
+fn of<T: std::str::FromStr + Default>(step: &Step, name: &str) -> Outcome<T> {
+    let Some(text) = step.text(name) else { return Ok(T::default()) };
+    text.parse().or_else(|_| script(format!("{name}={text}")))
+}
+
+/// How a consumer's messages are given out.
+fn rules(step: &Step) -> Outcome<Rules> {
+    Ok(Rules {
+        shared: step.text("shared") == Some("yes"),
+        keyed: step.text("keyed") == Some("yes"),
+        parallel: of(step, "parallel")?,
+        per_key: of(step, "per_key")?,
+        lease_ms: of(step, "lease_ms")?,
+        retry_delay_ms: of(step, "retry_delay_ms")?,
+        retry_multiplier: of(step, "retry_multiplier")?,
+        retry_delay_ms_max: of(step, "retry_delay_ms_max")?,
+        max_deliveries: of(step, "max_deliveries")?,
+        dead_letters: None,
+    })
+}
+
 fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64
 }
@@ -212,7 +234,9 @@ impl World {
                 Ok(get(&mut self.sessions, &first)?.commit_start(port, step.number(3)?)?)
             }
             "rollback" => Ok(get(&mut self.sessions, &first)?.rollback()?),
-            "consumer" | "consumer_delete" | "ack" | "reject" | "seek" => self.consumer(step),
+            "consumer" | "consumer_delete" | "ack" | "reject" | "renew" | "seek" => {
+                self.consumer(step)
+            }
             "receive" | "session_receive" | "browse" => self.receive(step),
             "check" => self.check(step),
             "snapshot" => {
@@ -332,8 +356,12 @@ impl World {
                     Some("now") => From::Now,
                     Some(at) => From::Sequence(at.parse().or_else(|_| script("from"))?),
                 };
+                let mut rules = rules(step)?;
+                if let Some(dead) = step.text("dead_letters") {
+                    rules.dead_letters = Some(*get(&mut self.queues, dead)?);
+                }
                 let store = get(&mut self.stores, step.word(2)?)?;
-                let options = ConsumerOptions { from, ..Default::default() };
+                let options = ConsumerOptions { from, rules, ..Default::default() };
                 let consumer = store.consumer(step.word(4)?, queue, &options)?;
                 self.consumers.insert(first.into(), consumer);
             }
@@ -342,7 +370,13 @@ impl World {
                 get(&mut self.stores, first)?.consumer_delete(step.word(3)?, queue)?;
             }
             "ack" => drop(get(&mut self.consumers, first)?.ack(&step.numbers(2)?)?),
-            "reject" => get(&mut self.consumers, first)?.reject(&step.numbers(2)?)?,
+            "reject" => {
+                let consumer = get(&mut self.consumers, first)?;
+                let delay = of(step, "delay_ms")?;
+                let reason = step.text("reason").unwrap_or_default();
+                consumer.reject_with(&step.numbers(2)?, (delay > 0).then_some(delay), reason)?;
+            }
+            "renew" => get(&mut self.consumers, first)?.renew(&step.numbers(2)?)?,
             _ => drop(get(&mut self.consumers, first)?.seek(step.number(2)?)?),
         }
         Ok(())
@@ -404,6 +438,8 @@ impl World {
                 "producer_sequence" => number(message.producer_sequence()),
                 "sequence" => number(message.sequence()),
                 "deliveries" => number(message.deliveries().into()),
+                "priority" => number(message.priority().into()),
+                "deliver_at_ms" => number(message.deliver_at_ms()),
                 "queue" => {
                     let queue = String::from_utf8_lossy(value).into_owned();
                     let same = *get(&mut self.queues, &queue)? == message.queue();

@@ -610,10 +610,17 @@ impl Client {
         let mut back: Vec<u64> = numbered.map(|(_, one)| one.sequence()).collect();
         consumer.reject(&back).unwrap();
         back.sort_unstable();
-        let again = consumer.receive(got.len() + 1, Duration::ZERO).unwrap();
+        // What is given out again is noted before, which a bad disk may refuse.
+        let again = match consumer.receive(got.len() + 1, Duration::ZERO) {
+            Ok(again) => again,
+            Err(error) => {
+                self.failed(&error);
+                return false;
+            }
+        };
         let first: Vec<u64> = again.iter().take(back.len()).map(|one| one.sequence()).collect();
         assert_eq!(first, back, "what was given back comes first, in order");
-        assert!(again[..back.len()].iter().all(|one| one.deliveries() == 2));
+        assert!(again[..back.len()].iter().all(|one| one.deliveries() >= 2));
         true
     }
 

@@ -11,6 +11,8 @@ pub enum Act {
     Put(&'static str, Vec<usize>, Level),
     /// Receives at most so many and acknowledges every n-th of them, the last first.
     Consume(&'static str, &'static str, usize, usize),
+    /// Receives at most so many and gives all of them back, to be given out again.
+    Again(&'static str, &'static str, usize),
     /// Receives from a queue and puts into others, in one transaction.
     Move(&'static str, &'static str, usize, &'static [&'static str], Level),
     Purge(&'static str),
@@ -45,7 +47,7 @@ pub struct Work {
     pub lives: Vec<Life>,
 }
 
-use Act::{Consume, Delete, Move, Pause, Purge, Put, Queues, Reopen, Resume};
+use Act::{Again, Consume, Delete, Move, Pause, Purge, Put, Queues, Reopen, Resume};
 use Level::{Power, Process};
 
 fn put(queue: &'static str, lengths: &[usize], level: Level) -> Act {
@@ -210,6 +212,22 @@ pub fn all() -> Vec<Work> {
             ],
         ),
         work(
+            "deliveries",
+            vec![
+                fresh(vec![
+                    put("a", &[60; 4], Power),
+                    Again("a", "c", 3),
+                    Again("a", "c", 2),
+                    put("a", &[900, 900], Power),
+                    Consume("a", "c", 2, 2),
+                    put("a", &[900, 900], Power),
+                    Again("a", "c", 4),
+                ]),
+                after_cut(Cut::Random(4), vec![Again("a", "c", 9), Consume("a", "c", 9, 2)]),
+                after_kill(vec![put("a", &[1800], Power), Again("a", "c", 3), Reopen]),
+            ],
+        ),
+        work(
             "many lives",
             vec![
                 fresh(many(4, |_| vec![put("a", &[900], Power)])),
@@ -262,6 +280,7 @@ pub fn act(client: &mut Client, act: &Act) -> bool {
         Consume(queue, name, max, every) => {
             client.consume(queue, name, *max, |at| at % every == every - 1)
         }
+        Again(queue, name, max) => client.reject(queue, name, *max, |_| true),
         Move(from, name, max, to, level) => client.move_on(from, name, *max, to, *level),
         Purge(queue) => client.purge(queue),
         Pause(queue) => {

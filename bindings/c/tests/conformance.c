@@ -447,6 +447,10 @@ static int check(const step *of)
             as_number = message->sequence;
         else if (strcmp(name, "deliveries") == 0)
             as_number = message->deliveries;
+        else if (strcmp(name, "priority") == 0)
+            as_number = message->priority;
+        else if (strcmp(name, "deliver_at_ms") == 0)
+            as_number = message->deliver_at_ms;
         else if (strcmp(name, "queue") == 0) {
             if (message->queue != queue(value->at))
                 return wrong("the queue is %u", message->queue);
@@ -570,6 +574,19 @@ static int on_session(const step *of, const char *verb)
     return repliq_session_rollback(session);
 }
 
+/* A field that is a number; 0 where it is not given. */
+static uint64_t number_of(const step *of, const char *name)
+{
+    const text *value = field_of(of, name);
+    return value == NULL ? 0 : strtoull(value->at, NULL, 10);
+}
+
+static int32_t is_yes(const step *of, const char *name)
+{
+    const text *value = field_of(of, name);
+    return value != NULL && strcmp(value->at, "yes") == 0 ? REPLIQ_YES : REPLIQ_NO;
+}
+
 static int on_consumer(const step *of, const char *verb)
 {
     uint64_t sequences[WORDS_MAX];
@@ -585,6 +602,17 @@ static int on_consumer(const step *of, const char *verb)
             options.from = REPLIQ_FROM_SEQUENCE;
             options.from_sequence = strtoull(from->at, NULL, 10);
         }
+        options.shared = is_yes(of, "shared");
+        options.keyed = is_yes(of, "keyed");
+        options.parallel = (uint32_t)number_of(of, "parallel");
+        options.per_key = (uint32_t)number_of(of, "per_key");
+        options.lease_ms = number_of(of, "lease_ms");
+        options.retry_delay_ms = number_of(of, "retry_delay_ms");
+        options.retry_multiplier = (uint32_t)number_of(of, "retry_multiplier");
+        options.retry_delay_ms_max = number_of(of, "retry_delay_ms_max");
+        options.max_deliveries = (uint32_t)number_of(of, "max_deliveries");
+        if (field_of(of, "dead_letters") != NULL)
+            options.dead_letters = queue(field_of(of, "dead_letters")->at);
         code = repliq_consumer_open(handle(arg(of, 2), STORE), arg(of, 4), queue(arg(of, 3)), &options, &consumer);
         if (code == REPLIQ_OK)
             keep(arg(of, 1), CONSUMER, consumer);
@@ -597,7 +625,10 @@ static int on_consumer(const step *of, const char *verb)
     if (strcmp(verb, "ack") == 0)
         return repliq_consumer_ack(consumer, sequences, n, NULL);
     if (strcmp(verb, "reject") == 0)
-        return repliq_consumer_reject(consumer, sequences, n, 0, NULL);
+        return repliq_consumer_reject(consumer, sequences, n, number_of(of, "delay_ms"),
+                                      field_of(of, "reason") == NULL ? NULL : field_of(of, "reason")->at);
+    if (strcmp(verb, "renew") == 0)
+        return repliq_consumer_renew(consumer, sequences, n);
     return repliq_consumer_seek(consumer, sequences[0], NULL);
 }
 
@@ -973,7 +1004,7 @@ static int run(const step *of)
         return put(of, strcmp(verb, "put_start") == 0);
     if (is_one_of(verb, "session session_put commit commit_start rollback"))
         return on_session(of, verb);
-    if (is_one_of(verb, "consumer consumer_delete ack reject seek"))
+    if (is_one_of(verb, "consumer consumer_delete ack reject renew seek"))
         return on_consumer(of, verb);
     if (is_one_of(verb, "receive session_receive browse"))
         return receive(of, verb);

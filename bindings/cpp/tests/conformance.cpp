@@ -211,6 +211,7 @@ public:
             {"receive", &world::read},
             {"ack", &world::ack},
             {"reject", &world::reject},
+            {"renew", &world::renew},
             {"seek", &world::seek},
             {"snapshot", &world::snapshot},
             {"browse", &world::read},
@@ -338,11 +339,28 @@ private:
             options.from = repliq::start::now();
         else if (from != "oldest")
             options.from = repliq::start::at(std::stoull(from));
+        auto number = [&](const char *name) { return std::stoull(of.field(name).value_or("0")); };
+        options.shared = of.field("shared") == "yes";
+        options.keyed = of.field("keyed") == "yes";
+        options.parallel = static_cast<std::uint32_t>(number("parallel"));
+        options.per_key = static_cast<std::uint32_t>(number("per_key"));
+        options.lease = std::chrono::milliseconds(number("lease_ms"));
+        options.retry_delay = std::chrono::milliseconds(number("retry_delay_ms"));
+        options.retry_multiplier = static_cast<std::uint32_t>(number("retry_multiplier"));
+        options.retry_delay_max = std::chrono::milliseconds(number("retry_delay_ms_max"));
+        options.max_deliveries = static_cast<std::uint32_t>(number("max_deliveries"));
+        if (auto dead = of.field("dead_letters"))
+            options.dead_letters = get(queues_, *dead);
         set(consumers_, of.word(1), store(of, 2).consumer(of.word(4), queue_of(of, 3), options));
     }
     void consumer_delete(const step &of) { store(of, 1).consumer_delete(of.word(3), queue_of(of, 2)); }
     void ack(const step &of) { get(consumers_, of.word(1)).ack(of.numbers(2)); }
-    void reject(const step &of) { get(consumers_, of.word(1)).reject(of.numbers(2)); }
+    void reject(const step &of)
+    {
+        auto delay = std::chrono::milliseconds(std::stoull(of.field("delay_ms").value_or("0")));
+        get(consumers_, of.word(1)).reject(of.numbers(2), delay, of.field("reason").value_or(""));
+    }
+    void renew(const step &of) { get(consumers_, of.word(1)).renew(of.numbers(2)); }
     void seek(const step &of) { get(consumers_, of.word(1)).seek(of.number(2)); }
     void snapshot(const step &of) { set(snapshots_, of.word(1), store(of, 2).snapshot()); }
 
@@ -398,6 +416,10 @@ private:
                 found = std::to_string(one.sequence());
             else if (name == "deliveries")
                 found = std::to_string(one.deliveries());
+            else if (name == "priority")
+                found = std::to_string(one.priority());
+            else if (name == "deliver_at_ms")
+                found = std::to_string(one.deliver_at_ms());
             else if (name == "queue")
                 found = one.queue() == get(queues_, value).number() ? value : "another";
             else if (name.rfind("header.", 0) == 0)

@@ -12,7 +12,7 @@ use crate::port::Port;
 use crate::queue::Queue;
 use crate::store::Opened;
 use crate::token::Result;
-use crate::wait::{wait, without_gil};
+use crate::wait::{milliseconds, wait, without_gil};
 
 /// A named, durable reader of a queue.
 #[pyclass(frozen, module = "repliq")]
@@ -81,9 +81,22 @@ impl Consumer {
         without_gil(py, || consumer.ack(&sequences)).map(Result)
     }
 
-    fn reject(&self, py: Python<'_>, messages: &Bound<'_, PyAny>) -> Answer<()> {
+    #[pyo3(signature = (messages, *, delay=None, reason=""))]
+    fn reject(
+        &self,
+        py: Python<'_>,
+        messages: &Bound<'_, PyAny>,
+        delay: Option<f64>,
+        reason: &str,
+    ) -> Answer<()> {
         let (consumer, sequences) = (self.open()?, sequences(messages)?);
-        without_gil(py, || consumer.reject(&sequences))
+        let delay = delay.map(|delay| milliseconds(delay, "delay")).transpose()?;
+        without_gil(py, || consumer.reject_with(&sequences, delay, reason))
+    }
+
+    fn renew(&self, py: Python<'_>, messages: &Bound<'_, PyAny>) -> Answer<()> {
+        let (consumer, sequences) = (self.open()?, sequences(messages)?);
+        without_gil(py, || consumer.renew(&sequences))
     }
 
     fn seek(&self, py: Python<'_>, sequence: u64) -> Answer<Result> {

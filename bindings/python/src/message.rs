@@ -296,6 +296,8 @@ impl Message {
                     key: of.key().to_vec(),
                     headers: headers.collect(),
                     expires_ms: of.expires_ms(),
+                    deliver_at_ms: of.deliver_at_ms(),
+                    priority: of.priority(),
                     ..Fields::default()
                 };
                 Item { payload: Bytes::Copied(of.payload().to_vec()), fields: Some(fields) }
@@ -418,6 +420,22 @@ impl Message {
         match &self.0 {
             Kind::New(_, fields) => time(fields.expires_ms),
             Kind::Read(received) => time(received.expires_ms()),
+        }
+    }
+
+    #[getter]
+    fn deliver_at(&self) -> Option<f64> {
+        match &self.0 {
+            Kind::New(_, fields) => time(fields.deliver_at_ms),
+            Kind::Read(received) => time(received.deliver_at_ms()),
+        }
+    }
+
+    #[getter]
+    fn priority(&self) -> u8 {
+        match &self.0 {
+            Kind::New(_, fields) => fields.priority,
+            Kind::Read(received) => received.priority(),
         }
     }
 

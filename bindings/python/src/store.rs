@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
-use repliq::{Code, ConsumerOptions, From, Password, StoreOptions};
+use repliq::{Code, ConsumerOptions, From, Password, Rules, StoreOptions};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -147,7 +147,10 @@ impl Store {
         Session::open(py, &self.of, crate::token::level(level)?)
     }
 
-    #[pyo3(signature = (name, queue, *, start=None, ack_level=None))]
+    #[pyo3(signature = (name, queue, *, start=None, ack_level=None, shared=false, keyed=false, parallel=0,
+        per_key=0, lease=0.0, retry_delay=0.0, retry_multiplier=0, retry_delay_max=0.0,
+        max_deliveries=0, dead_letters=None))]
+    #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn consumer(
         &self,
         py: Python<'_>,
@@ -155,9 +158,32 @@ impl Store {
         queue: &Bound<'_, Queue>,
         start: Option<&Bound<'_, PyAny>>,
         ack_level: Option<&str>,
+        shared: bool,
+        keyed: bool,
+        parallel: u32,
+        per_key: u32,
+        lease: f64,
+        retry_delay: f64,
+        retry_multiplier: u32,
+        retry_delay_max: f64,
+        max_deliveries: u32,
+        dead_letters: Option<&Bound<'_, Queue>>,
     ) -> Answer<Consumer> {
         self.of.owns(queue.get())?;
-        let options = ConsumerOptions { from: from(start)?, ack_level: level(ack_level)? };
+        dead_letters.map_or(Ok(()), |dead| self.of.owns(dead.get()))?;
+        let rules = Rules {
+            shared,
+            keyed,
+            parallel,
+            per_key,
+            lease_ms: milliseconds(lease, "lease")?,
+            retry_delay_ms: milliseconds(retry_delay, "retry_delay")?,
+            retry_multiplier,
+            retry_delay_ms_max: milliseconds(retry_delay_max, "retry_delay_max")?,
+            max_deliveries,
+            dead_letters: dead_letters.map(|dead| dead.get().queue),
+        };
+        let options = ConsumerOptions { from: from(start)?, ack_level: level(ack_level)?, rules };
         let queue = queue.get().queue;
         let consumer = without_gil(py, || self.of.store.consumer(name, queue, &options))?;
         Ok(Consumer::new(&self.of, consumer))

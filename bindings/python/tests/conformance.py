@@ -263,7 +263,20 @@ class World:
     def do_consumer(self, step: Step) -> None:
         start = step.field("from", "oldest")
         begin = int(start) if start.isdigit() else start
-        made = self.store(step, 2).consumer(step.word(4), self.queue(step, 3), start=begin)
+        times = {"lease_ms": "lease", "retry_delay_ms": "retry_delay", "retry_delay_ms_max": "retry_delay_max"}
+        options: dict[str, Any] = {}
+        for name, value in step.fields:
+            if name in ("shared", "keyed"):
+                options[name] = value == "yes"
+            elif name in times:
+                options[times[name]] = int(value) / 1000
+            elif name == "dead_letters":
+                options[name] = self.get(repliq.Queue, value)
+            elif name != "from":
+                options[name] = int(value)
+        made = self.store(step, 2).consumer(
+            step.word(4), self.queue(step, 3), start=begin, **options
+        )
         self.set(step.word(1), made)
 
     def do_consumer_delete(self, step: Step) -> None:
@@ -273,7 +286,15 @@ class World:
         self.consumer(step.word(1)).ack([int(word) for word in step.words[2:]])
 
     def do_reject(self, step: Step) -> None:
-        self.consumer(step.word(1)).reject([int(word) for word in step.words[2:]])
+        delay = step.field("delay_ms")
+        self.consumer(step.word(1)).reject(
+            [int(word) for word in step.words[2:]],
+            delay=None if delay is None else int(delay) / 1000,
+            reason=step.field("reason") or "",
+        )
+
+    def do_renew(self, step: Step) -> None:
+        self.consumer(step.word(1)).renew([int(word) for word in step.words[2:]])
 
     def do_seek(self, step: Step) -> None:
         self.consumer(step.word(1)).seek(step.number(2))
@@ -317,8 +338,12 @@ class World:
             raise Wrong(f"no message {step.word(1)}")
         one = self.found[step.number(1)]
         for name, value in step.fields:
-            if name in ("kind", "producer", "producer_sequence", "sequence", "deliveries"):
+            if name in (
+                "kind", "producer", "producer_sequence", "sequence", "deliveries", "priority"
+            ):
                 found = str(getattr(one, name))
+            elif name == "deliver_at_ms":
+                found = str(round((one.deliver_at or 0) * 1000))
             elif name == "key":
                 found = one.key.decode("utf-8", "surrogateescape")
             elif name == "queue":

@@ -5,8 +5,9 @@ use std::time::Duration;
 use jni::sys::{jint, jlong};
 use repliq::{
     BackupInfo, Code, Commit, ConnectOptions, ConsumerOptions, From, Level, ListenerOptions,
-    Policy, Port, Queue, Replication, ReplicationOptions, Right, Select, Server, ServerOptions,
-    Store, StoreOptions, TargetOptions, TargetStatus, Token, Unit, UserSource, Users,
+    Policy, Port, Queue, Replication, ReplicationOptions, Right, Rules, Select, Server,
+    ServerOptions, Store, StoreOptions, TargetOptions, TargetStatus, Token, Unit, UserSource,
+    Users,
 };
 
 use crate::bytes::{Reader, Writer};
@@ -167,7 +168,7 @@ fn store(verb: jint, handle: jlong, args: &mut Reader<'_>) -> Answer {
         20 => made(Object::Session(Lane::new(store.session()?, Seat::Own))),
         21 => {
             let (name, queue) = (args.text()?, queue(args)?);
-            let options = ConsumerOptions { from: start(args)?, ack_level: level(args)? };
+            let options = consumer_options(args)?;
             made(Object::Consumer(store.consumer(name, queue, &options)?))
         }
         22 => {
@@ -202,6 +203,26 @@ fn copied(info: &BackupInfo) -> Answer {
     let to = Writer::default().u64(info.epoch.into()).u64(info.sequence);
     let to = to.u64(info.files).u64(info.files_copied);
     Ok(to.u64(info.bytes).u64(info.bytes_copied).0)
+}
+
+fn consumer_options(args: &mut Reader<'_>) -> Result<ConsumerOptions, Failure> {
+    let (from, ack_level) = (start(args)?, level(args)?);
+    let rules = Rules {
+        shared: args.flag()?,
+        keyed: args.flag()?,
+        parallel: args.u32()?,
+        per_key: args.u32()?,
+        retry_multiplier: args.u32()?,
+        lease_ms: args.u64()?,
+        retry_delay_ms: args.u64()?,
+        retry_delay_ms_max: args.u64()?,
+        max_deliveries: args.u32()?,
+        dead_letters: match args.u32()? {
+            0 => None,
+            number => Some(Queue::from_number(number)),
+        },
+    };
+    Ok(ConsumerOptions { from, ack_level, rules })
 }
 
 fn store_options(args: &mut Reader<'_>) -> Result<StoreOptions, Failure> {
@@ -256,7 +277,13 @@ fn consumer(verb: jint, handle: jlong, args: &mut Reader<'_>) -> Answer {
     match verb {
         50 => committed(consumer.ack(&args.list(Reader::u64)?)?),
         51 => {
-            consumer.reject(&args.list(Reader::u64)?)?;
+            let (delay, reason) = (args.u64()?, args.text()?);
+            let delay = (delay > 0).then_some(delay);
+            consumer.reject_with(&args.list(Reader::u64)?, delay, reason)?;
+            done()
+        }
+        56 => {
+            consumer.renew(&args.list(Reader::u64)?)?;
             done()
         }
         52 => committed(consumer.seek(args.u64()?)?),

@@ -141,13 +141,28 @@ class Store:
         *,
         start: _Start | None = None,
         ack_level: _Level | None = None,
+        shared: bool = False,
+        keyed: bool = False,
+        parallel: int = 0,
+        per_key: int = 0,
+        lease: float = 0.0,
+        retry_delay: float = 0.0,
+        retry_multiplier: int = 0,
+        retry_delay_max: float = 0.0,
+        max_deliveries: int = 0,
+        dead_letters: Queue | None = None,
     ) -> Consumer:
         """Opens the consumer of this name on a queue; it is created on first use and begins at ``start``.
 
-        With an ``ack_level`` of "process" acknowledgements ride with the next sync.
+        With an ``ack_level`` of "process" acknowledgements ride with the next sync. With ``shared`` several may be
+        open, each message going to one, ``parallel`` of them out at a time. With ``keyed`` messages of one key are
+        handed out one after the other, ``per_key`` of them at a time. What was handed out for longer than ``lease``
+        may be handed to another. What was given back comes again after ``retry_delay``, which is multiplied with
+        each further time; what comes back from the last of ``max_deliveries`` moves to ``dead_letters``, with headers
+        that say why, how often, when and from where.
 
         Raises:
-            BusyError: it is open already.
+            BusyError: it is open already, and not shared.
         """
 
     def consumer_delete(self, name: str, queue: Queue) -> Result:
@@ -306,6 +321,14 @@ class Message:
     @property
     def expires(self) -> float | None: ...
     @property
+    def deliver_at(self) -> float | None:
+        """Not received earlier, in seconds since 1970."""
+
+    @property
+    def priority(self) -> int:
+        """0 to 9: of what waits, the highest is received first."""
+
+    @property
     def producer(self) -> str: ...
     @property
     def producer_sequence(self) -> int: ...
@@ -441,8 +464,22 @@ class Consumer:
     def ack(self, messages: _Sequences) -> Result:
         """Acknowledges messages, or their sequences, in any order, as a transaction of its own."""
 
-    def reject(self, messages: _Sequences) -> None:
-        """Gives messages back: they come again, in order, before newer ones."""
+    def reject(
+        self, messages: _Sequences, *, delay: float | None = None, reason: str = ""
+    ) -> None:
+        """Gives messages back: they come again, in order, before newer ones, after so many seconds or as
+        ``retry_delay`` says. The reason is kept where a message becomes a dead letter.
+
+        Raises:
+            StaleError: shared or keyed, and it has one of them no more.
+        """
+
+    def renew(self, messages: _Sequences) -> None:
+        """Keeps messages for another ``lease`` from now on.
+
+        Raises:
+            StaleError: the time of one was over.
+        """
 
     def seek(self, sequence: int) -> Result:
         """Goes on with this sequence: what is before counts as acknowledged, from it on nothing does."""

@@ -128,6 +128,8 @@ class Store:
 
     def consumer(self, name: str, queue: Queue, **options: Any) -> Consumer:
         """Opens a consumer as ``repliq.Store.consumer`` does, which has the options."""
+        if dead := options.get("dead_letters"):
+            options["dead_letters"] = dead.queue
         return Consumer(self.store.consumer(name, queue.queue, **options), self._operations)
 
     async def wait(
@@ -247,9 +249,13 @@ class Consumer:
         """Acknowledges messages as a transaction of its own."""
         return await _in_thread(lambda: self.consumer.ack(messages))
 
-    def reject(self, messages: Any) -> None:
-        """Gives messages back: they come again, in order, before newer ones."""
-        self.consumer.reject(messages)
+    def reject(self, messages: Any, *, delay: float | None = None, reason: str = "") -> None:
+        """Gives messages back: they come again, in order, before newer ones, after so many seconds."""
+        self.consumer.reject(messages, delay=delay, reason=reason)
+
+    def renew(self, messages: Any) -> None:
+        """Keeps messages for another lease from now on."""
+        self.consumer.renew(messages)
 
     def each(self, *, timeout: float | None = None) -> Each:
         """An iterator that ends when nothing came for so long."""

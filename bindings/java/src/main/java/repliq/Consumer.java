@@ -120,8 +120,11 @@ public final class Consumer implements AutoCloseable, Iterable<Message> {
     }
 
     private static Packer sequences(Collection<Long> sequences) {
-        Check.given(sequences, "the sequences");
-        Packer packed = new Packer(4 + 8 * sequences.size()).i32(sequences.size());
+        return sequences(sequences, new Packer());
+    }
+
+    private static Packer sequences(Collection<Long> sequences, Packer packed) {
+        packed.i32(Check.given(sequences, "the sequences").size());
         for (Long sequence : sequences) {
             packed.i64(Check.given(sequence, "a sequence"));
         }
@@ -173,12 +176,63 @@ public final class Consumer implements AutoCloseable, Iterable<Message> {
     }
 
     /**
+     * Gives messages back: they come again, in order, after a while, which outlasts a reopen.
+     *
+     * @param messages that were received
+     * @param delay taken to the millisecond; 0 as the options of the consumer say
+     */
+    public void reject(List<Message> messages, Duration delay) {
+        reject(messages, delay, "");
+    }
+
+    /**
+     * Gives messages back as {@link #reject(List, Duration)} does.
+     *
+     * @param messages that were received
+     * @param delay taken to the millisecond; 0 as the options of the consumer say
+     * @param reason why; kept where a message becomes a dead letter
+     */
+    public void reject(List<Message> messages, Duration delay, String reason) {
+        rejectSequences(sequences(messages), delay, reason);
+    }
+
+    /**
+     * Keeps messages for another lease from now on.
+     *
+     * @param messages that were received
+     */
+    public void renew(List<Message> messages) {
+        renewSequences(sequences(messages));
+    }
+
+    /**
+     * Keeps messages as {@link #renew(List)} does.
+     *
+     * @param sequences of them
+     */
+    public void renewSequences(Collection<Long> sequences) {
+        handle.call(Verb.CONSUMER_RENEW, sequences(sequences));
+    }
+
+    /**
      * Gives messages back as {@link #reject(List)} does.
      *
      * @param sequences of them
      */
     public void rejectSequences(Collection<Long> sequences) {
-        handle.call(Verb.CONSUMER_REJECT, sequences(sequences));
+        rejectSequences(sequences, Duration.ZERO, "");
+    }
+
+    /**
+     * Gives messages back as {@link #reject(List, Duration, String)} does.
+     *
+     * @param sequences of them
+     * @param delay taken to the millisecond; 0 as the options of the consumer say
+     * @param reason why; kept where a message becomes a dead letter
+     */
+    public void rejectSequences(Collection<Long> sequences, Duration delay, String reason) {
+        Packer packed = new Packer().i64(Check.milliseconds(delay, "delay")).text(Check.given(reason, "the reason"));
+        handle.call(Verb.CONSUMER_REJECT, sequences(sequences, packed));
     }
 
     /**

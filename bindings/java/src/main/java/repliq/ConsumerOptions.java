@@ -1,9 +1,21 @@
 package repliq;
 
+import java.time.Duration;
+
 /** How a consumer is opened: {@code store.consumer("pricer", orders, o -> o.from(From.NOW))}. */
 public final class ConsumerOptions {
     private From from = From.OLDEST;
     private Level ackLevel;
+    private boolean shared;
+    private boolean keyed;
+    private int parallel;
+    private int perKey;
+    private int retryMultiplier;
+    private long leaseMs;
+    private long retryDelayMs;
+    private long retryDelayMsMax;
+    private int maxDeliveries;
+    private Queue deadLetters;
 
     ConsumerOptions() {}
 
@@ -29,7 +41,120 @@ public final class ConsumerOptions {
         return this;
     }
 
+    /**
+     * Whether consumers of this name may be open several times, each message going to one. All have the same options.
+     *
+     * @param shared no by default
+     * @return this
+     */
+    public ConsumerOptions shared(boolean shared) {
+        this.shared = shared;
+        return this;
+    }
+
+    /**
+     * Whether messages of one key are handed out one after the other. A key is busy until what was handed out of it is
+     * acknowledged or given back.
+     *
+     * @param keyed no by default
+     * @return this
+     */
+    public ConsumerOptions keyed(boolean keyed) {
+        this.keyed = keyed;
+        return this;
+    }
+
+    /**
+     * How many messages may be out at a time over all that share it.
+     *
+     * @param parallel 0 by default, for no bound
+     * @return this
+     */
+    public ConsumerOptions parallel(int parallel) {
+        this.parallel = Check.range(parallel, 0, Integer.MAX_VALUE, "parallel");
+        return this;
+    }
+
+    /**
+     * How many messages of one key one receive may hand out together.
+     *
+     * @param perKey 1 by default
+     * @return this
+     */
+    public ConsumerOptions perKey(int perKey) {
+        this.perKey = Check.range(perKey, 0, Integer.MAX_VALUE, "perKey");
+        return this;
+    }
+
+    /**
+     * After how long another may be handed what this one has.
+     *
+     * @param lease 0 by default, for never; taken to the millisecond
+     * @return this
+     */
+    public ConsumerOptions lease(Duration lease) {
+        leaseMs = Check.milliseconds(lease, "lease");
+        return this;
+    }
+
+    /**
+     * The time before a message that was given back, or rolled back, comes again.
+     *
+     * @param retryDelay 0 by default, for at once; taken to the millisecond
+     * @return this
+     */
+    public ConsumerOptions retryDelay(Duration retryDelay) {
+        retryDelayMs = Check.milliseconds(retryDelay, "retryDelay");
+        return this;
+    }
+
+    /**
+     * What that is multiplied by with each further time.
+     *
+     * @param retryMultiplier 1 by default
+     * @return this
+     */
+    public ConsumerOptions retryMultiplier(int retryMultiplier) {
+        this.retryMultiplier = Check.range(retryMultiplier, 0, Integer.MAX_VALUE, "retryMultiplier");
+        return this;
+    }
+
+    /**
+     * What it grows to at most.
+     *
+     * @param retryDelayMax 0 by default, for no bound; taken to the millisecond
+     * @return this
+     */
+    public ConsumerOptions retryDelayMax(Duration retryDelayMax) {
+        retryDelayMsMax = Check.milliseconds(retryDelayMax, "retryDelayMax");
+        return this;
+    }
+
+    /**
+     * How often a message is handed out at most; one that comes back from the last time moves to the dead letters.
+     *
+     * @param maxDeliveries 0 by default, for any number of times
+     * @return this
+     */
+    public ConsumerOptions maxDeliveries(int maxDeliveries) {
+        this.maxDeliveries = Check.range(maxDeliveries, 0, Integer.MAX_VALUE, "maxDeliveries");
+        return this;
+    }
+
+    /**
+     * The queue it moves to, with headers that say why, how often, when and from where.
+     *
+     * @param deadLetters none by default; goes with {@link #maxDeliveries(int)}
+     * @return this
+     */
+    public ConsumerOptions deadLetters(Queue deadLetters) {
+        this.deadLetters = Check.given(deadLetters, "deadLetters");
+        return this;
+    }
+
     void pack(Packer to) {
-        to.from(from).level(ackLevel);
+        to.from(from).level(ackLevel).flag(shared).flag(keyed).i32(parallel).i32(perKey).i32(retryMultiplier);
+        to.i64(leaseMs).i64(retryDelayMs).i64(retryDelayMsMax).i32(maxDeliveries);
+        to.i32(deadLetters == null ? 0 : deadLetters.number());
     }
 }

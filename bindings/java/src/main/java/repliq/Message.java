@@ -163,6 +163,20 @@ public abstract class Message {
     public abstract Optional<Instant> expires();
 
     /**
+     * Before when it is not received.
+     *
+     * @return to the millisecond, or empty
+     */
+    public abstract Optional<Instant> deliverAt();
+
+    /**
+     * Its priority: of what waits, the highest is received first.
+     *
+     * @return 0 to 9
+     */
+    public abstract int priority();
+
+    /**
      * Who numbers its messages.
      *
      * @return empty for nobody
@@ -429,6 +443,16 @@ public abstract class Message {
         }
 
         @Override
+        public Optional<Instant> deliverAt() {
+            return instant(deliverAt);
+        }
+
+        @Override
+        public int priority() {
+            return priority;
+        }
+
+        @Override
         public String producer() {
             return new String(producer, StandardCharsets.UTF_8);
         }
@@ -518,8 +542,8 @@ public abstract class Message {
         @Override
         void pack(Packer to) {
             List<Header> headers = headers();
-            to.bytes(view()).bytes(key()).bytes(producerBytes()).u16(kind()).u8(0);
-            to.i64(producerSequence()).i64(expiresMs()).i64(0).i32(headers.size());
+            to.bytes(view()).bytes(key()).bytes(producerBytes()).u16(kind()).u8(priority());
+            to.i64(producerSequence()).i64(expiresMs()).i64(deliverAtMs()).i32(headers.size());
             for (Header header : headers) {
                 to.text(header.name()).bytes(header.bytes());
             }
@@ -569,6 +593,20 @@ public abstract class Message {
         @Override
         public Optional<Instant> expires() {
             return instant(expiresMs());
+        }
+
+        private long deliverAtMs() {
+            return has(DELIVER_AT) ? packed.getLong(at + FRONT + (has(EXPIRES) ? 8 : 0)) : 0;
+        }
+
+        @Override
+        public Optional<Instant> deliverAt() {
+            return instant(deliverAtMs());
+        }
+
+        @Override
+        public int priority() {
+            return u8(at + BODY + 2);
         }
 
         @Override

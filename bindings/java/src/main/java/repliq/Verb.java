@@ -45,6 +45,7 @@ final class Verb {
     static final int CONSUMER_CLOSE = 53;
     static final int CONSUMER_WATCH = 54;
     static final int SNAPSHOT_BROWSE = 55;
+    static final int CONSUMER_RENEW = 56;
 
     static final int LISTENER_OPEN = 60;
     static final int LISTENER_STOP = 61;

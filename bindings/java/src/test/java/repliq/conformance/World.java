@@ -335,7 +335,19 @@ final class World implements AutoCloseable {
             String from = step.field("from", "oldest");
             From begin = from.equals("oldest") ? From.OLDEST
                 : from.equals("now") ? From.NOW : From.sequence(Long.parseLong(from));
-            set(step.word(1), store(step, 2).consumer(step.word(4), queue(step, 3), options -> options.from(begin)));
+            set(step.word(1), store(step, 2).consumer(step.word(4), queue(step, 3), options -> {
+                if (step.field("dead_letters") != null) {
+                    options.deadLetters(get(Queue.class, step.field("dead_letters")));
+                }
+                options.from(begin)
+                    .shared(step.field("shared", "no").equals("yes")).keyed(step.field("keyed", "no").equals("yes"))
+                    .parallel((int) number(step, "parallel")).perKey((int) number(step, "per_key"))
+                    .lease(Duration.ofMillis(number(step, "lease_ms")))
+                    .retryDelay(Duration.ofMillis(number(step, "retry_delay_ms")))
+                    .retryMultiplier((int) number(step, "retry_multiplier"))
+                    .retryDelayMax(Duration.ofMillis(number(step, "retry_delay_ms_max")))
+                    .maxDeliveries((int) number(step, "max_deliveries"));
+            }));
         });
         verbs.put("consumer_delete", step -> store(step, 1).consumerDelete(step.word(3), queue(step, 2)));
         verbs.put("receive", step -> {
@@ -343,8 +355,14 @@ final class World implements AutoCloseable {
             read((left, last) -> consumer.receive(left, step.time(3)), step.count(2), step.rest(4));
         });
         verbs.put("ack", step -> consumer(step, 1).ackSequences(step.numbers(2)));
-        verbs.put("reject", step -> consumer(step, 1).rejectSequences(step.numbers(2)));
+        verbs.put("reject", step -> consumer(step, 1)
+            .rejectSequences(step.numbers(2), Duration.ofMillis(number(step, "delay_ms")), step.field("reason", "")));
+        verbs.put("renew", step -> consumer(step, 1).renewSequences(step.numbers(2)));
         verbs.put("seek", step -> consumer(step, 1).seek(step.number(2)));
+    }
+
+    private static long number(Step step, String field) {
+        return Long.parseLong(step.field(field, "0"));
     }
 
     private void read(Read call, int most, List<byte[]> wanted) {
@@ -398,6 +416,10 @@ final class World implements AutoCloseable {
                 return Step.raw(Long.toString(one.sequence()));
             case "deliveries":
                 return Step.raw(Integer.toString(one.deliveries()));
+            case "priority":
+                return Step.raw(Integer.toString(one.priority()));
+            case "deliver_at_ms":
+                return Step.raw(Long.toString(one.deliverAt().map(at -> at.toEpochMilli()).orElse(0L)));
             case "key":
                 return one.key();
             default:

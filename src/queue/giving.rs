@@ -1,0 +1,433 @@
+//! Giving messages out: which come next, and which not yet.
+//!
+//! What is read in order goes out as it is, or is sorted into lanes first; what waits in the lanes comes before what was
+//! not read yet. Each message is judged when its turn comes: acknowledged, purged and expired ones are passed over, and
+//! those whose time has not come wait for it.
+
+use super::Received;
+use super::feed::{Feed, Place};
+use super::lanes::Waiting;
+use super::{Death, Queue, visible, with_letter};
+use crate::error::{Code, Error, Result};
+use crate::journal::{Body, Cursor, Found, Type};
+use crate::limits;
+use crate::store::{Change, Staged, State};
+use std::sync::Arc;
+
+/// Giving out.
+impl Feed {
+    pub(super) fn next(&self, place: &mut Place, max: usize) -> Result<Vec<Received>> {
+        let mut out = Vec::new();
+        match self.fill(place, max.clamp(1, limits::RECEIVE_MESSAGES_MAX), &mut out) {
+            // What was found is given out; the next call meets the error again.
+            Err(_) if !out.is_empty() => Ok(out),
+            outcome => outcome.map(|()| out),
+        }
+    }
+
+    fn fill(&self, place: &mut Place, max: usize, out: &mut Vec<Received>) -> Result<()> {
+        let (mut bytes, mut read) = (0, false);
+        self.wake(place);
+        if self.sorts(place) {
+            self.read_all_ranked(place)?;
+        }
+        while out.len() < max
+            && bytes < limits::RECEIVE_BYTES_MAX
+            && self.may_give(place, out.len())
+        {
+            let before = out.len();
+            if !self.take_waiting(place, out, max)? {
+                if place.ahead.is_empty() {
+                    // Once a call, unless it brought nothing: what comes meanwhile is for the next one.
+                    let full = place.lanes.len() >= limits::WAITING_MAX;
+                    if full || (read && !out.is_empty()) || !self.read_ahead(place)? {
+                        break;
+                    }
+                    read = true;
+                    if self.sorts(place) {
+                        self.sort(place)?;
+                        continue;
+                    }
+                }
+                let count = place.ahead.len().min(max - out.len()).min(self.room(place, out.len()));
+                let found: Vec<Found> = place.ahead.drain(..count).collect();
+                self.give(place, found, out)?;
+            }
+            bytes += out[before..].iter().map(|one| one.stored().0.len()).sum::<usize>();
+        }
+        Ok(())
+    }
+
+    /// How many more messages may be out.
+    fn room(&self, place: &Place, given: usize) -> usize {
+        if self.rules.parallel == 0 {
+            return usize::MAX;
+        }
+        (self.rules.parallel as usize).saturating_sub(place.leases.out() + given)
+    }
+
+    pub(super) fn may_give(&self, place: &Place, given: usize) -> bool {
+        self.room(place, given) > 0 && place.leases.out() + given < limits::DELIVERED_MAX
+    }
+
+    /// Lets come what may come by now: times that are over, leases that are, keys whose last message is acknowledged.
+    pub(super) fn wake(&self, place: &mut Place) {
+        place.lanes.wake(self.now_ms());
+        let durable = self.core.journal().durable_offset();
+        while let Some(key) = place.leases.ended(durable) {
+            place.lanes.done(key);
+        }
+        if place.leases.next_until().is_some() {
+            let now = self.steady_ms();
+            while let Some(one) = place.leases.overdue(now) {
+                place.lanes.back(one);
+            }
+        }
+    }
+
+    /// Whether what is read is sorted into lanes.
+    pub(super) fn sorts(&self, place: &Place) -> bool {
+        self.rules.keyed
+            || self.core.look(|state| state.queue(self.queue).map_or(0, |of| of.ranked))
+                >= place.next()
+    }
+
+    /// Reads on up to the last message with a priority, so that the highest is known.
+    fn read_all_ranked(&self, place: &mut Place) -> Result<()> {
+        self.sort(place)?;
+        let ranked = self.core.look(|state| state.queue(self.queue).map_or(0, |of| of.ranked));
+        while place.cursor.next() <= ranked && place.lanes.len() < limits::WAITING_MAX {
+            if !self.read_ahead(place)? {
+                break;
+            }
+            self.sort(place)?;
+        }
+        Ok(())
+    }
+
+    /// Reads on; false when there is nothing more.
+    pub(super) fn read_ahead(&self, place: &mut Place) -> Result<bool> {
+        let journal = self.core.journal();
+        let mut found = Vec::new();
+        let bytes = limits::RECEIVE_BYTES_MAX;
+        let horizon = if sabotage!("handed out before it is durable") {
+            journal.appended()
+        } else {
+            journal.durable_offset()
+        };
+        journal.read(
+            &mut place.cursor,
+            horizon,
+            limits::RECEIVE_MESSAGES_MAX,
+            bytes,
+            &mut found,
+        )?;
+        place.ahead.extend(found);
+        Ok(!place.ahead.is_empty())
+    }
+
+    /// Sorts what was read into the lanes; the bytes of what was read last are kept.
+    pub(super) fn sort(&self, place: &mut Place) -> Result<()> {
+        if place.ahead.is_empty() {
+            return Ok(());
+        }
+        place.kept.clear();
+        let found = std::mem::take(&mut place.ahead);
+        self.core.look(|state| {
+            let acked = state.consumer(self.queue, &self.name)?;
+            for found in found {
+                let sequence = found.head.sequence;
+                if !acked.contains(sequence) {
+                    let (key, lane) = front_of(&found);
+                    place.lanes.add(Waiting { sequence, key: self.key_of(key), lane });
+                    place.kept.insert(sequence, found);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Gives out the first message of the lanes, and what may go with it; false when none is ready.
+    fn take_waiting(&self, place: &mut Place, out: &mut Vec<Received>, max: usize) -> Result<bool> {
+        let Some(one) = place.lanes.next() else { return Ok(false) };
+        if !place.back.is_empty() {
+            place.back.remove(&one.sequence);
+        }
+        let mut more = self.rules.per_key.saturating_sub(1);
+        if !self.take_one(place, one, out, false)? || one.key == 0 {
+            return Ok(true);
+        }
+        while more > 0 && out.len() < max && self.may_give(place, out.len()) {
+            let Some(next) = place.lanes.follow(one.key) else { break };
+            if !self.take_one(place, next, out, true)? {
+                break;
+            }
+            more -= 1;
+        }
+        Ok(true)
+    }
+
+    /// Gives out a message of the lanes, which may follow one of its key that is out; false when it is not to be given
+    /// out now.
+    fn take_one(
+        &self,
+        place: &mut Place,
+        one: Waiting,
+        out: &mut Vec<Received>,
+        follows: bool,
+    ) -> Result<bool> {
+        let Some(found) = self.found(place, one)? else { return Ok(false) };
+        let before = out.len();
+        match self.core.look(|state| self.judge(state, &found, place)) {
+            Err(error) => {
+                place.lanes.back(one);
+                return Err(error);
+            }
+            Ok(Judgement::Over) => self.pass_over(place, one),
+            // Behind one that is out it waits for that one first.
+            Ok(Judgement::Later(_)) if follows => place.lanes.back(one),
+            Ok(Judgement::Later(at)) => place.lanes.later(one, at),
+            Ok(Judgement::Bury) => self.bury(place, one, found)?,
+            Ok(Judgement::Give(count)) => {
+                place.forget(&[one.sequence]);
+                out.push(Received::new(found, count)?);
+            }
+        }
+        Ok(out.len() > before)
+    }
+
+    /// The bytes of a message of the lanes; `None` when it is gone, and then passed over.
+    pub(super) fn found(&self, place: &mut Place, one: Waiting) -> Result<Option<Found>> {
+        if let Some(found) = place.kept.remove(&one.sequence) {
+            return Ok(Some(found));
+        }
+        match self.read_one(one.sequence) {
+            Ok(None) => {
+                self.pass_over(place, one);
+                Ok(None)
+            }
+            Err(error) => {
+                place.lanes.back(one);
+                Err(error)
+            }
+            found => found,
+        }
+    }
+
+    /// A message of the lanes that nobody waits for any more: its key goes on, once that is durable.
+    pub(super) fn pass_over(&self, place: &mut Place, one: Waiting) {
+        place.leases.end_key(one.key, self.core.journal().appended());
+        let durable = self.core.journal().durable_offset();
+        while let Some(key) = place.leases.ended(durable) {
+            place.lanes.done(key);
+        }
+    }
+
+    /// A message by its sequence, in bytes of its own; `None` when it is gone or not durable.
+    pub(super) fn read_one(&self, sequence: u64) -> Result<Option<Found>> {
+        let journal = self.core.journal();
+        let (mut cursor, mut found) = (Cursor::new(self.queue, sequence), Vec::new());
+        journal.read(&mut cursor, journal.durable_offset(), 1, 1, &mut found)?;
+        let found = found.pop().filter(|found| found.head.sequence == sequence);
+        Ok(found.map(|found| {
+            let body = found.buffer[found.body.clone()].to_vec();
+            let length = body.len();
+            Found { head: found.head, buffer: Arc::new(body), body: 0..length }
+        }))
+    }
+
+    /// Of what was read in order, what is to be given out.
+    fn give(&self, place: &mut Place, found: Vec<Found>, out: &mut Vec<Received>) -> Result<()> {
+        let mut dead = Vec::new();
+        self.core.look(|state| {
+            for found in found {
+                match self.judge(state, &found, place)? {
+                    Judgement::Over => {}
+                    Judgement::Bury => dead.push(found),
+                    Judgement::Later(at) => place.add_later(&found, at),
+                    Judgement::Give(count) => out.push(Received::new(found, count)?),
+                }
+            }
+            Ok::<_, Error>(())
+        })?;
+        let mut buried = Ok(());
+        for found in dead {
+            let (sequence, lane) = (found.head.sequence, front_of(&found).1);
+            let one = Waiting { sequence, key: 0, lane };
+            // After the first that fails the others wait for another time.
+            match buried {
+                Ok(()) => buried = self.bury(place, one, found),
+                Err(_) => place.lanes.back(one),
+            }
+        }
+        buried
+    }
+
+    /// Moves a message that was given out often enough to the dead letters, in the transaction that acknowledges it. When
+    /// that fails it waits for the next receive.
+    fn bury(&self, place: &mut Place, one: Waiting, found: Found) -> Result<()> {
+        match self.try_to_bury(place, one.sequence, found) {
+            Ok(staged) => {
+                place.forget(&[one.sequence]);
+                place.reasons.remove(&one.sequence);
+                // Who still works on it is late.
+                place.leases.revoke(one.sequence);
+                let appended = staged.appended.as_ref();
+                let end = appended.map_or_else(|| self.core.journal().appended(), |at| at.end);
+                place.leases.end_key(one.key, end);
+                place.burial = Some(staged);
+                Ok(())
+            }
+            Err(error) => {
+                place.lanes.back(one);
+                let text = format!(
+                    "message {} cannot be moved to the dead letters of consumer {:?}",
+                    one.sequence, self.name
+                );
+                Err(Error::because(error.code(), text, &error))
+            }
+        }
+    }
+
+    fn try_to_bury(&self, place: &Place, sequence: u64, found: Found) -> Result<Staged> {
+        let dead = self.rules.dead_letters.map_or(0, Queue::number);
+        let attempt = self.core.look(|state| {
+            let queue = state.queue(self.queue)?;
+            Ok::<_, Error>(queue.attempt(&self.name, sequence).copied())
+        })?;
+        let failures = attempt.map_or(1, |one| one.deliveries);
+        let message = Received::new(found, failures)?;
+        let reason =
+            place.reasons.get(&sequence).map_or("it was given back, or never answered", |s| s);
+        let death = Death {
+            reason,
+            failures,
+            consumer: &self.name,
+            first_ms: attempt.map_or(0, |one| one.first_ms),
+            last_ms: self.now_ms(),
+        };
+        let ack = Change::Ack(self.name.as_bytes(), vec![(sequence, sequence)]).encode();
+        with_letter(&message, &death, |letter| {
+            let packed = letter.pack()?;
+            let changes = [(Type::Ack, self.queue, ack.clone())];
+            self.core.transact(&[packed.entry(dead)], &changes, self.core.level())
+        })
+    }
+
+    /// Whether a message is given out now, and the how many-th time that is.
+    pub(super) fn judge(
+        &self,
+        state: &State,
+        found: &Found,
+        place: &mut Place,
+    ) -> Result<Judgement> {
+        let queue = state.queue(self.queue)?;
+        let acked = state.consumer(self.queue, &self.name)?;
+        let sequence = found.head.sequence;
+        if acked.contains(sequence) {
+            place.again.remove(&sequence);
+            return Ok(Judgement::Over);
+        }
+        let body = &found.buffer[found.body.clone()];
+        let attempt = queue.attempt(&self.name, sequence);
+        let due =
+            crate::journal::deliver_at_of(body).max(attempt.map_or(0, |one| one.not_before_ms));
+        let timed = due > 0 || crate::journal::expires_of(body) > 0 || sequence <= queue.purged;
+        if timed {
+            let now = self.now_ms();
+            if !visible(found, queue, now) {
+                place.gone.insert(sequence, sequence);
+                return Ok(Judgement::Over);
+            }
+            if due > now {
+                return Ok(Judgement::Later(due));
+            }
+        }
+        let known = attempt.map_or(0, |one| one.deliveries);
+        let unnoted = !place.again.is_empty() && place.again.contains(&sequence);
+        let known = known.max(u32::from(unnoted));
+        if self.rules.is_last(known) {
+            return Ok(Judgement::Bury);
+        }
+        Ok(Judgement::Give(known.saturating_add(1)))
+    }
+
+    pub(super) fn next_job(&self, place: &mut Place) -> Result<Vec<Received>> {
+        if self.rules.keyed || self.rules.parallel > 0 {
+            let text = format!(
+                "consumer {:?} gives out messages by key or one by one and not whole transactions",
+                self.name
+            );
+            return Err(Error::new(Code::Unsupported, text));
+        }
+        let mut job = self.next(place, 1)?;
+        if let Err(error) = self.whole(place, &mut job) {
+            // A part of a job is none.
+            job.iter().for_each(|one| self.return_one(place, one));
+            return Err(error);
+        }
+        Ok(job)
+    }
+
+    /// Adds the rest of the transaction of the first message.
+    fn whole(&self, place: &mut Place, job: &mut Vec<Received>) -> Result<()> {
+        let Some(transaction) = job.first().map(Received::transaction) else { return Ok(()) };
+        let (mut bytes, mut counted) = (0, 0);
+        loop {
+            let sizes =
+                job[counted..].iter().map(|one| one.stored().0.len() + limits::RECORD_BYTES);
+            bytes += sizes.sum::<usize>();
+            if bytes > limits::JOB_BYTES_MAX {
+                return Err(self.too_large(transaction));
+            }
+            counted = job.len();
+            let before = job.len();
+            if self.take_waiting(place, job, usize::MAX)? {
+                if job.len() > before && job[before].transaction() != transaction {
+                    let other = job.remove(before);
+                    self.return_one(place, &other);
+                    return Ok(());
+                }
+                continue;
+            }
+            if place.ahead.is_empty() && !self.read_ahead(place)? {
+                return Ok(());
+            }
+            let same = place.ahead.iter().take_while(|one| one.head.transaction == transaction);
+            let count = same.count();
+            if count == 0 {
+                return Ok(());
+            }
+            let found: Vec<Found> = place.ahead.drain(..count).collect();
+            self.give(place, found, job)?;
+        }
+    }
+
+    fn too_large(&self, transaction: u64) -> Error {
+        let text = format!(
+            "transaction {transaction} has more than {} bytes for consumer {:?}, too much for one job: receive its \
+             messages in pieces",
+            limits::JOB_BYTES_MAX,
+            self.name
+        );
+        Error::new(Code::TooLarge, text).over(transaction, transaction)
+    }
+}
+
+/// What becomes of a message that was read.
+pub(super) enum Judgement {
+    /// Acknowledged, purged or expired.
+    Over,
+    /// Not before this time.
+    Later(u64),
+    /// Given out, so many times with this one.
+    Give(u32),
+    /// Given out often enough: a dead letter.
+    Bury,
+}
+
+/// Key and priority of a message.
+pub(super) fn front_of(found: &Found) -> (&[u8], u8) {
+    let body = Body::decode(&found.buffer[found.body.clone()]).unwrap_or_default();
+    (body.key, body.front.priority)
+}

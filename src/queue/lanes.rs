@@ -1,0 +1,357 @@
+//! What a consumer has read and cannot be given yet, or not before other messages: lanes by priority, messages that wait
+//! for their time, and chains of messages behind a key.
+//!
+//! A key is *taken* from the moment a message of it is read until the last one that is out comes to its end: then the
+//! first of the chain behind it goes on. So two messages of a key are never given out at once, except those that
+//! [`Lanes::follow`] adds to a predecessor on purpose. Keys are known by a hash that differs from process to process;
+//! two keys that meet in one wait for each other, and nothing else.
+//!
+//! Promises: within a lane the lowest sequence comes first; of what may come, the highest lane; the order of a key wins
+//! over lanes and times. Costs at most 64 bytes for each message that waits: a place in a lane 16, in a chain 16, a
+//! message that waits for its time 24, a key 17, each with what its container keeps free.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// Lanes: priorities 0 to 9.
+const LANES: usize = 10;
+/// No node.
+const NONE: u32 = u32::MAX;
+
+/// A message that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Its sequence.
+    pub sequence: u64,
+    /// The hash of its key, 0 = none.
+    pub key: u64,
+    /// Its priority.
+    pub lane: u8,
+}
+
+/// A message behind others of its key.
+#[derive(Clone, Copy)]
+struct Node {
+    sequence: u64,
+    next: u32,
+    lane: u8,
+}
+
+/// Passes hashes on as they are.
+#[derive(Default)]
+pub struct Same(u64);
+
+impl Hasher for Same {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = (self.0 << 8) | u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+type Keys = HashMap<u64, u32, BuildHasherDefault<Same>>;
+
+/// Messages that wait.
+#[derive(Default)]
+pub struct Lanes {
+    ready: [BinaryHeap<Reverse<(u64, u64)>>; LANES],
+    /// When, the sequence with its lane in the lowest four bits, the key.
+    later: BinaryHeap<Reverse<(u64, u64, u64)>>,
+    /// By key that is taken: the last of the chain behind it, whose `next` is the first.
+    chains: Keys,
+    /// How many messages of a key are out.
+    out: Keys,
+    nodes: Vec<Node>,
+    free: u32,
+    chained: usize,
+}
+
+impl Lanes {
+    pub fn new() -> Lanes {
+        Lanes { free: NONE, ..Lanes::default() }
+    }
+
+    /// Messages that wait here.
+    pub fn len(&self) -> usize {
+        self.ready.iter().map(BinaryHeap::len).sum::<usize>() + self.later.len() + self.chained
+    }
+
+    /// Takes in a message that was just read; they come in the order of sequences.
+    pub fn add(&mut self, one: Waiting) {
+        if one.key != 0 {
+            let last = self.chains.get(&one.key).copied();
+            if let Some(last) = last.filter(|_| !sabotage!("key order broken by prefetch")) {
+                let node = self.node(one);
+                let first = if last == NONE { node } else { self.nodes[last as usize].next };
+                self.nodes[node as usize].next = first;
+                if last != NONE {
+                    self.nodes[last as usize].next = node;
+                }
+                self.chains.insert(one.key, node);
+                return;
+            }
+            self.chains.insert(one.key, NONE);
+        }
+        self.put_ready(one);
+    }
+
+    /// The next message; its key stays taken until [`Lanes::done`], [`Lanes::back`] or [`Lanes::later`].
+    pub fn next(&mut self) -> Option<Waiting> {
+        for lane in (0..LANES).rev() {
+            if let Some(Reverse((sequence, key))) = self.ready[lane].pop() {
+                self.went_out(key);
+                return Some(Waiting { sequence, key, lane: lane as u8 });
+            }
+        }
+        None
+    }
+
+    /// The next of a key of which one is out, to go out with it.
+    pub fn follow(&mut self, key: u64) -> Option<Waiting> {
+        let one = self.unchain(key)?;
+        self.went_out(key);
+        Some(one)
+    }
+
+    /// A message that is out comes not before this time.
+    pub fn later(&mut self, one: Waiting, at_ms: u64) {
+        self.came_in(one.key);
+        let packed = (one.sequence << 4) | u64::from(one.lane);
+        self.later.push(Reverse((at_ms, packed, one.key)));
+    }
+
+    /// The same for one that was just read and has no key.
+    pub fn add_later(&mut self, one: Waiting, at_ms: u64) {
+        let packed = (one.sequence << 4) | u64::from(one.lane);
+        self.later.push(Reverse((at_ms, packed, one.key)));
+    }
+
+    /// When the next message comes whose time is not over.
+    pub fn next_due(&self) -> Option<u64> {
+        self.later.peek().map(|Reverse((at, ..))| *at)
+    }
+
+    /// Lets messages come whose time is over.
+    pub fn wake(&mut self, now_ms: u64) {
+        while self.next_due().is_some_and(|at| at <= now_ms) {
+            let Some(Reverse((_, packed, key))) = self.later.pop() else { return };
+            self.put_ready(Waiting { sequence: packed >> 4, key, lane: (packed & 15) as u8 });
+        }
+    }
+
+    /// A message that was out comes again, before later ones of its key.
+    pub fn back(&mut self, one: Waiting) {
+        if one.key == 0 {
+            self.put_ready(one);
+            return;
+        }
+        self.chain_first(one);
+        self.done(one.key);
+    }
+
+    /// A message of this key that was out has come to its end: the next of it may come.
+    pub fn done(&mut self, key: u64) {
+        if key == 0 || self.came_in(key) > 0 {
+            return;
+        }
+        match self.unchain(key) {
+            Some(next) => self.put_ready(next),
+            None => {
+                self.chains.remove(&key);
+            }
+        }
+    }
+
+    fn put_ready(&mut self, one: Waiting) {
+        let lane = usize::from(one.lane).min(LANES - 1);
+        self.ready[lane].push(Reverse((one.sequence, one.key)));
+    }
+
+    fn went_out(&mut self, key: u64) {
+        if key != 0 {
+            *self.out.entry(key).or_insert(0) += 1;
+        }
+    }
+
+    /// One less is out; how many still are.
+    fn came_in(&mut self, key: u64) -> u32 {
+        let Some(out) = self.out.get_mut(&key) else { return 0 };
+        *out -= 1;
+        let left = *out;
+        if left == 0 {
+            self.out.remove(&key);
+        }
+        left
+    }
+
+    fn node(&mut self, one: Waiting) -> u32 {
+        self.chained += 1;
+        let node = Node { sequence: one.sequence, next: NONE, lane: one.lane };
+        if self.free != NONE {
+            let at = self.free;
+            self.free = self.nodes[at as usize].next;
+            self.nodes[at as usize] = node;
+            return at;
+        }
+        if self.nodes.len() == self.nodes.capacity() {
+            // Not twice as much: the bound on a waiting message is a small one.
+            self.nodes.reserve_exact(self.nodes.len() / 8 + 64);
+        }
+        self.nodes.push(node);
+        (self.nodes.len() - 1) as u32
+    }
+
+    /// Puts a message into the chain of its key where its sequence belongs; that is near the beginning.
+    fn chain_first(&mut self, one: Waiting) {
+        let last = self.chains.get(&one.key).copied().unwrap_or(NONE);
+        let node = self.node(one);
+        if last == NONE {
+            self.nodes[node as usize].next = node;
+            self.chains.insert(one.key, node);
+            return;
+        }
+        let mut before = last;
+        loop {
+            let next = self.nodes[before as usize].next;
+            if self.nodes[next as usize].sequence > one.sequence {
+                break;
+            }
+            before = next;
+            if next == last {
+                self.chains.insert(one.key, node);
+                break;
+            }
+        }
+        self.nodes[node as usize].next = self.nodes[before as usize].next;
+        self.nodes[before as usize].next = node;
+    }
+
+    /// Takes the first message out of a chain.
+    fn unchain(&mut self, key: u64) -> Option<Waiting> {
+        let last = self.chains.get(&key).copied().filter(|last| *last != NONE)?;
+        let first = self.nodes[last as usize].next;
+        let node = self.nodes[first as usize];
+        if first == last {
+            self.chains.insert(key, NONE);
+        } else {
+            self.nodes[last as usize].next = node.next;
+        }
+        self.nodes[first as usize].next = self.free;
+        self.free = first;
+        self.chained -= 1;
+        if self.chained == 0 {
+            (self.nodes, self.free) = (Vec::new(), NONE);
+        }
+        Some(Waiting { sequence: node.sequence, key, lane: node.lane })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn one(sequence: u64, key: u64, lane: u8) -> Waiting {
+        Waiting { sequence, key, lane }
+    }
+
+    #[test]
+    fn the_highest_lane_comes_first_and_within_it_the_oldest() {
+        let mut lanes = Lanes::new();
+        for (sequence, lane) in [(1, 0), (2, 9), (3, 4), (4, 9), (5, 0)] {
+            lanes.add(one(sequence, 0, lane));
+        }
+        let order: Vec<u64> = std::iter::from_fn(|| lanes.next()).map(|one| one.sequence).collect();
+        assert_eq!(order, [2, 4, 3, 1, 5]);
+    }
+
+    #[test]
+    fn the_order_of_a_key_wins_over_lanes_and_times() {
+        let mut lanes = Lanes::new();
+        lanes.add(one(1, 7, 0));
+        lanes.add(one(2, 7, 9));
+        lanes.add(one(3, 8, 1));
+        assert_eq!(lanes.next(), Some(one(3, 8, 1)));
+        assert_eq!(lanes.next(), Some(one(1, 7, 0)));
+        assert_eq!(lanes.next(), None, "message 2 waits for its key");
+        lanes.later(one(1, 7, 0), 50);
+        lanes.wake(49);
+        assert_eq!(lanes.next(), None);
+        lanes.wake(50);
+        assert_eq!(lanes.next(), Some(one(1, 7, 0)));
+        lanes.done(7);
+        assert_eq!(lanes.next(), Some(one(2, 7, 9)));
+    }
+
+    #[test]
+    fn what_comes_back_comes_before_what_waits_behind_it() {
+        let mut lanes = Lanes::new();
+        (1..=6).for_each(|sequence| lanes.add(one(sequence, 7, 0)));
+        assert_eq!(lanes.next(), Some(one(1, 7, 0)));
+        assert_eq!(lanes.follow(7), Some(one(2, 7, 0)));
+        assert_eq!(lanes.follow(7), Some(one(3, 7, 0)));
+        lanes.back(one(3, 7, 0));
+        lanes.back(one(1, 7, 0));
+        assert_eq!(lanes.next(), None, "message 2 is still out");
+        lanes.back(one(2, 7, 0));
+        for sequence in 1..=6 {
+            assert_eq!(lanes.next(), Some(one(sequence, 7, 0)));
+            lanes.done(7);
+        }
+        assert_eq!((lanes.next(), lanes.len(), lanes.chains.len()), (None, 0, 0));
+    }
+
+    #[test]
+    fn any_course_gives_every_message_once_and_each_key_in_order() {
+        let seed = std::process::id();
+        let mut random = u64::from(seed) | 1;
+        let mut below = |n: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (random >> 33) % n
+        };
+        let mut lanes = Lanes::new();
+        let (mut out, mut ended): (Vec<Waiting>, BTreeMap<u64, u64>) =
+            (Vec::new(), BTreeMap::new());
+        let (mut added, mut done, mut now) = (0, 0, 0);
+        while done < 5_000 {
+            match below(6) {
+                0 | 1 if added < 5_000 => {
+                    added += 1;
+                    lanes.add(one(added, below(9), below(10) as u8));
+                }
+                2 | 3 => {
+                    let Some(next) = lanes.next() else { continue };
+                    let twice = out.iter().any(|other| next.key != 0 && other.key == next.key);
+                    assert!(!twice, "seed {seed}: key {} is out twice", next.key);
+                    let last = ended.get(&next.key).copied().unwrap_or(0);
+                    let in_order = next.key == 0 || next.sequence > last;
+                    assert!(in_order, "seed {seed}: {next:?} comes after {last}");
+                    out.push(next);
+                }
+                _ if out.is_empty() => (now, _) = (now + 1, lanes.wake(now + 1)),
+                what => {
+                    let next = out.swap_remove(below(out.len() as u64) as usize);
+                    match what {
+                        4 if below(2) == 0 => lanes.back(next),
+                        4 => lanes.later(next, now + below(5)),
+                        _ => {
+                            ended.insert(next.key, next.sequence);
+                            lanes.done(next.key);
+                            done += 1;
+                        }
+                    }
+                    now += 1;
+                    lanes.wake(now);
+                }
+            }
+        }
+        assert_eq!((lanes.len(), lanes.out.len(), lanes.chains.len()), (0, 0, 0), "seed {seed}");
+    }
+}

@@ -1,0 +1,75 @@
+//! The registry feed: ordered, concurrent, acknowledged after the work. Each test is a row of its scenarios.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `order` | priorities, times, keys |
+//! | `letters` | dead letters |
+//! | `workers` | leases, retries, what is counted |
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "registry/letters.rs"]
+mod letters;
+#[path = "registry/order.rs"]
+mod order;
+#[path = "registry/workers.rs"]
+mod workers;
+
+use repliq::disk::model::ModelDisk;
+use repliq::{Consumer, ConsumerOptions, Message, Queue, Received, Rules, Store, StoreOptions};
+use std::sync::Arc;
+use std::time::Duration;
+
+const NOW: Duration = Duration::ZERO;
+const SOON: Duration = Duration::from_secs(20);
+
+/// A store on a disk of memory, whose clock the test sets.
+struct Place {
+    disk: ModelDisk,
+    store: Store,
+    queue: Queue,
+}
+
+impl Place {
+    fn new() -> Place {
+        Place::on(ModelDisk::new())
+    }
+
+    fn on(disk: ModelDisk) -> Place {
+        let store = Store::open_on(Arc::new(disk.clone()), &StoreOptions::default()).unwrap();
+        let queue = store.queue("records").unwrap();
+        Place { disk, store, queue }
+    }
+
+    /// The same store after the process was killed.
+    fn killed(self) -> Place {
+        Place::on(self.disk.kill())
+    }
+
+    fn put(&self, key: &str, payload: &str) {
+        self.put_one(&Message { key: key.as_bytes(), ..Message::new(payload.as_bytes()) });
+    }
+
+    fn put_one(&self, message: &Message<'_>) {
+        self.store.put(self.queue, std::slice::from_ref(message)).unwrap();
+    }
+
+    fn open(&self, rules: Rules) -> Consumer {
+        let options = ConsumerOptions { rules, ..ConsumerOptions::default() };
+        self.store.consumer("worker", self.queue, &options).unwrap()
+    }
+}
+
+/// Workers that share a consumer and its keys.
+fn keyed() -> Rules {
+    Rules { shared: true, keyed: true, ..Rules::default() }
+}
+
+fn texts(messages: &[Received]) -> Vec<String> {
+    messages.iter().map(|one| String::from_utf8(one.payload().to_vec()).unwrap()).collect()
+}
+
+/// What a consumer is given now.
+fn take(consumer: &Consumer, max: usize) -> Vec<String> {
+    texts(&consumer.receive(max, NOW).unwrap())
+}
