@@ -297,6 +297,21 @@ fn a_paused_queue_refuses_and_a_purged_one_is_empty_and_a_deleted_one_is_gone() 
 }
 
 #[test]
+fn browsing_goes_on_behind_a_long_stretch_of_purged_messages() {
+    let place = Place::new();
+    // Without a helper no segment is given back, so that what was purged still lies there.
+    let store = place.open_with(StoreOptions { helper: false, ..StoreOptions::default() });
+    let queue = store.queue("q").unwrap();
+    let large = vec![b'x'; 1_000];
+    for _ in 0..5 {
+        store.put(queue, &vec![Message::new(&large); 500]).unwrap();
+    }
+    store.queue_purge(queue).unwrap();
+    put(&store, queue, &["alive"]);
+    assert_eq!(payloads(&store.snapshot().unwrap().browse(queue, 1, 9).unwrap()), ["alive"]);
+}
+
+#[test]
 fn expired_messages_are_passed_over_and_acknowledged_with_the_next_ones() {
     let place = Place::new();
     let store = place.open();

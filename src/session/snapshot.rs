@@ -52,9 +52,10 @@ impl Snapshot {
                 break;
             }
             for found in found {
-                bytes += found.body.len();
                 let gone = consumed(of, found.head.sequence);
                 if visible(&found, of, self.now_ms) && !gone {
+                    // What is gone takes no room: a long stretch of it must not look like the end.
+                    bytes += found.body.len();
                     out.push(Received::new(found, 1)?);
                 }
             }
