@@ -74,9 +74,12 @@ pub use server::{Client, Right, Server, ServerLimits, ServerOptions, UserSource,
 pub use session::{
     Consumer, ConsumerInfo, ConsumerOptions, Event, Handled, Listener, ListenerOptions,
     ListenerStatus, Metrics, Policy, Port, QueueInfo, QueueMetrics, SegmentMetrics, Session,
-    Snapshot, Store, StoreOptions, TargetMetrics, Unit, Work,
+    SessionOptions, Snapshot, Store, StoreOptions, TargetMetrics, Unit, Work,
 };
-pub use store::{BackupInfo, Commit, Level, Pin, PinKind, RepairInfo};
+pub use store::{
+    BackupInfo, Commit, Level, Outcome, Pin, PinKind, RepairInfo, TRANSACTION_ID_SIZE,
+    TransactionId,
+};
 #[doc(hidden)]
 pub use wire::Machine;
 

@@ -42,6 +42,18 @@ pub const KEEP_MS: u64 = 24 * 60 * 60 * 1000;
 pub const KEEP_BYTES: u64 = 1 << 30;
 /// Queues of one store: a client must not be able to fill the memory with names.
 pub const QUEUES_MAX: usize = 10_000;
+/// Sessions a store remembers: a client must not be able to fill the memory with new ones. A row costs some 200 bytes.
+pub const SESSIONS_MAX: usize = 65_536;
+/// How long a session is remembered after its last use, in milliseconds.
+pub const SESSION_KEEP_MS: u64 = 24 * 60 * 60 * 1000;
+/// Sessions that are forgotten in one transaction at most, so that its bytes stay few.
+pub const SESSIONS_FORGOTTEN_MAX: usize = 256;
+/// Sessions one connection has open at once, and receives that wait: each may hold a transaction.
+pub const SESSIONS_OF_CONNECTION_MAX: usize = 256;
+/// Consumers one connection has open at once.
+pub const CONSUMERS_OF_CONNECTION_MAX: usize = 1_024;
+/// How long a transaction at a server may be open without a request of its session, unless the client says otherwise.
+pub const SESSION_IDLE_MS: u64 = 60_000;
 /// Acknowledged ranges above a consumer's floor: what an application that never acknowledges its first
 /// message may cost in memory, 32 bytes each.
 pub const ACK_RANGES_MAX: usize = 1 << 20;

@@ -23,6 +23,8 @@ mod raw;
 mod requests;
 #[path = "net/rights.rs"]
 mod rights;
+#[path = "net/sessions.rs"]
+mod sessions;
 #[path = "net/signals.rs"]
 mod signals;
 #[path = "net/tls.rs"]

@@ -51,6 +51,9 @@ const KEYS: Tier = Tier(
     "registry",
     "order::reg_07_the_second_of_a_key_never_starts_before_the_commit_of_the_first",
 );
+const fn sessions(test: &'static str) -> Tier {
+    Tier("sessions", test)
+}
 
 /// Each bug, and who must find it.
 const BUGS: &[(&str, Tier)] = &[
@@ -140,6 +143,34 @@ const BUGS: &[(&str, Tier)] = &[
     (
         "proof of a password not checked",
         net("login::a_wrong_password_and_an_unknown_user_are_denied_in_the_same_words_and_steps"),
+    ),
+    (
+        "sessions lost at a roll",
+        sessions("identity::a_session_is_remembered_over_rolls_of_the_journal"),
+    ),
+    (
+        "late commit of a session taken",
+        sessions(
+            "identity::txs_17_a_resolve_before_the_commit_rolls_back_and_the_late_commit_is_refused",
+        ),
+    ),
+    (
+        "resolve answers before it is final",
+        sessions(
+            "identity::txs_17_a_resolve_before_the_commit_rolls_back_and_the_late_commit_is_refused",
+        ),
+    ),
+    (
+        "commit without its session's record",
+        sessions("identity::a_session_is_remembered_over_rolls_of_the_journal"),
+    ),
+    (
+        "resolve by another user",
+        sessions("remote::a_transaction_is_told_to_its_own_user_and_to_an_administrator_only"),
+    ),
+    (
+        "right of a session not asked",
+        sessions("remote::rights_are_asked_for_every_queue_of_a_transaction"),
     ),
     ("right of a request not asked", net("rights::each_request_needs_its_right_on_that_queue")),
     (

@@ -86,7 +86,7 @@ types! {
     History = 6, "history";
     /// A member of the group: the file it lives in. Reserved: copies asked for.
     Members = 7, "members";
-    /// Reserved: the outcome of a session's transactions.
+    /// A session that is remembered, and the outcome of its transactions.
     Session = 8, "session";
     /// A producer and its last sequence, where it travels without a message.
     Producer = 9, "producer";
@@ -126,7 +126,7 @@ impl Type {
 
     /// Whether this build writes and understands it.
     fn is_written(self) -> bool {
-        !matches!(self, Type::Session | Type::Ignored | Type::IgnoredLocal)
+        !matches!(self, Type::Ignored | Type::IgnoredLocal)
     }
 }
 

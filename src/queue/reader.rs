@@ -13,7 +13,9 @@ use super::rules::Rules;
 use crate::error::{Code, Error, Result};
 use crate::journal::{Appended, Type};
 use crate::limits;
-use crate::store::{Change, Commit, Core, Level, QueueState, Shared, check_name, ranges_of};
+use crate::store::{
+    Change, Commit, Core, Level, QueueState, Shared, Staged, check_name, ranges_of,
+};
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -298,6 +300,12 @@ impl Reader {
 
     /// Acknowledges messages as a transaction of its own.
     pub fn ack(&self, sequences: &[u64], level: Level) -> Result<Commit> {
+        let staged = self.ack_staged(sequences, level)?;
+        self.core().finish(&staged)
+    }
+
+    /// The same up to the wait for the level.
+    pub fn ack_staged(&self, sequences: &[u64], level: Level) -> Result<Staged> {
         self.check_open()?;
         let change = self.acknowledge(sequences)?;
         let staged = self.core().transact(&[], &[change], level);
@@ -305,7 +313,7 @@ impl Reader {
             Ok(staged) => self.settled(sequences, staged.appended.as_ref()),
             Err(_) => self.unsettled(sequences),
         }
-        self.core().finish(&staged?)
+        staged
     }
 
     /// Goes on with this sequence: everything before counts as acknowledged, nothing from it on. What other readers of

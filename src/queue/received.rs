@@ -24,6 +24,12 @@ impl Received {
         Ok(Received { found, deliveries })
     }
 
+    /// The same of another queue, where the answer of a server did not name it.
+    pub fn of_queue(mut self, queue: Queue) -> Received {
+        self.found.head.queue = queue.number();
+        self
+    }
+
     fn body(&self) -> Body<'_> {
         // What `new` accepted is decoded the same way again.
         Body::decode(&self.found.buffer[self.found.body.clone()]).unwrap_or_default()

@@ -40,7 +40,7 @@ pub fn sender(
     target: Target,
     waker: Waker,
 ) -> Result<(Arc<Target>, Sender)> {
-    store.core().stream_open(root.number(), &target.name, &target.url, Begin::Oldest)?;
+    store.inside()?.stream_open(root.number(), &target.name, &target.url, Begin::Oldest)?;
     let target = Arc::new(target);
     let sender = Sender::new(store.core().clone(), target.clone(), waker)?;
     Ok((target, sender))

@@ -95,7 +95,7 @@ impl Replication {
     ///
     /// Fails with BUSY while one of this root is open.
     pub fn open(store: &Store, root: Queue, options: &ReplicationOptions) -> Result<Replication> {
-        let core = store.core();
+        let core = store.inside()?;
         core.check_writable()?;
         let name = core.look(|state| state.queue(root.number()).map(|queue| queue.name.clone()))?;
         if !core.claim_reader(root.number(), HOLDER) {

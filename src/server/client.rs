@@ -6,80 +6,29 @@
 use super::orders::Order;
 use super::users::{Right, verifier_text};
 use crate::error::{Code, Error, Result};
-use crate::journal::{Found, Head, LAST, Type, body_sum};
-use crate::link::{ConnectOptions, Endpoint, Link, LinkState};
+use crate::link::{ConnectOptions, Endpoint};
 use crate::position::Token;
 use crate::queue::{From, Message, Received};
 use crate::secret::Password;
-use crate::store::{Commit, Level};
-use crate::sync::{Condvar, Mutex};
-use crate::wire::{Answer, Machine, REQUESTS_MAX, Request, Row, TOKENS_MAX, Waker};
-use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use crate::session::{Asker, Lost, Reply, odd, reply};
+use crate::store::Commit;
+use crate::wire::{Request, TOKENS_MAX};
+use std::time::Duration;
 
 /// A connection to a server for requests.
 pub struct Client {
-    link: Link,
-    shared: Arc<Shared>,
-    endpoint: Endpoint,
-    patience: Duration,
-}
-
-#[derive(Default)]
-struct Shared {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    link: Option<LinkState>,
-    waker: Option<Waker>,
-    next: u32,
-    unsent: VecDeque<(u8, Vec<u8>)>,
-    asked: HashMap<u32, Asked>,
-}
-
-/// A request under way.
-enum Asked {
-    Open,
-    Answered(Result<Reply>),
-    /// The connection ended before the answer.
-    Lost(Error),
-}
-
-/// An answer that owns its bytes.
-enum Reply {
-    Text(String),
-    Stored(Token, Level),
-    Messages(Vec<Received>),
-    Reached,
+    asker: Asker,
 }
 
 impl Client {
     /// Connects and logs in; fails with what the first try failed with.
     pub fn connect(endpoint: &Endpoint, options: &ConnectOptions) -> Result<Client> {
-        let shared = Arc::new(Shared::default());
-        let (of_machine, of_state) = (shared.clone(), shared.clone());
-        let link = Link::connect(
-            endpoint.clone(),
-            options.clone(),
-            Box::new(move |waker| {
-                of_machine.state.lock().waker = Some(waker);
-                Box::new(Asking { shared: of_machine.clone() })
-            }),
-            Arc::new(move |state| of_state.on_state(state)),
-        )?;
-        let patience = Duration::from_millis(options.connect_timeout_ms);
-        let client = Client { link, shared, endpoint: endpoint.clone(), patience };
-        client.ready(Instant::now() + patience)?;
-        Ok(client)
+        Ok(Client { asker: Asker::connect(endpoint, options)? })
     }
 
     /// Where the server is.
     pub fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+        self.asker.endpoint()
     }
 
     /// The status of the store, as JSON.
@@ -99,7 +48,7 @@ impl Client {
 
     /// Puts messages as one transaction at the level of the server's store; all or none.
     ///
-    /// A put is one frame, so that all of its messages together are at most a little above 16 MiB. Fails with
+    /// A put is one frame, so that all of its messages together are at most some 19 MiB. Fails with
     /// OUTCOME_UNKNOWN when the connection broke before the answer.
     pub fn put(&self, queue: &str, messages: &[Message<'_>]) -> Result<Commit> {
         let mut bodies = Vec::with_capacity(messages.len());
@@ -109,7 +58,7 @@ impl Client {
         }
         let messages = bodies.iter().map(Vec::as_slice).collect();
         match self.ask(&Request::Put { queue, messages }, None)? {
-            Reply::Stored(token, level) => Ok(Commit { token, level }),
+            Reply::Stored(commit) => Ok(commit),
             _ => Err(odd()),
         }
     }
@@ -134,7 +83,7 @@ impl Client {
         let timeout_ms = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
         let request = Request::Wait { at, timeout_ms, tokens: tokens.to_vec() };
         match self.ask(&request, Some(timeout))? {
-            Reply::Reached => Ok(()),
+            Reply::Done => Ok(()),
             _ => Err(odd()),
         }
     }
@@ -225,7 +174,7 @@ impl Client {
 
     /// Leaves the server. Calls under way and later ones fail.
     pub fn close(&self) {
-        self.link.close();
+        self.asker.close();
     }
 
     fn text(&self, request: &Request<'_>) -> Result<String> {
@@ -235,155 +184,22 @@ impl Client {
         }
     }
 
-    /// Waits until the link is up.
-    fn ready(&self, until: Instant) -> Result<()> {
-        let mut state = self.shared.state.lock();
-        loop {
-            match &state.link {
-                Some(LinkState::Connected) => return Ok(()),
-                Some(LinkState::Failed(error)) => return Err(error.clone()),
-                Some(LinkState::Closed) => return Err(closed()),
-                _ => {}
-            }
-            if self.shared.changed.wait_until(&mut state, until).timed_out() {
-                let text = format!("no connection to {} in the time given", self.endpoint);
-                return Err(Error::new(Code::Timeout, text));
-            }
-        }
-    }
-
     /// Sends a request and waits for its answer; a server that waits itself gets that time on top.
     fn ask(&self, request: &Request<'_>, extra: Option<Duration>) -> Result<Reply> {
-        let until =
-            Instant::now().checked_add(self.patience.saturating_add(extra.unwrap_or_default()));
-        let until =
-            until.unwrap_or_else(|| Instant::now() + Duration::from_secs(u64::from(u32::MAX)));
-        self.link.check()?;
-        self.ready(until)?;
-        let mut state = self.shared.state.lock();
-        if state.asked.len() >= REQUESTS_MAX {
-            let text = format!("{REQUESTS_MAX} requests are under way already");
-            return Err(Error::new(Code::Quota, text));
+        if let Some(error) = self.asker.failed() {
+            return Err(error);
         }
-        let number = state.next;
-        state.next = number.wrapping_add(1);
-        let mut body = Vec::new();
-        let kind = request.encode(number, &mut body)?;
-        if body.len() > crate::wire::FRAME_BYTES_MAX {
-            let text = format!("a request of {} bytes is above the bound of a frame", body.len());
-            return Err(Error::new(Code::TooLarge, text));
-        }
-        state.unsent.push_back((kind, body));
-        state.asked.insert(number, Asked::Open);
-        if let Some(waker) = state.waker.clone() {
-            drop(state);
-            waker();
-            state = self.shared.state.lock();
-        }
+        let until = self.asker.until(extra.unwrap_or_default());
+        let encode = |number: u32, out: &mut Vec<u8>| request.encode(number, out);
         let is_put = matches!(request, Request::Put { .. });
-        let lost = |error: Error| match is_put {
+        match self.asker.ask(None, &encode, until) {
+            Ok(raw) => reply(&raw),
             // An answer that never came leaves a put open.
-            true => {
-                Error::because(Code::OutcomeUnknown, "the answer to a put did not come", &error)
+            Err(Lost::Open(error)) if is_put => {
+                let text = "the answer to a put did not come";
+                Err(Error::because(Code::OutcomeUnknown, text, &error))
             }
-            false => error,
-        };
-        loop {
-            match state.asked.remove(&number) {
-                Some(Asked::Answered(outcome)) => return outcome,
-                Some(Asked::Lost(error)) => return Err(lost(error)),
-                _ => state.asked.insert(number, Asked::Open),
-            };
-            if self.shared.changed.wait_until(&mut state, until).timed_out() {
-                state.asked.remove(&number);
-                let text = format!("{} did not answer in the time given", self.endpoint);
-                return Err(lost(Error::new(Code::Timeout, text)));
-            }
+            Err(lost) => Err(lost.error()),
         }
     }
-}
-
-fn closed() -> Error {
-    Error::new(Code::Closed, "the client was closed")
-}
-
-fn odd() -> Error {
-    Error::new(Code::Protocol, "the server answered another question than the one asked")
-}
-
-impl Shared {
-    fn on_state(&self, link: &LinkState) {
-        let mut state = self.state.lock();
-        if let Some(why) = match link {
-            LinkState::Failed(error) => Some(error.clone()),
-            LinkState::Closed => Some(closed()),
-            _ => None,
-        } {
-            state.waker = None;
-            state.unsent.clear();
-            for asked in state.asked.values_mut().filter(|asked| matches!(asked, Asked::Open)) {
-                *asked = Asked::Lost(why.clone());
-            }
-        }
-        // A failure stays to be seen until the next try succeeds.
-        if !matches!(link, LinkState::Connecting) || state.link.is_none() {
-            state.link = Some(link.clone());
-        }
-        drop(state);
-        self.changed.notify_all();
-    }
-}
-
-/// The machine at the client's end.
-struct Asking {
-    shared: Arc<Shared>,
-}
-
-impl Machine for Asking {
-    fn on_frame(&mut self, kind: u8, body: &[u8], _now: Instant) -> Result<()> {
-        let (number, answer) = Answer::decode(kind, body)?;
-        let reply = match answer {
-            Answer::Refused(error) => Err(error),
-            Answer::Text(text) => Ok(Reply::Text(text.into())),
-            Answer::Stored(token, level) => Ok(Reply::Stored(token, level)),
-            Answer::Messages(rows) => {
-                rows.iter().map(received).collect::<Result<_>>().map(Reply::Messages)
-            }
-            Answer::Reached => Ok(Reply::Reached),
-        };
-        if let Some(asked) = self.shared.state.lock().asked.get_mut(&number) {
-            *asked = Asked::Answered(reply);
-        }
-        self.shared.changed.notify_all();
-        Ok(())
-    }
-
-    fn next_frame(&mut self, _now: Instant, body: &mut Vec<u8>) -> Result<Option<u8>> {
-        let Some((kind, asked)) = self.shared.state.lock().unsent.pop_front() else {
-            return Ok(None);
-        };
-        *body = asked;
-        Ok(Some(kind))
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        None
-    }
-}
-
-/// A message of an answer as if it were read here.
-fn received(row: &Row<'_>) -> Result<Received> {
-    let head = Head {
-        length: u32::try_from(row.body.len()).unwrap_or(u32::MAX),
-        kind: Type::Message,
-        flags: LAST,
-        transaction: row.transaction,
-        sequence: row.sequence,
-        time_ms: row.committed_ms,
-        queue: 0,
-        index: 0,
-        body_sum: body_sum(&[row.body]),
-    };
-    let found = Found { head, buffer: Arc::new(row.body.to_vec()), body: 0..row.body.len() };
-    Received::new(found, 1)
 }

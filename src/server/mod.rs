@@ -9,6 +9,8 @@
 //! | `listen` | the sockets |
 //! | `connection` | one connection from its first byte to its last |
 //! | `requests` | answering requests |
+//! | `hosted` | one session of them |
+//! | `sessions` | the sessions and consumers of a connection |
 //! | `orders` | what an administrator orders over a connection |
 //! | `streams` | taking a stream from another store |
 //! | `client` | the other end of a requests connection |
@@ -18,10 +20,12 @@
 
 mod client;
 mod connection;
+mod hosted;
 mod listen;
 mod options;
 mod orders;
 mod requests;
+mod sessions;
 mod streams;
 mod table;
 mod throttle;
@@ -72,6 +76,7 @@ impl Server {
     /// Listens for clients of this store. Fails with LOCKED when an address is in use, CERTIFICATE when a
     /// certificate or key cannot be used, INVALID for options that contradict each other.
     pub fn open(store: &Store, options: &ServerOptions) -> Result<Server> {
+        store.inside()?;
         options.check_values()?;
         let tls = load_acceptor(options)?;
         let users = options.users.load()?;

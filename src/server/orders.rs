@@ -16,8 +16,8 @@
 //! | `user_rights` | `name`, `rights` | `*` |
 //! | `user_passwd` | `name`, `verifier` | `*` |
 //!
-//! A verifier is the text the users file has; the password it was made of is nowhere on the way. The answer is
-//! `{}`, and for `user_ls` a list of `{name, rights}`. An order may wait for the disk, so each runs on a thread of
+//! A verifier is the text the users file has; the password it was made of is nowhere on the way. The answer
+//! is `{}`, for queues and consumers `{"token": text}`, and for `user_ls` a list of `{name, rights}`. An order may wait for the disk, so each runs on a thread of
 //! its own, one a connection. Nobody changes or removes the user who asks: that is done where the server runs.
 
 use super::AUDIT;
@@ -26,6 +26,7 @@ use super::users::{Right, User, UserSource, Users, Verb};
 use crate::error::{Code, Error, Result};
 use crate::queue::From;
 use crate::replicate::planned;
+use crate::store::Commit;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::sync::Arc;
@@ -155,15 +156,15 @@ impl Order {
         let store = &shared.store;
         let find = |queue: &str| store.find_queue(queue);
         match self {
-            Order::QueuePause { queue } => store.queue_pause(find(queue)?).map(|_| ())?,
-            Order::QueueResume { queue } => store.queue_resume(find(queue)?).map(|_| ())?,
-            Order::QueuePurge { queue } => store.queue_purge(find(queue)?).map(|_| ())?,
-            Order::QueueRm { queue } => store.queue_delete(find(queue)?).map(|_| ())?,
+            Order::QueuePause { queue } => return done(store.queue_pause(find(queue)?)?),
+            Order::QueueResume { queue } => return done(store.queue_resume(find(queue)?)?),
+            Order::QueuePurge { queue } => return done(store.queue_purge(find(queue)?)?),
+            Order::QueueRm { queue } => return done(store.queue_delete(find(queue)?)?),
             Order::ConsumerReset { queue, consumer, to } => {
-                store.consumer_reset(consumer, find(queue)?, to.place()?).map(|_| ())?;
+                return done(store.consumer_reset(consumer, find(queue)?, to.place()?)?);
             }
             Order::ConsumerRm { queue, consumer } => {
-                store.consumer_delete(consumer, find(queue)?).map(|_| ())?;
+                return done(store.consumer_delete(consumer, find(queue)?)?);
             }
             Order::TargetAdd { root, name, url, from } => {
                 let root = find(root)?.number();
@@ -196,6 +197,11 @@ impl Order {
         }
         Ok("{}".into())
     }
+}
+
+/// The answer to an order that was a transaction.
+fn done(commit: Commit) -> Result<String> {
+    Ok(json!({ "token": commit.token.to_string() }).to_string())
 }
 
 fn list(users: &Users) -> String {

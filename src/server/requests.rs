@@ -7,6 +7,7 @@
 use super::AUDIT;
 use super::connection::Shared;
 use super::orders::Order;
+use super::sessions::Sessions;
 use super::table::Seat;
 use super::users::{User, Verb};
 use crate::error::{Code, Error, Result};
@@ -17,7 +18,7 @@ use crate::queue::{Message, Packed, Received};
 use crate::session::QueueInfo;
 use crate::store::{Entry, Watch};
 use crate::sync::{Mutex, Ordering};
-use crate::wire::{Answer, Machine, REQUESTS_MAX, Request, Row, Waker};
+use crate::wire::{Answer, Machine, REQUESTS_MAX, Request, Row, SessionRequest, Waker};
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -49,6 +50,7 @@ pub struct Requests {
     ordering: bool,
     waits: Vec<Wait>,
     watch: Option<Watch>,
+    sessions: Sessions,
 }
 
 struct Wait {
@@ -67,7 +69,9 @@ impl Requests {
         user: Arc<User>,
         waker: Waker,
     ) -> Requests {
+        let sessions = Sessions::new(&shared, &seat, name, waker.clone());
         Requests {
+            sessions,
             shared,
             seat,
             name: name.into(),
@@ -148,7 +152,8 @@ impl Requests {
 
     /// How many requests are not answered, for who wants to close.
     fn tell_open(&self) {
-        let open = self.waiting.len() + self.under_way + usize::from(self.ordering);
+        let ordering = usize::from(self.ordering);
+        let open = self.waiting.len() + self.under_way + ordering + self.sessions.open();
         self.seat.open.store(open, Ordering::SeqCst);
     }
 
@@ -296,6 +301,11 @@ impl Requests {
 
 impl Machine for Requests {
     fn on_frame(&mut self, kind: u8, body: &[u8], _now: Instant) -> Result<()> {
+        if SessionRequest::is_one(kind) {
+            self.sessions.take(kind, body)?;
+            self.tell_open();
+            return Ok(());
+        }
         self.waiting_bytes += body.len();
         if self.waiting.len() >= REQUESTS_MAX || self.waiting_bytes > WAITING_BYTES_MAX {
             let text =
@@ -320,6 +330,10 @@ impl Machine for Requests {
 
 impl Requests {
     fn next_answer(&mut self, now: Instant, body: &mut Vec<u8>) -> Result<Option<u8>> {
+        if let Some((kind, answer)) = self.sessions.answer() {
+            *body = answer;
+            return Ok(Some(kind));
+        }
         let ordered = self.ordered.lock().take();
         if let Some((number, outcome)) = ordered {
             self.ordering = false;
@@ -358,14 +372,14 @@ fn refuse(number: u32, error: Error, body: &mut Vec<u8>) -> Result<u8> {
 }
 
 /// A message as it came, with its headers listed.
-struct Taken<'a> {
+pub(super) struct Taken<'a> {
     body: Body<'a>,
     producer: &'a str,
     headers: Vec<(&'a str, &'a [u8])>,
 }
 
 impl Taken<'_> {
-    fn message(&self) -> Message<'_> {
+    pub(super) fn message(&self) -> Message<'_> {
         let front = &self.body.front;
         Message {
             kind: front.kind,
@@ -381,7 +395,7 @@ impl Taken<'_> {
     }
 }
 
-fn taken_apart<'a>(bodies: &[&'a [u8]]) -> Result<Vec<Taken<'a>>> {
+pub(super) fn taken_apart<'a>(bodies: &[&'a [u8]]) -> Result<Vec<Taken<'a>>> {
     let malformed = |index: usize| {
         Error::new(Code::Invalid, "a message arrived that is malformed").at_message(index)
     };

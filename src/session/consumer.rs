@@ -1,12 +1,14 @@
 //! The public face of a durable reader of a queue.
 
 use super::port::Port;
+use super::remote::{RemoteConsumer, RemoteStore};
 use super::store::Inner;
+use crate::disk::{Disk, RealDisk};
 use crate::error::{Code, Error, Result};
 use crate::queue::{From, Queue, Reader, Received, Rules};
-use crate::store::{Commit, Level};
+use crate::store::{Commit, Level, Staged};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How a consumer is opened.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,9 +26,12 @@ pub struct ConsumerOptions {
 ///
 /// With [`Rules::shared`] several may be open under one name; each message goes to one of them.
 pub struct Consumer {
-    reader: Arc<Reader>,
-    inner: Arc<Inner>,
-    level: Level,
+    home: Home,
+}
+
+enum Home {
+    Local { reader: Arc<Reader>, inner: Arc<Inner>, level: Level },
+    Remote(RemoteConsumer),
 }
 
 impl Consumer {
@@ -37,23 +42,73 @@ impl Consumer {
         options: &ConsumerOptions,
     ) -> Result<Consumer> {
         inner.check_writable()?;
-        let reader = Reader::open(&inner.core, queue.number(), name, options.from, options.rules)?;
+        let number = queue.number();
+        let reader = Reader::open(&inner.core, number, name, options.from, options.rules)?;
+        let reader = Arc::new(reader);
         let level = options.ack_level.unwrap_or(inner.core.level());
-        Ok(Consumer { reader: Arc::new(reader), inner: inner.clone(), level })
+        Ok(Consumer { home: Home::Local { reader, inner: inner.clone(), level } })
     }
 
-    pub(super) fn reader(&self) -> &Arc<Reader> {
-        &self.reader
+    pub(super) fn open_remote(
+        store: &Arc<RemoteStore>,
+        name: &str,
+        queue: Queue,
+        options: &ConsumerOptions,
+    ) -> Result<Consumer> {
+        let ConsumerOptions { from, ack_level, rules } = *options;
+        if rules != Rules::default() {
+            let text =
+                format!("consumer {name:?} is at a server, which gives messages in order only");
+            return Err(Error::new(Code::Unsupported, text));
+        }
+        let consumer = RemoteConsumer::open(store.line(), name, queue, from, ack_level)?;
+        Ok(Consumer { home: Home::Remote(consumer) })
+    }
+
+    /// The reader, where the store is a directory.
+    pub(super) fn reader(&self) -> Option<&Arc<Reader>> {
+        match &self.home {
+            Home::Local { reader, .. } => Some(reader),
+            Home::Remote(_) => None,
+        }
+    }
+
+    /// The consumer at a server.
+    pub(super) fn remote(&self) -> Option<&RemoteConsumer> {
+        match &self.home {
+            Home::Local { .. } => None,
+            Home::Remote(consumer) => Some(consumer),
+        }
+    }
+
+    /// The reader, and the level of acknowledgements; for what only a store in a directory can do.
+    fn local(&self) -> Result<(&Arc<Reader>, Level)> {
+        match &self.home {
+            Home::Local { reader, inner, level } => {
+                inner.check_writable()?;
+                Ok((reader, *level))
+            }
+            Home::Remote(consumer) => {
+                let text = format!("consumer {:?} is at a server", consumer.name());
+                Err(Error::new(Code::Unsupported, text))
+            }
+        }
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
-        self.reader.name()
+        match &self.home {
+            Home::Local { reader, .. } => reader.name(),
+            Home::Remote(consumer) => consumer.name(),
+        }
     }
 
     /// Its queue.
     pub fn queue(&self) -> Queue {
-        Queue::from_number(self.reader.queue())
+        match &self.home {
+            Home::Local { reader, .. } => Queue::from_number(reader.queue()),
+            Home::Remote(consumer) => consumer.queue(),
+        }
     }
 
     /// At most `max` messages, waiting at most `wait` for the first; none when the time is over.
@@ -61,60 +116,114 @@ impl Consumer {
     /// Fails with PAUSED, with NO_SUCH_NAME when the queue or the consumer was deleted, CLOSED after a close,
     /// CORRUPT with the range when stored bytes are damaged.
     pub fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Received>> {
-        self.reader.receive(max, wait)
+        match &self.home {
+            Home::Local { reader, .. } => reader.receive(max, wait),
+            Home::Remote(consumer) => consumer.receive(max, wait),
+        }
+    }
+
+    /// Whether a receive may give something now. Fails as a receive would.
+    pub(crate) fn is_ready(&self) -> Result<bool> {
+        self.local()?.0.is_ready()
+    }
+
+    /// When a message may come by itself, because a time is over.
+    pub(crate) fn next_time(&self) -> Option<Instant> {
+        self.reader()?.next_time()
+    }
+
+    /// The clock of its store, or the one of this machine.
+    pub(super) fn now_ms(&self) -> u64 {
+        match &self.home {
+            Home::Local { reader, .. } => reader.now_ms(),
+            Home::Remote(_) => RealDisk::new("").now_ms(),
+        }
     }
 
     /// Ends on the port under this tag once a receive may give something, or would fail, and with that error;
     /// its token is empty. Nothing is received by it.
     pub fn watch(&self, port: &Port, tag: u64) -> Result<()> {
-        super::place::watch_reader(&self.inner.core, &self.reader, port, tag)
+        match &self.home {
+            Home::Local { reader, inner, .. } => {
+                super::place::watch_reader(&inner.core, reader, port, tag)
+            }
+            Home::Remote(consumer) => consumer.watch(port, tag),
+        }
     }
 
     /// Acknowledges messages, in any order, as a transaction of its own.
     pub fn ack(&self, sequences: &[u64]) -> Result<Commit> {
-        self.inner.check_writable()?;
-        if sequences.is_empty() {
-            return Err(Error::new(Code::Invalid, "no message was named to acknowledge"));
+        match &self.home {
+            Home::Remote(consumer) => consumer.ack(sequences),
+            Home::Local { inner, level, reader } => {
+                inner.check_writable()?;
+                check_named(sequences)?;
+                reader.ack(sequences, *level)
+            }
         }
-        self.reader.ack(sequences, self.level)
+    }
+
+    /// The same up to the wait for the level.
+    pub(crate) fn ack_staged(&self, sequences: &[u64]) -> Result<Staged> {
+        let (reader, level) = self.local()?;
+        check_named(sequences)?;
+        reader.ack_staged(sequences, level)
     }
 
     /// Gives messages back: they come again, in order, before newer ones, at once or as `retry_delay_ms` says.
     ///
     /// Fails with STALE where messages have leases and one is not this handle's any more.
     pub fn reject(&self, sequences: &[u64]) -> Result<()> {
-        self.inner.check_writable()?;
-        self.reader.reject(sequences, None, "")
+        match &self.home {
+            Home::Remote(consumer) => consumer.reject(sequences),
+            Home::Local { inner, reader, .. } => {
+                inner.check_writable()?;
+                reader.reject(sequences, None, "")
+            }
+        }
     }
 
     /// The same for a reason, and after so many milliseconds, which outlast a reopen; `None` as `retry_delay_ms` says. The
-    /// reason is kept in the dead letter, where the message becomes one.
+    /// reason is kept in the dead letter, where the message becomes one. UNSUPPORTED at a server.
     pub fn reject_with(
         &self,
         sequences: &[u64],
         delay_ms: Option<u64>,
         reason: &str,
     ) -> Result<()> {
-        self.inner.check_writable()?;
-        self.reader.reject(sequences, delay_ms, reason)
+        self.local()?.0.reject(sequences, delay_ms, reason)
     }
 
     /// Keeps messages for another `lease_ms` from now on.
     ///
-    /// Fails with STALE for one whose time was over, INVALID without `lease_ms`.
+    /// Fails with STALE for one whose time was over, INVALID without `lease_ms`, UNSUPPORTED at a server.
     pub fn renew(&self, sequences: &[u64]) -> Result<()> {
-        self.inner.check_writable()?;
-        self.reader.renew(sequences)
+        self.local()?.0.renew(sequences)
     }
 
     /// Goes on with this sequence: all before counts as acknowledged, nothing from it on.
     pub fn seek(&self, sequence: u64) -> Result<Commit> {
-        self.inner.check_writable()?;
-        self.reader.seek(sequence)
+        match &self.home {
+            Home::Remote(consumer) => consumer.seek(sequence),
+            Home::Local { inner, reader, .. } => {
+                inner.check_writable()?;
+                reader.seek(sequence)
+            }
+        }
     }
 
     /// Ends the use; who waits in a receive gets CLOSED. What was not acknowledged comes again.
     pub fn close(&self) {
-        self.reader.close();
+        match &self.home {
+            Home::Local { reader, .. } => reader.close(),
+            Home::Remote(consumer) => consumer.close(),
+        }
+    }
+}
+
+fn check_named(sequences: &[u64]) -> Result<()> {
+    match sequences.is_empty() {
+        false => Ok(()),
+        true => Err(Error::new(Code::Invalid, "no message was named to acknowledge")),
     }
 }

@@ -10,8 +10,8 @@
 //! apart; no lock is held while the handler runs.
 
 use super::consumer::Consumer;
-use super::session::Session;
 use super::store::Store;
+use super::transaction::Session;
 use crate::error::{Code, Error, Result};
 use crate::limits;
 use crate::queue::{Death, Queue, Received, with_letter};
@@ -304,7 +304,7 @@ impl Work {
             failures: self.tries,
             consumer: self.shared.consumer.name(),
             first_ms: 0,
-            last_ms: self.shared.consumer.reader().now_ms(),
+            last_ms: self.shared.consumer.now_ms(),
         };
         let session = &mut self.session;
         for one in unit {

@@ -83,7 +83,7 @@ impl Store {
     /// Counts everything. Reads a message of each queue and each target that has some left, for its age, which
     /// is 0 where that message is damaged.
     pub fn metrics(&self) -> Result<Metrics> {
-        let core = self.core();
+        let core = self.inside()?;
         core.check_open()?;
         let (spare, reserve) = core.journal().waiting_segments();
         let used = core.journal().segments();
@@ -108,12 +108,12 @@ impl Store {
 
     /// Who keeps segments from being given back, and since when.
     pub fn pins(&self) -> Result<Vec<Pin>> {
-        self.core().pins()
+        self.inside()?.pins()
     }
 
     /// Fails when the store cannot be written to (READ_ONLY), a sync failed (POISONED), or it is closed.
     pub fn check(&self) -> Result<()> {
-        self.core().check_sound()
+        self.inside()?.check_sound()
     }
 }
 

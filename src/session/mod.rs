@@ -4,7 +4,9 @@
 //! |---|---|
 //! | `options` | how a store is opened |
 //! | `store` | the open store: queues, puts, tokens |
-//! | `session` | transactions |
+//! | `transaction` | transactions, wherever the store is |
+//! | `session` | transactions in a store of this process |
+//! | `remote` | the same faces at a server |
 //! | `consumer` | durable readers |
 //! | `listener` | a consumer with a handler |
 //! | `snapshot` | a look at everything as it was |
@@ -19,17 +21,20 @@ mod metrics;
 mod options;
 mod place;
 mod port;
+mod remote;
 #[allow(clippy::module_inception)] // The noun of the room is the noun of the file.
 mod session;
 mod snapshot;
 mod status;
 mod store;
+mod transaction;
 
 pub use consumer::{Consumer, ConsumerOptions};
 pub use listener::{Handled, Listener, ListenerOptions, ListenerStatus, Policy, Unit, Work};
 pub use metrics::{Metrics, QueueMetrics, SegmentMetrics, TargetMetrics};
 pub use options::StoreOptions;
 pub use port::{Event, Port};
-pub use session::Session;
+pub(crate) use remote::{Asker, Lost, Reply, odd, reply};
 pub use snapshot::Snapshot;
 pub use store::{ConsumerInfo, QueueInfo, Store};
+pub use transaction::{Session, SessionOptions};

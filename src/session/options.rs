@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::limits;
+use crate::link::ConnectOptions;
 use crate::secret::Password;
 use crate::store::{self, Level};
 
@@ -34,6 +35,8 @@ pub struct StoreOptions {
     pub quota_bytes: u64,
     /// Lets a thread prepare segments ahead and give dead ones back; it exists while there is work.
     pub helper: bool,
+    /// How to connect, where the store is opened by a URL.
+    pub connect: ConnectOptions,
 }
 
 impl Default for StoreOptions {
@@ -49,6 +52,7 @@ impl Default for StoreOptions {
             keep_bytes: limits::KEEP_BYTES,
             quota_bytes: 0,
             helper: true,
+            connect: ConnectOptions::default(),
         }
     }
 }

@@ -164,14 +164,16 @@ impl Port {
     /// Begins an operation on a store.
     pub(crate) fn start(&self, core: &Arc<Core>, tag: u64) -> Result<Started> {
         let mut state = self.inner.state.lock();
-        if state.closed {
-            return Err(closed());
-        }
-        state.pending.entry(tag).or_default().waiting += 1;
-        state.started += 1;
+        state.begin(tag)?;
         if !state.stores.iter().any(|store| std::ptr::eq(store.as_ptr(), Arc::as_ptr(core))) {
             state.stores.push(Arc::downgrade(core));
         }
+        Ok(Started { inner: self.inner.clone(), tag, ended: false })
+    }
+
+    /// The same at a server, which leads by itself.
+    pub(crate) fn start_elsewhere(&self, tag: u64) -> Result<Started> {
+        self.inner.state.lock().begin(tag)?;
         Ok(Started { inner: self.inner.clone(), tag, ended: false })
     }
 
@@ -223,6 +225,15 @@ impl Drop for Started {
 }
 
 impl State {
+    fn begin(&mut self, tag: u64) -> Result<()> {
+        if self.closed {
+            return Err(closed());
+        }
+        self.pending.entry(tag).or_default().waiting += 1;
+        self.started += 1;
+        Ok(())
+    }
+
     /// Counts an operation as ended; false when it was cancelled before.
     fn ended(&mut self, tag: u64) -> bool {
         let Some(pending) = self.pending.get_mut(&tag) else { return false };

@@ -1,4 +1,5 @@
-//! The transaction: puts and receives, then commit or roll back; the next one begins by itself.
+//! The transaction in a store of this process: puts and receives, then commit or roll back; the next one begins by
+//! itself.
 //!
 //! Promises: nothing of a transaction is visible before its commit, and all of it after. Dropping a session
 //! rolls back. What is refused before it was staged leaves the transaction as it was. Received messages are
@@ -10,18 +11,19 @@
 use super::consumer::Consumer;
 use super::port::Port;
 use super::store::Inner;
+use super::transaction::SessionOptions;
 use crate::error::{Code, Error, Result};
 use crate::journal::{Body, Staging, Type, whole};
 use crate::limits;
 use crate::queue::{Message, Queue, Reader, Received};
-use crate::store::{Commit, Entry, Level, Staged};
+use crate::store::{Commit, Entry, Identity, Level, Staged, TransactionId};
 use std::borrow::Borrow;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// An open session. One thread uses it at a time.
-pub struct Session {
+pub struct LocalSession {
     inner: Arc<Inner>,
     /// Bytes that may gather in memory.
     memory: usize,
@@ -32,15 +34,38 @@ pub struct Session {
     /// Why the transaction can only be rolled back.
     failed: Option<Error>,
     received: Vec<(Arc<Reader>, Vec<u64>)>,
+    /// Who it is, where it is remembered.
+    identity: Option<Box<Identity>>,
 }
 
-impl Session {
-    pub(super) fn open(inner: &Arc<Inner>) -> Result<Session> {
+impl LocalSession {
+    pub(super) fn open(inner: &Arc<Inner>, options: &SessionOptions) -> Result<LocalSession> {
+        let mut session = LocalSession::open_unnamed(inner)?;
+        let SessionOptions { name, takeover, user, resume, .. } = options;
+        let identity = match resume {
+            Some((session, epoch)) => inner.core.session_resume(user, *session, *epoch)?,
+            None if name.is_empty() && user.is_empty() => return Ok(session),
+            None => inner.core.session_open(user, name, *takeover)?,
+        };
+        session.identity = Some(Box::new(identity));
+        Ok(session)
+    }
+
+    pub(super) fn open_unnamed(inner: &Arc<Inner>) -> Result<LocalSession> {
         inner.check()?;
         let inner = inner.clone();
         let (bodies, puts, received) = (Vec::new(), Vec::new(), Vec::new());
         let memory = inner.core.memory_bytes();
-        Ok(Session { inner, memory, bodies, puts, staging: None, failed: None, received })
+        Ok(LocalSession {
+            inner,
+            memory,
+            bodies,
+            puts,
+            staging: None,
+            failed: None,
+            received,
+            identity: None,
+        })
     }
 
     /// Stages a message. The bytes are copied.
@@ -94,7 +119,7 @@ impl Session {
     /// Stages a message whose payload, of `length` bytes, `fill` writes straight into the transaction; its own
     /// must be empty. One copy less for bytes that may change while they are read.
     ///
-    /// Fails as [`Session::put`] does, and as `fill` does; the transaction is then as it was.
+    /// Fails as [`LocalSession::put`] does, and as `fill` does; the transaction is then as it was.
     pub fn put_filled<E: std::convert::From<Error>>(
         &mut self,
         queue: Queue,
@@ -165,9 +190,10 @@ impl Session {
         Ok(())
     }
 
-    /// Fails when the transaction can only be rolled back.
+    /// Fails when the transaction can only be rolled back, or another owner took the session over.
     #[inline]
     fn check_whole(&self) -> Result<()> {
+        self.check_owned()?;
         match &self.failed {
             None => Ok(()),
             Some(why) => {
@@ -175,6 +201,26 @@ impl Session {
                 Err(Error::because(Code::RollbackOnly, what, why))
             }
         }
+    }
+
+    #[inline]
+    fn check_owned(&self) -> Result<()> {
+        self.identity.as_ref().map_or(Ok(()), |identity| identity.check())
+    }
+
+    /// The identity of the transaction that is open: what became of it is told by
+    /// [`Store::resolve`](crate::Store::resolve), also after a crash, for 24 hours after the session's last use.
+    ///
+    /// A session without a name is remembered from the first call on, which is a small transaction of its own; its
+    /// later commits write a line more.
+    pub fn id(&mut self) -> Result<TransactionId> {
+        self.inner.check_writable()?;
+        self.check_owned()?;
+        let known = match self.identity.take() {
+            Some(known) => known,
+            None => Box::new(self.inner.core.session_open("", "", false)?),
+        };
+        Ok(self.identity.insert(known).id)
     }
 
     /// Receives at most `max` messages, waiting at most `wait` for the first; the commit acknowledges them.
@@ -185,35 +231,37 @@ impl Session {
         wait: Duration,
     ) -> Result<Vec<Received>> {
         self.inner.check_writable()?;
-        self.of_this_store(from)?;
-        let messages = from.reader().receive(max, wait)?;
-        self.note(from, &messages);
+        self.check_owned()?;
+        let reader = self.of_this_store(from)?;
+        let messages = reader.receive(max, wait)?;
+        self.note(reader, &messages);
         Ok(messages)
     }
 
     /// The same for all messages of the next transaction that has any.
     ///
     /// Fails with TOO_LARGE where these have more than 64 MiB: they are not lost, and come by
-    /// [`Session::receive`], piece by piece.
+    /// [`LocalSession::receive`], piece by piece.
     pub fn receive_job(&mut self, from: &Consumer, wait: Duration) -> Result<Vec<Received>> {
         self.inner.check_writable()?;
-        self.of_this_store(from)?;
-        let messages = from.reader().receive_job(wait)?;
-        self.note(from, &messages);
+        self.check_owned()?;
+        let reader = self.of_this_store(from)?;
+        let messages = reader.receive_job(wait)?;
+        self.note(reader, &messages);
         Ok(messages)
     }
 
-    fn of_this_store(&self, consumer: &Consumer) -> Result<()> {
-        if Arc::ptr_eq(consumer.reader().core(), &self.inner.core) {
-            return Ok(());
+    fn of_this_store<'c>(&self, consumer: &'c Consumer) -> Result<&'c Arc<Reader>> {
+        let reader = consumer.reader();
+        if let Some(reader) = reader.filter(|reader| Arc::ptr_eq(reader.core(), &self.inner.core)) {
+            return Ok(reader);
         }
         let name = consumer.name();
         let text = format!("consumer {name:?} belongs to another store than the session");
         Err(Error::new(Code::Invalid, text))
     }
 
-    fn note(&mut self, from: &Consumer, messages: &[Received]) {
-        let reader = from.reader();
+    fn note(&mut self, reader: &Arc<Reader>, messages: &[Received]) {
         let sequences = messages.iter().map(Received::sequence);
         match self.received.iter_mut().find(|(known, _)| Arc::ptr_eq(known, reader)) {
             Some((_, known)) => known.extend(sequences),
@@ -252,7 +300,20 @@ impl Session {
         }
     }
 
-    pub(super) fn hand_over(&mut self, level: Level) -> Result<Staged> {
+    /// Goes on with this transaction where it comes later than the one that is open; for who numbers them himself.
+    pub(crate) fn go_to(&mut self, number: u64) {
+        if let Some(identity) = &mut self.identity {
+            identity.go_to(number);
+        }
+    }
+
+    /// Nobody will ask what became of its transactions.
+    pub(crate) fn forget_identity(&mut self) -> Result<()> {
+        self.identity.take().map_or(Ok(()), |identity| identity.forget())
+    }
+
+    /// Commits up to the wait for the level.
+    pub(crate) fn hand_over(&mut self, level: Level) -> Result<Staged> {
         self.inner.check_writable()?;
         self.check_whole()?;
         let changes = self.acknowledge()?;
@@ -260,7 +321,12 @@ impl Session {
             true => self.hand_over_staged(&changes, level),
             false => {
                 let entries: Vec<Entry<'_>> = self.puts.iter().map(|put| self.entry(put)).collect();
-                self.inner.core.transact(&entries, &changes, level)
+                match &self.identity {
+                    None => self.inner.core.transact(&entries, &changes, level),
+                    Some(known) => {
+                        self.inner.core.transact_as(&known.id, &entries, &changes, level)
+                    }
+                }
             }
         };
         for (reader, sequences) in &self.received {
@@ -269,9 +335,21 @@ impl Session {
                 Err(_) => reader.unsettled(sequences),
             }
         }
-        let staged = staged?;
-        self.forget();
-        Ok(staged)
+        match &staged {
+            Err(error) if is_over(error) => self.rollback()?,
+            Err(_) => {}
+            Ok(_) => {
+                self.forget();
+                self.next_number();
+            }
+        }
+        staged
+    }
+
+    fn next_number(&mut self) {
+        if let Some(identity) = &mut self.identity {
+            identity.advance();
+        }
     }
 
     /// The changes that acknowledge what was received. Where somebody else was given some of it meanwhile, the
@@ -312,7 +390,10 @@ impl Session {
             self.failed = Some(error.clone());
             return Err(error);
         }
-        self.inner.core.transact_staged(staging, changes, level)
+        match &self.identity {
+            None => self.inner.core.transact_staged(staging, changes, level),
+            Some(known) => self.inner.core.transact_staged_as(&known.id, staging, changes, level),
+        }
     }
 
     fn entry(&self, (queue, body, sum): &(u32, Range<usize>, u32)) -> Entry<'_> {
@@ -336,6 +417,9 @@ impl Session {
 
     /// Drops what was staged and gives back what was received; begins the next transaction.
     pub fn rollback(&mut self) -> Result<()> {
+        if !self.is_empty() {
+            self.next_number();
+        }
         for (reader, sequences) in &self.received {
             reader.put_back(sequences);
         }
@@ -362,7 +446,12 @@ impl Session {
     }
 }
 
-impl Drop for Session {
+/// Whether a refused commit ended its transaction.
+fn is_over(error: &Error) -> bool {
+    matches!(error.code(), Code::RolledBack | Code::Fenced)
+}
+
+impl Drop for LocalSession {
     fn drop(&mut self) {
         // Nobody is left to hear that the store was closed meanwhile.
         let _ = self.rollback();

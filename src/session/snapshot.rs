@@ -2,6 +2,7 @@
 //!
 //! Promises: what a snapshot shows does not change while it is open; the segments it may show are kept.
 
+use super::remote::RemoteStore;
 use super::store::Inner;
 use crate::error::{Code, Error, Result};
 use crate::journal::Cursor;
@@ -12,7 +13,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// An open snapshot. Dropping it lets the segments go.
+///
+/// At a server nothing is kept: each browse shows the queue as it is then.
 pub struct Snapshot {
+    home: Home,
+}
+
+enum Home {
+    Local(Moment),
+    Remote(Arc<RemoteStore>),
+}
+
+/// A store of this process as it was.
+struct Moment {
     inner: Arc<Inner>,
     pin: u64,
     horizon: u64,
@@ -22,6 +35,26 @@ pub struct Snapshot {
 
 impl Snapshot {
     pub(super) fn open(inner: &Arc<Inner>) -> Result<Snapshot> {
+        Ok(Snapshot { home: Home::Local(Moment::now(inner)?) })
+    }
+
+    pub(super) fn open_remote(store: &Arc<RemoteStore>) -> Result<Snapshot> {
+        store.line().asker().check()?;
+        Ok(Snapshot { home: Home::Remote(store.clone()) })
+    }
+
+    /// At most `max` messages of a queue from this sequence on, in order: what is neither expired nor purged
+    /// nor acknowledged by every consumer. The next call goes on behind the last sequence returned.
+    pub fn browse(&self, queue: Queue, from: u64, max: usize) -> Result<Vec<Received>> {
+        match &self.home {
+            Home::Local(moment) => moment.browse(queue, from, max),
+            Home::Remote(store) => store.browse(queue, from, max),
+        }
+    }
+}
+
+impl Moment {
+    fn now(inner: &Arc<Inner>) -> Result<Moment> {
         inner.check()?;
         let core = &inner.core;
         let pin = core.journal().pin(core.journal().oldest_segment());
@@ -29,12 +62,10 @@ impl Snapshot {
         let queues = core
             .look(|state| state.queues().map(|(number, queue)| (number, queue.clone())).collect());
         let now_ms = core.journal().disk().now_ms();
-        Ok(Snapshot { inner: inner.clone(), pin, horizon, now_ms, queues })
+        Ok(Moment { inner: inner.clone(), pin, horizon, now_ms, queues })
     }
 
-    /// At most `max` messages of a queue from this sequence on, in order: what is neither expired nor purged
-    /// nor acknowledged by every consumer. The next call goes on behind the last sequence returned.
-    pub fn browse(&self, queue: Queue, from: u64, max: usize) -> Result<Vec<Received>> {
+    fn browse(&self, queue: Queue, from: u64, max: usize) -> Result<Vec<Received>> {
         self.inner.check()?;
         let Some(of) = self.queues.get(&queue.number()) else {
             let text = format!("there is no queue {} in this snapshot", queue.number());
@@ -64,7 +95,7 @@ impl Snapshot {
     }
 }
 
-impl Drop for Snapshot {
+impl Drop for Moment {
     fn drop(&mut self) {
         self.inner.core.journal().unpin(self.pin);
     }

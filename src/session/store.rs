@@ -1,4 +1,4 @@
-//! An open store: a directory with one journal and many queues.
+//! An open store: a directory with one journal and many queues, or the same at a server.
 //!
 //! Promises: a put that returned survives what its level names; calls may come from any thread; every call
 //! after [`Store::close`] answers CLOSED, and in a forked child FORKED.
@@ -6,15 +6,19 @@
 use super::consumer::{Consumer, ConsumerOptions};
 use super::options::StoreOptions;
 use super::port::{Port, Started};
-use super::session::Session;
+use super::remote::RemoteStore;
 use super::snapshot::Snapshot;
+use super::transaction::{Session, SessionOptions};
 use crate::disk::{Disk, RealDisk};
 use crate::error::{Code, Error, Result};
 use crate::journal::{Recovered, Type};
+use crate::link::Endpoint;
 use crate::position::Token;
 use crate::queue::{From, Message, Packed, Queue};
 use crate::secret::Password;
-use crate::store::{BackupInfo, Change, Commit, Core, Entry, Level, Pin, RepairInfo, Staged};
+use crate::store::{
+    BackupInfo, Change, Commit, Core, Entry, Level, Outcome, Pin, RepairInfo, Staged, TransactionId,
+};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -23,7 +27,13 @@ use std::time::Duration;
 /// An open store. Clones are the same store; the last one closes it.
 #[derive(Clone)]
 pub struct Store {
-    inner: Arc<Inner>,
+    home: Home,
+}
+
+#[derive(Clone)]
+enum Home {
+    Local(Arc<Inner>),
+    Remote(Arc<RemoteStore>),
 }
 
 /// What the faces of an open store share.
@@ -113,13 +123,22 @@ impl Inner {
 
 /// Opening and closing.
 impl Store {
-    /// Opens the store in this directory, which is made when there is none.
+    /// Opens the store in this directory, which is made when there is none, or the store at this URL, such as
+    /// `repliq://user@host:port` or `repliq+unix://user@/path/of/socket`.
     ///
     /// Fails with LOCKED while anybody else has it (the text names the process), NOT_A_STORE for a directory
     /// with other things in it, CORRUPT with the range when durable bytes are damaged (open it with
     /// `read_only` then), BAD_PASSWORD, TAMPERED, VERSION for a newer format, PERMISSION, NO_SPACE, IO.
+    ///
+    /// At a server `password` is the user's, unless `connect` names another, and nothing else of the options counts.
+    /// The first try to connect may fail with UNREACHABLE, DENIED, CERTIFICATE, PROTOCOL, TIMEOUT; a connection that is
+    /// lost later comes back by itself. What only the owner of a directory can do, such as a backup, is UNSUPPORTED
+    /// there.
     pub fn open(path: impl AsRef<Path>, options: &StoreOptions) -> Result<Store> {
         let path = path.as_ref();
+        if let Some(url) = path.to_str().filter(|text| Endpoint::is_url(text)) {
+            return Store::open_remote(url, options);
+        }
         if let Some(text) = path.to_str()
             && (text.is_empty() || text.contains('\0') || text.contains("://"))
         {
@@ -134,12 +153,49 @@ impl Store {
     pub fn open_on(disk: Arc<dyn Disk>, options: &StoreOptions) -> Result<Store> {
         let opened = Core::open(disk, options.inner()?)?;
         let inner = Inner { core: opened.core, recovered: opened.recovered };
-        Ok(Store { inner: Arc::new(inner) })
+        Ok(Store { home: Home::Local(Arc::new(inner)) })
+    }
+
+    fn open_remote(url: &str, options: &StoreOptions) -> Result<Store> {
+        let mut connect = options.connect.clone();
+        connect.password = connect.password.or_else(|| options.password.clone());
+        let store = RemoteStore::open(url, &connect)?;
+        Ok(Store { home: Home::Remote(Arc::new(store)) })
+    }
+
+    /// The store of this process; UNSUPPORTED at a server.
+    #[inline]
+    fn inner(&self) -> Result<&Arc<Inner>> {
+        match &self.home {
+            Home::Local(inner) => Ok(inner),
+            Home::Remote(store) => {
+                let text = format!(
+                    "{} is at a server: this is done where its directory is",
+                    store.describe()
+                );
+                Err(Error::new(Code::Unsupported, text))
+            }
+        }
+    }
+
+    /// The store at a server.
+    #[inline]
+    fn remote(&self) -> Option<&Arc<RemoteStore>> {
+        match &self.home {
+            Home::Local(_) => None,
+            Home::Remote(store) => Some(store),
+        }
     }
 
     /// Makes everything durable, ends the threads and gives the directory free. Later calls answer CLOSED.
     pub fn close(&self) -> Result<()> {
-        self.inner.core.close()
+        match &self.home {
+            Home::Local(inner) => inner.core.close(),
+            Home::Remote(store) => {
+                store.close();
+                Ok(())
+            }
+        }
     }
 
     /// Replaces the password of an encrypted store; nothing but the file `key` is written anew. A stop in
@@ -147,22 +203,29 @@ impl Store {
     ///
     /// Fails with INVALID for an empty password and for a store that is not encrypted.
     pub fn change_password(&self, password: &Password) -> Result<()> {
-        self.inner.core.change_password(password)
+        self.inner()?.core.change_password(password)
     }
 
     /// Whether the store is encrypted.
     pub fn is_encrypted(&self) -> bool {
-        self.inner.core.is_encrypted()
+        self.inner().is_ok_and(|inner| inner.core.is_encrypted())
     }
 
-    /// The inside of the store, for the rooms above.
+    /// The inside of the store, for the rooms above; UNSUPPORTED at a server.
+    pub(crate) fn inside(&self) -> Result<&Arc<Core>> {
+        Ok(&self.inner()?.core)
+    }
+
+    /// The same where it was asked before whether the store is of this process.
     pub(crate) fn core(&self) -> &Arc<Core> {
-        &self.inner.core
+        self.inside().expect(
+            "a store at a server cannot come here: who needs the inside asks for it at the open",
+        )
     }
 
     /// The damage found at the open: from and to, as journal offsets.
     pub fn damage(&self) -> Option<(u64, u64)> {
-        self.inner.recovered.as_ref().and_then(|found| found.corrupt)
+        self.inner().ok()?.recovered.as_ref().and_then(|found| found.corrupt)
     }
 }
 
@@ -171,27 +234,40 @@ impl Store {
     /// The queue of this name, which is made when there is none: 1 to 255 bytes of UTF-8 without control
     /// characters.
     pub fn queue(&self, name: &str) -> Result<Queue> {
-        Ok(Queue::from_number(self.inner.core.queue(name)?))
+        if let Some(store) = self.remote() {
+            return store.queue(name, true);
+        }
+        Ok(Queue::from_number(self.inner()?.core.queue(name)?))
     }
 
     /// The queue of this name, or NO_SUCH_NAME.
     pub fn find_queue(&self, name: &str) -> Result<Queue> {
-        self.inner.check()?;
-        let number = self.inner.core.look(|state| state.number_of(name));
-        let text = || format!("{} has no queue {name:?}", self.inner.core.describe());
+        if let Some(store) = self.remote() {
+            return store.queue(name, false);
+        }
+        let inner = self.inner()?;
+        inner.check()?;
+        let number = inner.core.look(|state| state.number_of(name));
+        let text = || format!("{} has no queue {name:?}", inner.core.describe());
         number.map(Queue::from_number).ok_or_else(|| Error::new(Code::NoSuchName, text()))
     }
 
     /// The name of a queue.
     pub fn queue_name(&self, queue: Queue) -> Result<String> {
-        self.inner.check()?;
-        self.inner.core.look(|state| Ok(state.queue(queue.number())?.name.clone()))
+        if let Some(store) = self.remote() {
+            return store.queue_name(queue);
+        }
+        self.inner()?.check()?;
+        self.inner()?.core.look(|state| Ok(state.queue(queue.number())?.name.clone()))
     }
 
     /// All queues, by number.
     pub fn queues(&self) -> Result<Vec<QueueInfo>> {
-        self.inner.check()?;
-        Ok(self.inner.core.look(|state| {
+        if let Some(store) = self.remote() {
+            return store.queues();
+        }
+        self.inner()?.check()?;
+        Ok(self.inner()?.core.look(|state| {
             let infos = state.queues().map(|(number, queue)| QueueInfo {
                 name: queue.name.clone(),
                 queue: Queue::from_number(number),
@@ -207,30 +283,42 @@ impl Store {
 
     /// Refuses puts and receives with PAUSED until [`Store::queue_resume`].
     pub fn queue_pause(&self, queue: Queue) -> Result<Commit> {
+        if let Some(store) = self.remote() {
+            return store.order("queue_pause", queue, None);
+        }
         self.change(queue, &Change::Pause)
     }
 
     /// Accepts puts and receives again.
     pub fn queue_resume(&self, queue: Queue) -> Result<Commit> {
+        if let Some(store) = self.remote() {
+            return store.order("queue_resume", queue, None);
+        }
         self.change(queue, &Change::Resume)
     }
 
     /// Drops every message that is in the queue now.
     pub fn queue_purge(&self, queue: Queue) -> Result<Commit> {
+        if let Some(store) = self.remote() {
+            return store.order("queue_purge", queue, None);
+        }
         let last =
-            self.inner.core.look(|state| Ok::<_, Error>(state.queue(queue.number())?.next - 1));
+            self.inner()?.core.look(|state| Ok::<_, Error>(state.queue(queue.number())?.next - 1));
         self.change(queue, &Change::Purge(last?))
     }
 
     /// Deletes the queue, its messages and its consumers. A queue made later under the name is another one.
     pub fn queue_delete(&self, queue: Queue) -> Result<Commit> {
+        if let Some(store) = self.remote() {
+            return store.order("queue_rm", queue, None);
+        }
         self.change(queue, &Change::DeleteQueue)
     }
 
     fn change(&self, queue: Queue, change: &Change<'_>) -> Result<Commit> {
-        self.inner.check_writable()?;
-        self.inner.core.look(|state| state.queue(queue.number()).map(|_| ()))?;
-        self.inner.core.change(Type::Queue, queue.number(), change)
+        self.inner()?.check_writable()?;
+        self.inner()?.core.look(|state| state.queue(queue.number()).map(|_| ()))?;
+        self.inner()?.core.change(Type::Queue, queue.number(), change)
     }
 }
 
@@ -238,13 +326,19 @@ impl Store {
 impl Store {
     /// Puts messages as one transaction at the store's level; all or none.
     pub fn put(&self, queue: Queue, messages: &[Message<'_>]) -> Result<Commit> {
-        self.put_at(queue, messages, self.inner.core.level())
+        if let Some(store) = self.remote() {
+            return store.put(queue, messages, None);
+        }
+        self.put_at(queue, messages, self.inner()?.core.level())
     }
 
     /// The same at another level.
     pub fn put_at(&self, queue: Queue, messages: &[Message<'_>], level: Level) -> Result<Commit> {
+        if let Some(store) = self.remote() {
+            return store.put(queue, messages, Some(level));
+        }
         let staged = self.stage(queue, messages, level)?;
-        self.inner.core.finish(&staged)
+        self.inner()?.core.finish(&staged)
     }
 
     /// Puts messages that came from another store, into any queues, as one transaction; returns how many.
@@ -258,8 +352,8 @@ impl Store {
         }
         let entries: Vec<Entry<'_>> =
             packed.iter().map(|(queue, one)| one.entry(queue.number())).collect();
-        let (count, staged) = self.inner.core.import(&entries)?;
-        Ok((count, self.inner.core.finish(&staged)?))
+        let (count, staged) = self.inner()?.core.import(&entries)?;
+        Ok((count, self.inner()?.core.finish(&staged)?))
     }
 
     /// Puts messages without waiting; the port gets the outcome under this tag.
@@ -270,10 +364,14 @@ impl Store {
         port: &Port,
         tag: u64,
     ) -> Result<()> {
-        let started = port.start(&self.inner.core, tag)?;
-        match self.stage(queue, messages, self.inner.core.level()) {
+        if let Some(store) = self.remote() {
+            return store.put_start(queue, messages, port, tag);
+        }
+        let core = &self.inner()?.core;
+        let started = port.start(core, tag)?;
+        match self.stage(queue, messages, core.level()) {
             Ok(staged) => {
-                finish_later(&self.inner.core, staged, started, port);
+                finish_later(core, staged, started, port);
                 Ok(())
             }
             Err(error) => {
@@ -284,27 +382,53 @@ impl Store {
     }
 
     fn stage(&self, queue: Queue, messages: &[Message<'_>], level: Level) -> Result<Staged> {
+        let core = &self.inner()?.core;
         let bytes = || messages.iter().map(Message::bytes_max).sum::<usize>();
-        if messages.len() > 1 && bytes() > self.inner.core.memory_bytes() {
+        if messages.len() > 1 && bytes() > core.memory_bytes() {
             let mut session = self.session()?;
             session.put_many(queue, messages)?;
             return session.hand_over(level);
         }
         if let [message] = messages {
             let packed = message.pack().map_err(|error| error.at_message(0))?;
-            return self.inner.core.transact(&[packed.entry(queue.number())], &[], level);
+            return core.transact(&[packed.entry(queue.number())], &[], level);
         }
         let mut packed: Vec<Packed<'_>> = Vec::with_capacity(messages.len());
         for (index, message) in messages.iter().enumerate() {
             packed.push(message.pack().map_err(|error| error.at_message(index))?);
         }
         let entries: Vec<Entry<'_>> = packed.iter().map(|one| one.entry(queue.number())).collect();
-        self.inner.core.transact(&entries, &[], level)
+        core.transact(&entries, &[], level)
     }
 
     /// Opens a session: transactions over any number of queues.
     pub fn session(&self) -> Result<Session> {
-        Session::open(&self.inner)
+        match &self.home {
+            Home::Local(inner) => Session::open(inner),
+            Home::Remote(store) => Session::open_remote(store, &SessionOptions::default()),
+        }
+    }
+
+    /// Opens a session with a name: it is remembered, and open once at a time.
+    ///
+    /// Fails with EXISTS while it is open, unless it is to be taken over; DENIED when it is another user's.
+    pub fn session_with(&self, options: &SessionOptions) -> Result<Session> {
+        match &self.home {
+            Home::Local(inner) => Session::open_with(inner, options),
+            Home::Remote(store) => Session::open_remote(store, options),
+        }
+    }
+
+    /// What became of a session's transaction, finally: a commit that is under way is waited for, and one that has
+    /// not begun never will be; its session hears ROLLED_BACK.
+    ///
+    /// EXPIRED answers for all before the session's last committed transaction, and for sessions that were not used
+    /// for 24 hours.
+    pub fn resolve(&self, id: &TransactionId) -> Result<Outcome> {
+        match &self.home {
+            Home::Local(inner) => inner.core.resolve(id, None),
+            Home::Remote(store) => store.resolve(id),
+        }
     }
 
     /// Opens the consumer of this name on a queue; it is made when there is none.
@@ -316,15 +440,21 @@ impl Store {
         queue: Queue,
         options: &ConsumerOptions,
     ) -> Result<Consumer> {
-        Consumer::open(&self.inner, name, queue, options)
+        match &self.home {
+            Home::Local(inner) => Consumer::open(inner, name, queue, options),
+            Home::Remote(store) => Consumer::open_remote(store, name, queue, options),
+        }
     }
 
     /// Deletes a consumer; what only it kept may go.
     pub fn consumer_delete(&self, name: &str, queue: Queue) -> Result<Commit> {
-        self.inner.check_writable()?;
-        self.inner.core.look(|state| state.consumer(queue.number(), name).map(|_| ()))?;
+        if let Some(store) = self.remote() {
+            return store.order("consumer_rm", queue, Some(name));
+        }
+        self.inner()?.check_writable()?;
+        self.inner()?.core.look(|state| state.consumer(queue.number(), name).map(|_| ()))?;
         let change = Change::DeleteConsumer(name.as_bytes());
-        self.inner.core.change(Type::Consumer, queue.number(), &change)
+        self.inner()?.core.change(Type::Consumer, queue.number(), &change)
     }
 
     /// Moves a consumer that exists and is not open to another place in its queue.
@@ -332,7 +462,7 @@ impl Store {
     /// Fails with NO_SUCH_NAME, BUSY.
     #[doc(hidden)]
     pub fn consumer_reset(&self, name: &str, queue: Queue, to: From) -> Result<Commit> {
-        let next = self.inner.core.look(|state| {
+        let next = self.inner()?.core.look(|state| {
             state.consumer(queue.number(), name)?;
             Ok::<_, Error>(state.queue(queue.number())?.next)
         })?;
@@ -349,7 +479,10 @@ impl Store {
 
     /// Opens a look at all queues as they are now.
     pub fn snapshot(&self) -> Result<Snapshot> {
-        Snapshot::open(&self.inner)
+        match &self.home {
+            Home::Local(inner) => Snapshot::open(inner),
+            Home::Remote(store) => Snapshot::open_remote(store),
+        }
     }
 }
 
@@ -373,7 +506,7 @@ impl Store {
     /// The same on a disk of any kind.
     #[doc(hidden)]
     pub fn backup_on(&self, dest: &dyn Disk) -> Result<BackupInfo> {
-        self.inner.core.backup(dest)
+        self.inner()?.core.backup(dest)
     }
 
     /// Makes a store of the backup in `backup`, in the directory `path`, which must be empty or missing.
@@ -436,8 +569,8 @@ impl Store {
     ///
     /// Fails with CORRUPT or TAMPERED and the range of the first damage.
     pub fn verify(&self, pace: &mut dyn FnMut(u64) -> Result<()>) -> Result<(u64, u64)> {
-        self.inner.check()?;
-        self.inner.core.journal().check(pace)
+        self.inner()?.check()?;
+        self.inner()?.core.journal().check(pace)
     }
 }
 
@@ -446,24 +579,24 @@ impl Store {
     /// This store goes on as its group, in a new epoch; no other copy of it must. What another copy shipped
     /// beyond it is recorded by the targets as orphaned.
     pub fn claim(&self) -> Result<Token> {
-        self.inner.core.claim()
+        self.inner()?.core.claim()
     }
 
     /// This store becomes a group of its own, and no token of the old one means anything here. Its targets go
     /// on behind what they had confirmed.
     pub fn fork(&self) -> Result<Token> {
-        self.inner.core.fork()
+        self.inner()?.core.fork()
     }
 
     /// Whether this store found itself copied, and nobody has said yet which of the two it is.
     pub fn is_copied(&self) -> bool {
-        self.inner.core.is_copied()
+        self.inner().is_ok_and(|inner| inner.core.is_copied())
     }
 
     /// Gives back what nobody needs any more; happens by itself where a helper may work.
     pub fn reclaim(&self) -> Result<usize> {
-        self.inner.check_writable()?;
-        self.inner.core.reclaim()
+        self.inner()?.check_writable()?;
+        self.inner()?.core.reclaim()
     }
 }
 
@@ -475,19 +608,28 @@ impl Store {
     /// consumer. Answers TIMEOUT, NOT_FOUND (lost; final), WRONG_GROUP or EMPTY for the first token that is
     /// not reached.
     pub fn wait(&self, at: &str, tokens: &[Token], timeout: Duration) -> Result<()> {
-        super::place::wait(&self.inner.core, at, tokens, timeout)
+        if let Some(store) = self.remote() {
+            return store.wait(at, tokens, timeout);
+        }
+        super::place::wait(&self.inner()?.core, at, tokens, timeout)
     }
 
     /// The same without waiting here: the port gets the outcome under this tag; its token is the last one
     /// given.
     pub fn watch(&self, at: &str, tokens: &[Token], port: &Port, tag: u64) -> Result<()> {
-        super::place::watch(&self.inner.core, at, tokens, port, tag)
+        if let Some(store) = self.remote() {
+            return store.watch(at, tokens, port, tag);
+        }
+        super::place::watch(&self.inner()?.core, at, tokens, port, tag)
     }
 
     /// What the store is and has, as JSON.
     pub fn status(&self) -> Result<String> {
-        self.inner.check()?;
-        super::status::text(&self.inner.core, &self.queues()?, self.inner.recovered.as_ref())
+        if let Some(store) = self.remote() {
+            return store.status();
+        }
+        self.inner()?.check()?;
+        super::status::text(&self.inner()?.core, &self.queues()?, self.inner()?.recovered.as_ref())
     }
 }
 

@@ -17,6 +17,7 @@ mod ranges;
 mod received;
 mod record;
 mod repair;
+mod sessions;
 mod state;
 mod stream;
 mod targets;
@@ -38,6 +39,7 @@ pub use ranges::{Ranges, ranges_of};
 pub use received::{Arrival, LinkClaim, Received, StreamId, is_path, path_behind};
 pub use record::{Change, Delivery};
 pub use repair::{RepairInfo, repair};
+pub use sessions::{Identity, OpenSessions, Outcome, TRANSACTION_ID_SIZE, TransactionId};
 pub use state::{QueueState, State, check_name};
 pub use stream::{Begin, Keep, Stream, StreamChange};
 
@@ -103,6 +105,7 @@ pub struct Core {
     /// How it was opened, where it only looks.
     looks: Option<Options>,
     stretches: pins::Known,
+    sessions: OpenSessions,
 }
 
 /// What the open readers of one name share; its type is the affair of those who read.
@@ -367,7 +370,7 @@ impl Core {
             state.adopt(appended.sequence, adoption);
         }
         for (kind, queue, body) in bodies() {
-            state.change(*kind, *queue, body)?;
+            state.apply(appended.sequence, *kind, *queue, body)?;
         }
         Ok(self.staged(state, appended, level, rolled))
     }

@@ -66,7 +66,7 @@ impl Visitor for State {
                 continue;
             }
             if head.kind != Type::Message {
-                self.change(head.kind, head.queue, body)?;
+                self.apply(transaction.sequence, head.kind, head.queue, body)?;
                 continue;
             }
             let Some(message) = Body::decode(body) else {
@@ -190,6 +190,7 @@ impl Core {
             live: Live::default(),
             looks: None,
             stretches: super::pins::Known::default(),
+            sessions: super::OpenSessions::default(),
         });
         if core.helped {
             let weak = Arc::downgrade(&core);
@@ -227,6 +228,7 @@ impl Core {
             live: Live::default(),
             looks: Some(options),
             stretches: super::pins::Known::default(),
+            sessions: super::OpenSessions::default(),
         };
         Ok(Opened { core: Arc::new(core), recovered: Some(recovered) })
     }

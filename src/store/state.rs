@@ -18,11 +18,13 @@
 //! | 10 file | as in its record |
 //! | 11 missing | queue (4), stream (8), then first and last transaction (8 each) of what its target never gets |
 //! | 12 attempts | queue (4), name length (1), name of the consumer, then rows: sequence (8), deliveries (4), not before (8), first noted (8) |
+//! | 13 session | as `sessions` describes it |
 
 use super::attempts::{Attempt, Attempts};
 use super::ranges::Ranges;
 use super::received::{Received, StreamId};
 use super::record::{self, Change, Delivery};
+use super::sessions::SessionRow;
 use super::stream::Stream;
 use crate::error::{Code, Error, Result};
 use crate::journal::{Adoption, Front, Held, Rows, Stretch, Type, u32_at, u64_at};
@@ -81,6 +83,8 @@ pub struct State {
     pub origins: BTreeMap<[u8; 16], Vec<HistoryRow>>,
     /// By store id: the identity of the directory a member lives in.
     pub files: BTreeMap<[u8; 16], Vec<u8>>,
+    /// Sessions that are remembered, by id.
+    pub(super) sessions: BTreeMap<[u8; 16], SessionRow>,
     deleted: BTreeMap<u32, String>,
     pub(super) reclaim_due: bool,
     /// When every stream is beyond this sequence, segments may go.
@@ -99,6 +103,7 @@ const ORIGIN: u32 = 9;
 const FILE: u32 = 10;
 const MISSING: u32 = 11;
 const ATTEMPTS: u32 = 12;
+const SESSION: u32 = 13;
 
 impl State {
     /// The queue with this number.
@@ -208,7 +213,15 @@ impl State {
         self.reclaim_due = true;
     }
 
-    /// A record that is no message.
+    /// A record that is no message, of this transaction.
+    pub fn apply(&mut self, transaction: u64, kind: Type, number: u32, body: &[u8]) -> Result<()> {
+        match kind {
+            Type::Session => self.session_change(transaction, body),
+            _ => self.change(kind, number, body),
+        }
+    }
+
+    /// The same where it does not matter which one it is.
     pub fn change(&mut self, kind: Type, number: u32, body: &[u8]) -> Result<()> {
         let change = match kind {
             Type::Queue => record::queue(body)?,
@@ -366,6 +379,7 @@ impl State {
         }
         self.freeze_streams([STREAM, MISSING], rows);
         self.freeze_received([RECEIVED, ORIGIN, FILE], rows);
+        self.freeze_sessions(SESSION, rows);
         for (id, row) in &self.producers {
             if sabotage!("producers lost at a roll") {
                 break;
@@ -390,6 +404,7 @@ impl State {
             }
             STREAM => self.thaw_stream(row),
             MISSING => self.thaw_missing(row),
+            SESSION => self.thaw_session(row),
             RECEIVED => self.thaw_received(row),
             ORIGIN => self.thaw_origin(row),
             FILE => return self.change(Type::Members, 0, row),

@@ -4,7 +4,7 @@
 //! offset  size  frame
 //!      0     4  length    of the body in bytes
 //!      4     4  checksum  CRC-32 over everything behind it: kind, flags, channel and body
-//!      8     1  kind      1-31 connection, 32-63 replication, 64-95 requests
+//!      8     1  kind      1-31 connection, 32-63 replication, 64-127 requests
 //!      9     1  flags     bits 0-6 must be understood: none is defined, one that is set is refused by name
 //!                         bit 7 MAY_IGNORE: a reader that does not know the kind skips the frame
 //!     10     2  channel   0; others are reserved and refused by name
@@ -17,12 +17,16 @@
 //! grows with the bytes that arrived, not with the length that was announced.
 
 use crate::error::{Code, Error, Result};
-use crate::limits::MESSAGE_BYTES_MAX;
+use crate::limits::{MESSAGE_BYTES_MAX, RECEIVE_BYTES_MAX, RECEIVE_MESSAGES_MAX};
 
 /// Size of a frame's head.
 pub const HEAD: usize = 12;
-/// Longest body: one message of the largest size and what stands around it.
-pub const FRAME_BYTES_MAX: usize = MESSAGE_BYTES_MAX + (64 << 10);
+/// Longest body: what one receive gives, of which the last message may be one of the largest size, and what stands
+/// around each.
+pub const FRAME_BYTES_MAX: usize =
+    MESSAGE_BYTES_MAX + RECEIVE_BYTES_MAX + RECEIVE_MESSAGES_MAX * MESSAGE_HEAD + (64 << 10);
+/// Room for what stands around a message in an answer.
+pub const MESSAGE_HEAD: usize = 40;
 /// Longest body before the login: what a stranger can make the other side keep in memory.
 pub const LOGIN_FRAME_BYTES_MAX: usize = 4 << 10;
 

@@ -512,7 +512,7 @@ mod tests {
             put_frame(&mut from_server, kind::LOGIN, text.as_bytes()).unwrap();
         }
         from_server.extend_from_slice(
-            b"\x0c\0\0\0\xc3\x89\x0f\x37\x03\0\0\0\0\0\x01\x01\x07\0\0\0\0\0\0\0",
+            b"\x0c\0\0\0\x0f\x4b\x2b\x4c\x03\0\0\0\0\0\x39\x01\x07\0\0\0\0\0\0\0",
         );
         assert_eq!(client, from_client);
         assert_eq!(server, from_server);

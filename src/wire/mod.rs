@@ -10,9 +10,11 @@
 //! | `verifier` | what a server keeps of a password |
 //! | `fault` | an error on its way to the other side |
 //! | `request` | the bodies of requests and their answers |
+//! | `session` | the bodies of what sessions and consumers are asked and answer |
 //! | `base64` | the text form of bytes in SCRAM |
 //!
-//! Kinds of frames: 1 to 31 belong to the connection, 32 to 63 to replication, 64 to 95 to requests.
+//! Kinds of frames: 1 to 31 belong to the connection, 32 to 63 to replication, 64 to 127 to requests, of these
+//! 96 to 127 to sessions and consumers.
 //! Whatever comes after the login is a [`Machine`], driven by `link`.
 
 mod base64;
@@ -22,6 +24,7 @@ mod hello;
 mod login;
 mod request;
 mod scram;
+mod session;
 pub mod stream;
 mod verifier;
 
@@ -36,6 +39,9 @@ pub use hello::{HEARTBEAT_MS_MAX, HEARTBEAT_MS_MIN};
 pub use login::{ClientLogin, ServerLogin, Turn, Welcome};
 pub use request::{Answer, REQUESTS_MAX, Request, Row, TOKENS_MAX};
 pub use scram::{Binding, SaltedPassword};
+pub use session::{
+    Given, STAGED_HEAD, SessionAnswer, SessionRequest, Start, Undo, Which, begin_stage, put_staged,
+};
 pub use verifier::{ITERATIONS, Verifier};
 
 /// Calls whoever drives a machine: it has something new to send. May be called from any thread, at any time.
@@ -81,6 +87,6 @@ pub mod kind {
     pub const LAST_OF_STREAM: u8 = 63;
     /// The first kind that belongs to requests.
     pub const FIRST_OF_REQUESTS: u8 = 64;
-    /// The last kind that belongs to requests.
-    pub const LAST_OF_REQUESTS: u8 = 95;
+    /// The last kind that belongs to requests, sessions and consumers among them.
+    pub const LAST_OF_REQUESTS: u8 = 127;
 }

@@ -279,11 +279,11 @@ impl Answer<'_> {
     }
 }
 
-fn length(length: usize) -> Result<u32> {
+pub(super) fn length(length: usize) -> Result<u32> {
     u32::try_from(length).map_err(|_| Error::new(Code::TooLarge, "a request above 4 GiB"))
 }
 
-fn put_name(out: &mut Vec<u8>, name: &str) -> Result<()> {
+pub(super) fn put_name(out: &mut Vec<u8>, name: &str) -> Result<()> {
     let length = u8::try_from(name.len()).map_err(|_| {
         Error::new(Code::TooLarge, format!("a name of {} bytes, more than 255", name.len()))
     })?;
@@ -302,37 +302,41 @@ fn text(bytes: &[u8]) -> Result<&str> {
 }
 
 /// What is left of a body.
-struct Rest<'a>(&'a [u8]);
+pub(super) struct Rest<'a>(pub &'a [u8]);
 
 impl<'a> Rest<'a> {
-    fn take(&mut self, length: usize) -> Result<&'a [u8]> {
+    pub fn take(&mut self, length: usize) -> Result<&'a [u8]> {
         let (taken, left) = self.0.split_at_checked(length).ok_or_else(malformed)?;
         self.0 = left;
         Ok(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
         self.take(N)?.try_into().map_err(|_| malformed())
     }
 
-    fn word(&mut self) -> Result<u32> {
+    pub fn byte(&mut self) -> Result<u8> {
+        Ok(self.take(1)?[0])
+    }
+
+    pub fn word(&mut self) -> Result<u32> {
         self.array().map(u32::from_le_bytes)
     }
 
-    fn long(&mut self) -> Result<u64> {
+    pub fn long(&mut self) -> Result<u64> {
         self.array().map(u64::from_le_bytes)
     }
 
-    fn name(&mut self) -> Result<&'a str> {
+    pub fn name(&mut self) -> Result<&'a str> {
         let length = self.take(1)?[0];
         text(self.take(usize::from(length))?)
     }
 
-    fn token(&mut self) -> Result<Token> {
+    pub fn token(&mut self) -> Result<Token> {
         Token::parse(&self.array::<TOKEN_SIZE>()?)
     }
 
-    fn end(&self) -> Result<()> {
+    pub fn end(&self) -> Result<()> {
         if self.0.is_empty() { Ok(()) } else { Err(malformed()) }
     }
 }

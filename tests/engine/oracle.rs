@@ -11,7 +11,7 @@
 use repliq::disk::model::{Cut, ModelDisk};
 use repliq::{
     Code, Commit, Consumer, ConsumerOptions, Error, From, Level, Message, Position, Queue, Result,
-    Store, StoreOptions, Token,
+    SessionOptions, Store, StoreOptions, Token,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -681,7 +681,16 @@ impl Client {
         let Some(queues) = queues else { return false };
         let Some(consumer) = self.consumer(from, name) else { return false };
         let Some(store) = self.the_store() else { return false };
-        let session = store.session().map_err(|error| self.failed(&error));
+        let session = match name {
+            // A session that is remembered says so in each of its commits.
+            "known" => store.session_with(&SessionOptions {
+                name: name.into(),
+                takeover: true,
+                ..SessionOptions::default()
+            }),
+            _ => store.session(),
+        };
+        let session = session.map_err(|error| self.failed(&error));
         let Ok(mut session) = session else { return false };
         let got = match session.receive(&consumer, max, Duration::ZERO) {
             Ok(got) => got,

@@ -116,6 +116,27 @@ pub fn all() -> Vec<Work> {
             ])],
         ),
         work(
+            "remembered sessions",
+            vec![
+                fresh(vec![
+                    put("a", &[200; 6], Power),
+                    Move("a", "known", 2, &["b", "c"], Power),
+                    Move("a", "known", 2, &["b"], Process),
+                    put("b", &[900], Power),
+                    Move("a", "known", 3, &["c"], Power),
+                ]),
+                after_cut(
+                    Cut::Random(3),
+                    vec![
+                        put("a", &[700; 2], Power),
+                        Move("a", "known", 2, &["b", "c"], Power),
+                        Reopen,
+                        Move("b", "known", 9, &["a"], Power),
+                    ],
+                ),
+            ],
+        ),
+        work(
             "process",
             vec![
                 fresh(vec![

@@ -94,6 +94,7 @@ pub fn open(
         keep_ms: keep.unwrap_or(chosen.keep_ms),
         keep_bytes: keep_bytes.unwrap_or(chosen.keep_bytes),
         quota_bytes: quota_bytes.unwrap_or(chosen.quota_bytes),
+        connect: chosen.connect,
     };
     let store = without_gil(py, || repliq::Store::open(path, &options))?;
     Ok(Store { of: Arc::new(Opened { store, futures: PyOnceLock::new() }) })

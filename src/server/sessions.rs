@@ -1,0 +1,664 @@
+//! The sessions and consumers of one connection.
+//!
+//! They live on a thread of their own, which begins with the first of them and ends with the connection: what they
+//! do may touch the disk. What a client may wait for, messages to come and commits to be durable, holds up nobody:
+//! a receive that finds nothing is tried again after each commit, and a commit is answered by whoever syncs.
+//!
+//! Promises: requests are worked on in the order in which they came; when the connection ends, what was not committed
+//! is rolled back and what was received goes back to its queue; a transaction that is idle for too long is rolled
+//! back, and its client is told by the next request.
+
+use super::AUDIT;
+use super::connection::Shared;
+use super::hosted::Hosted;
+use super::table::Seat;
+use super::users::{User, Verb};
+use crate::error::{Code, Error, Result};
+use crate::limits;
+use crate::link::{panicked, spawn};
+use crate::queue::{From, Queue, Received};
+use crate::session::{Consumer, ConsumerOptions, SessionOptions};
+use crate::store::{Commit, Level, Outcome, Staged, TransactionId, Watch};
+use crate::sync::{Condvar, Mutex, Ordering};
+use crate::wire::{
+    Answer, Given, REQUESTS_MAX, SessionAnswer, SessionRequest, Start, Undo, Waker, Which,
+};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Bytes of requests that wait.
+const WAITING_BYTES_MAX: usize = 64 << 20;
+/// Bytes of answers that wait for the socket above which nothing more is worked on.
+const ANSWERS_BYTES_MAX: usize = 4 << 20;
+
+/// The least time between two looks for a message whose time has come.
+const BREATH: Duration = Duration::from_millis(10);
+
+/// The network's end.
+pub struct Sessions {
+    desk: Arc<Desk>,
+    begin: Option<Worker>,
+}
+
+/// What the network and the thread hand each other.
+struct Desk {
+    papers: Mutex<Papers>,
+    bell: Condvar,
+    waker: Waker,
+}
+
+#[derive(Default)]
+struct Papers {
+    jobs: VecDeque<(u8, Vec<u8>)>,
+    bytes: usize,
+    answers: VecDeque<(u8, Vec<u8>)>,
+    answers_bytes: usize,
+    /// Requests that are neither answered nor wait for messages.
+    open: usize,
+    rung: bool,
+    ended: bool,
+}
+
+/// The thread's end.
+struct Worker {
+    shared: Arc<Shared>,
+    seat: Arc<Seat>,
+    name: String,
+    desk: Arc<Desk>,
+    sessions: BTreeMap<u32, Hosted>,
+    consumers: BTreeMap<u32, Consumer>,
+    next: u32,
+    waits: Vec<Wait>,
+    watch: Option<Watch>,
+}
+
+/// A receive that found nothing yet.
+struct Wait {
+    number: u32,
+    session: u32,
+    transaction: u64,
+    consumer: u32,
+    max: usize,
+    until: Instant,
+}
+
+/// What became of a request.
+enum Told {
+    Answer(SessionAnswer<'static>),
+    Messages(Vec<Received>),
+    Stored(Commit),
+    /// It is answered when the transaction is durable.
+    Staged(Staged),
+    Later,
+}
+
+impl Sessions {
+    /// None yet.
+    pub fn new(shared: &Arc<Shared>, seat: &Arc<Seat>, name: &str, waker: Waker) -> Sessions {
+        let (papers, bell) = (Mutex::default(), Condvar::new());
+        let desk = Arc::new(Desk { papers, bell, waker });
+        let begin = Worker {
+            shared: shared.clone(),
+            seat: seat.clone(),
+            name: name.into(),
+            desk: desk.clone(),
+            sessions: BTreeMap::new(),
+            consumers: BTreeMap::new(),
+            next: 1,
+            waits: Vec::new(),
+            watch: None,
+        };
+        Sessions { desk, begin: Some(begin) }
+    }
+
+    /// Takes a request.
+    pub fn take(&mut self, kind: u8, body: &[u8]) -> Result<()> {
+        if let Some(worker) = self.begin.take() {
+            worker.seat.does("sessions");
+            let failed = |error| Error::io("cannot start a thread for sessions", &error);
+            spawn("repliq-sessions", move || worker.live()).map_err(failed)?;
+        }
+        let mut papers = self.desk.papers.lock();
+        papers.bytes += body.len();
+        if papers.bytes > WAITING_BYTES_MAX || papers.jobs.len() >= REQUESTS_MAX {
+            let text = "too many requests of sessions, or more than 64 MiB of them, wait";
+            return Err(Error::new(Code::Quota, text));
+        }
+        papers.jobs.push_back((kind, body.to_vec()));
+        papers.open += 1;
+        drop(papers);
+        self.desk.bell.notify_one();
+        Ok(())
+    }
+
+    /// The next answer.
+    pub fn answer(&self) -> Option<(u8, Vec<u8>)> {
+        let mut papers = self.desk.papers.lock();
+        let answer = papers.answers.pop_front()?;
+        let was_full = papers.is_full();
+        papers.answers_bytes -= answer.1.len();
+        if was_full && !papers.is_full() {
+            self.desk.bell.notify_one();
+        }
+        Some(answer)
+    }
+
+    /// Requests that are not answered, without those that wait for messages.
+    pub fn open(&self) -> usize {
+        let papers = self.desk.papers.lock();
+        papers.open + papers.answers.len()
+    }
+}
+
+impl Drop for Sessions {
+    fn drop(&mut self) {
+        self.desk.papers.lock().ended = true;
+        self.desk.bell.notify_one();
+    }
+}
+
+impl Papers {
+    fn is_full(&self) -> bool {
+        self.answers_bytes > ANSWERS_BYTES_MAX
+    }
+}
+
+impl Desk {
+    fn ring(&self) {
+        self.papers.lock().rung = true;
+        self.bell.notify_one();
+    }
+
+    /// Puts an answer where the network finds it.
+    fn answer(&self, kind: u8, body: Vec<u8>, open: usize) {
+        let mut papers = self.papers.lock();
+        papers.answers_bytes += body.len();
+        papers.answers.push_back((kind, body));
+        papers.open -= open;
+        drop(papers);
+        (self.waker)();
+    }
+
+    /// Tells a commit, or why there is none.
+    fn stored(&self, number: u32, outcome: Result<Commit>) {
+        let mut body = Vec::new();
+        let answer = match outcome {
+            Ok(commit) => Answer::Stored(commit.token, commit.level),
+            Err(error) => Answer::Refused(error),
+        };
+        // These have no lengths that could be too large.
+        if let Ok(kind) = answer.encode(number, &mut body) {
+            self.answer(kind, body, 1);
+        }
+    }
+}
+
+impl Worker {
+    fn live(mut self) {
+        let seat = self.seat.clone();
+        let worked = catch_unwind(AssertUnwindSafe(|| {
+            while let Some(job) = self.wait() {
+                let worked = match job {
+                    Some((kind, body)) => self.work(kind, &body),
+                    None => self.look_again(),
+                };
+                if let Err(error) = worked {
+                    // What cannot be read ends the connection, which ends this.
+                    self.seat.wakeup.stop(error);
+                }
+            }
+            // Messages go back before the connection counts as gone.
+            self.sessions.clear();
+            self.consumers.clear();
+        }));
+        if let Err(panic) = worked {
+            seat.wakeup.stop(panicked(&*panic));
+        }
+    }
+
+    /// The next request, or that something moved; `None` when the connection is gone.
+    fn wait(&mut self) -> Option<Option<(u8, Vec<u8>)>> {
+        let until = self.deadline();
+        let mut papers = self.desk.papers.lock();
+        loop {
+            if papers.ended {
+                return None;
+            }
+            if !papers.is_full()
+                && let Some(job) = papers.jobs.pop_front()
+            {
+                papers.bytes -= job.1.len();
+                return Some(Some(job));
+            }
+            if !papers.is_full() && std::mem::take(&mut papers.rung) {
+                return Some(None);
+            }
+            match until {
+                None => self.desk.bell.wait(&mut papers),
+                Some(until) => {
+                    if self.desk.bell.wait_until(&mut papers, until).timed_out() {
+                        return Some(None);
+                    }
+                }
+            }
+        }
+    }
+
+    /// When something is to be done without being asked.
+    fn deadline(&self) -> Option<Instant> {
+        let times = |wait: &Wait| self.consumers.get(&wait.consumer)?.next_time();
+        // One that is over and gives nothing is looked at again, but not at once.
+        let least = Instant::now() + BREATH;
+        let times = self.waits.iter().filter_map(times).map(|time| time.max(least));
+        let waits = self.waits.iter().map(|wait| wait.until).chain(times);
+        let busy = self.sessions.iter().filter(|(number, one)| self.may_idle(**number, one));
+        waits.chain(busy.map(|(_, one)| one.used + one.idle)).min()
+    }
+
+    fn may_idle(&self, number: u32, hosted: &Hosted) -> bool {
+        !hosted.session.is_empty() && !self.waits.iter().any(|wait| wait.session == number)
+    }
+
+    fn work(&mut self, kind: u8, body: &[u8]) -> Result<()> {
+        let (number, request) = SessionRequest::decode(kind, body)?;
+        let told = self.answer(number, request);
+        if let Err(error) = &told
+            && error.code() == Code::Denied
+        {
+            log::warn!(target: AUDIT, "{:?} was denied a request of sessions", self.name);
+        }
+        self.tell(number, told)
+    }
+
+    fn tell(&mut self, number: u32, told: Result<Told>) -> Result<()> {
+        let mut body = Vec::new();
+        let kind = match told {
+            Ok(Told::Later) => {
+                self.desk.papers.lock().open -= 1;
+                return Ok(());
+            }
+            Ok(Told::Stored(commit)) => {
+                self.desk.stored(number, Ok(commit));
+                return Ok(());
+            }
+            Ok(Told::Staged(staged)) => {
+                self.tell_when_durable(number, staged);
+                return Ok(());
+            }
+            Ok(Told::Answer(answer)) => answer.encode(number, &mut body)?,
+            Ok(Told::Messages(messages)) => given(&messages).encode(number, &mut body)?,
+            Err(error) => Answer::Refused(error).encode(number, &mut body)?,
+        };
+        self.desk.answer(kind, body, 1);
+        Ok(())
+    }
+
+    fn tell_when_durable(&self, number: u32, staged: Staged) {
+        let (core, desk) = (self.shared.store.core(), self.desk.clone());
+        match staged.appended.as_ref().filter(|_| staged.level() == Level::Power) {
+            Some(appended) => {
+                let commit = staged.commit();
+                let told = move |outcome: Result<()>| desk.stored(number, outcome.map(|()| commit));
+                core.when_durable(appended, Box::new(told));
+            }
+            None => desk.stored(number, core.finish(&staged)),
+        }
+    }
+
+    fn answer(&mut self, number: u32, request: SessionRequest<'_>) -> Result<Told> {
+        let done = |()| Told::Answer(SessionAnswer::Done);
+        match request {
+            SessionRequest::Queue { name, make } => self.queue(name, make),
+            SessionRequest::Session { which, idle_ms } => self.open(which, idle_ms),
+            SessionRequest::Stage { session, transaction, messages } => {
+                self.stage(session, transaction, &messages).map(done)
+            }
+            SessionRequest::Receive { session, transaction, consumer, max, timeout_ms } => {
+                let max = usize::try_from(max).unwrap_or(usize::MAX);
+                let until = Instant::now() + Duration::from_millis(timeout_ms.into());
+                self.receive(Wait { number, session, transaction, consumer, max, until })
+            }
+            SessionRequest::Commit { session, transaction, level } => {
+                self.commit(session, transaction, level)
+            }
+            SessionRequest::Rollback { session, transaction, what } => {
+                self.roll_back(session, transaction, what).map(done)
+            }
+            SessionRequest::Leave { session, forget } => self.leave(session, forget).map(done),
+            SessionRequest::Resolve(id) => self.resolve(&id),
+            SessionRequest::Consumer { queue, name, from, level } => {
+                let from = match from {
+                    Start::Oldest => From::Oldest,
+                    Start::Now => From::Now,
+                    Start::At(sequence) => From::Sequence(sequence),
+                };
+                self.consumer(queue, name, from, level)
+            }
+            SessionRequest::Ack(consumer, sequences) => {
+                self.of(consumer)?.ack_staged(&sequences).map(Told::Staged)
+            }
+            SessionRequest::Reject(consumer, sequences) => {
+                self.of(consumer)?.reject(&sequences).map(done)
+            }
+            SessionRequest::Seek(consumer, sequence) => {
+                self.of(consumer)?.seek(sequence).map(Told::Stored)
+            }
+            SessionRequest::Detach(consumer) => {
+                self.of(consumer)?.close();
+                self.consumers.remove(&consumer);
+                // Who waits for its messages is told.
+                self.desk.ring();
+                Ok(done(()))
+            }
+        }
+    }
+
+    /// The user as the rights are now.
+    fn user(&self) -> Result<Arc<User>> {
+        self.shared.users.lock().get(&self.name).cloned().ok_or_else(denied)
+    }
+
+    fn allow(&self, verb: Verb, queue: u32) -> Result<()> {
+        let name = self.shared.store.queue_name(Queue::from_number(queue))?;
+        let may = self.user()?.may(verb, &name) || sabotage!("right of a session not asked");
+        if may { Ok(()) } else { Err(denied()) }
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.seat.draining.load(Ordering::SeqCst) {
+            return Err(Error::new(Code::Closed, "the server closes and takes nothing more"));
+        }
+        Ok(())
+    }
+
+    fn number(&mut self) -> u32 {
+        let number = self.next;
+        self.next = self.next.wrapping_add(1).max(1);
+        number
+    }
+
+    fn queue(&mut self, name: &str, make: bool) -> Result<Told> {
+        let user = self.user()?;
+        let store = &self.shared.store;
+        if make && !user.may(Verb::Publish, name) && !user.may(Verb::Consume, name) {
+            return Err(denied());
+        }
+        if !user.may_see(name) {
+            return Err(denied());
+        }
+        let queue = if make { store.queue(name)? } else { store.find_queue(name)? };
+        Ok(Told::Answer(SessionAnswer::Numbered(queue.number())))
+    }
+
+    fn open(&mut self, which: Which<'_>, idle_ms: u32) -> Result<Told> {
+        self.check_open()?;
+        if !self.user()?.may_anything() {
+            return Err(denied());
+        }
+        if self.sessions.len() >= limits::SESSIONS_OF_CONNECTION_MAX {
+            let count = limits::SESSIONS_OF_CONNECTION_MAX;
+            let text = format!("this connection has {count} sessions open already");
+            return Err(Error::new(Code::Quota, text));
+        }
+        let user = self.name.clone();
+        let options = match which {
+            Which::New => SessionOptions { user, ..SessionOptions::default() },
+            Which::Named(name, takeover) => {
+                let name = name.into();
+                SessionOptions { name, takeover, user, ..SessionOptions::default() }
+            }
+            Which::Resumed(session, epoch) => {
+                let resume = Some((session, epoch));
+                SessionOptions { user, resume, ..SessionOptions::default() }
+            }
+        };
+        let mut session = self.shared.store.session_with(&options)?;
+        let id = session.id()?;
+        let idle = match idle_ms {
+            0 => Duration::from_millis(limits::SESSION_IDLE_MS),
+            ms => Duration::from_millis(ms.into()),
+        };
+        let number = self.number();
+        self.sessions.insert(number, Hosted::new(session, idle));
+        Ok(Told::Answer(SessionAnswer::Opened(number, id)))
+    }
+
+    /// The session, with this transaction open in it.
+    fn hosted(&mut self, session: u32, transaction: u64) -> Result<&mut Hosted> {
+        let hosted = self.sessions.get_mut(&session).ok_or_else(|| no_session(session))?;
+        let id = hosted.session.id()?;
+        if transaction < id.number {
+            let late = TransactionId { number: transaction, ..id };
+            let text = format!("transaction {late} was rolled back");
+            let error = Error::new(Code::RolledBack, text);
+            return Err(match hosted.idled == Some(transaction) {
+                true => error.caused_by(Code::Timeout),
+                false => error,
+            });
+        }
+        if transaction > id.number {
+            // Its client gave up what was open before.
+            hosted.session.rollback()?;
+            hosted.begin(transaction);
+        }
+        hosted.used = Instant::now();
+        Ok(hosted)
+    }
+
+    fn stage(&mut self, session: u32, transaction: u64, messages: &[(u32, &[u8])]) -> Result<()> {
+        self.check_open()?;
+        let queues: BTreeSet<u32> = messages.iter().map(|(queue, _)| *queue).collect();
+        let hosted = self.hosted(session, transaction)?;
+        let new = queues.iter().filter(|queue| !hosted.touched.contains(&(true, **queue)));
+        let new: Vec<u32> = new.copied().collect();
+        let allowed = new.iter().try_for_each(|queue| self.allow(Verb::Publish, *queue));
+        let hosted = self.hosted(session, transaction)?;
+        hosted.check()?;
+        let staged = allowed.and_then(|()| {
+            hosted.touched.extend(queues.iter().map(|queue| (true, *queue)));
+            hosted.put(messages)
+        });
+        if let Err(error) = &staged {
+            // The client did not wait, and may have sent more behind it.
+            hosted.failed = Some(error.clone());
+        }
+        staged
+    }
+
+    fn receive(&mut self, wait: Wait) -> Result<Told> {
+        self.check_open()?;
+        let found = self.try_receive(&wait)?;
+        if found.is_some() || wait.until <= Instant::now() {
+            return Ok(Told::Messages(found.unwrap_or_default()));
+        }
+        if self.waits.len() >= limits::SESSIONS_OF_CONNECTION_MAX {
+            let text = "too many receives of this connection wait for messages already";
+            return Err(Error::new(Code::Quota, text));
+        }
+        if self.watch.is_none() {
+            let desk = self.desk.clone();
+            self.watch = Some(self.shared.store.core().watch(Arc::new(move || desk.ring())));
+        }
+        // What came since the first look rang nobody.
+        if let Some(found) = self.try_receive(&wait)? {
+            return Ok(Told::Messages(found));
+        }
+        self.waits.push(wait);
+        // Nobody may be waiting for the commit it is about.
+        self.shared.store.core().lead_soon();
+        Ok(Told::Later)
+    }
+
+    /// `None` while there is nothing to say.
+    fn try_receive(&mut self, wait: &Wait) -> Result<Option<Vec<Received>>> {
+        if wait.max == 0 {
+            return Ok(self.of(wait.consumer)?.is_ready()?.then(Vec::new));
+        }
+        if wait.session == 0 {
+            let found = self.of(wait.consumer)?.receive(wait.max, Duration::ZERO)?;
+            return Ok(Some(found).filter(|found| !found.is_empty()));
+        }
+        self.hosted(wait.session, wait.transaction)?.check()?;
+        let consumer = self.consumers.get(&wait.consumer);
+        let consumer = consumer.ok_or_else(|| no_consumer(wait.consumer))?;
+        let hosted = self.sessions.get_mut(&wait.session);
+        let hosted = hosted.ok_or_else(|| no_session(wait.session))?;
+        let found = hosted.session.receive(consumer, wait.max, Duration::ZERO)?;
+        if !found.is_empty() {
+            hosted.touched.insert((false, consumer.queue().number()));
+        }
+        Ok(Some(found).filter(|found| !found.is_empty()))
+    }
+
+    /// Tries what waits again, answers what is over, and rolls back what is idle.
+    fn look_again(&mut self) -> Result<()> {
+        let now = Instant::now();
+        for wait in std::mem::take(&mut self.waits) {
+            let found = match self.consumers.contains_key(&wait.consumer) {
+                true => self.try_receive(&wait),
+                false => Err(Error::new(Code::Closed, "the consumer was closed")),
+            };
+            if matches!(found, Ok(None)) && wait.until > now {
+                self.waits.push(wait);
+                continue;
+            }
+            self.desk.papers.lock().open += 1;
+            let messages = |found: Option<_>| Told::Messages(found.unwrap_or_default());
+            self.tell(wait.number, found.map(messages))?;
+        }
+        if self.waits.is_empty() {
+            self.watch = None;
+        } else if self.shared.store.core().journal().seen().is_behind() {
+            // What came at level `process` is given out when it is durable, and nobody else may see to that.
+            self.shared.store.core().lead_soon();
+        }
+        let idle: Vec<u32> = self
+            .sessions
+            .iter()
+            .filter(|(number, one)| self.may_idle(**number, one) && one.used + one.idle <= now)
+            .map(|(number, _)| *number)
+            .collect();
+        for number in idle {
+            let Some(hosted) = self.sessions.get_mut(&number) else { continue };
+            hosted.idled = hosted.session.id().ok().map(|id| id.number);
+            // A store that was closed meanwhile has nothing to give back to.
+            let _ = hosted.session.rollback();
+            hosted.forget();
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, session: u32, transaction: u64, level: Option<Level>) -> Result<Told> {
+        let known = self.sessions.get_mut(&session).ok_or_else(|| no_session(session))?;
+        let id = TransactionId { number: transaction, ..known.session.id()? };
+        if transaction < known.session.id()?.number && known.idled != Some(transaction) {
+            // It was answered before, and the answer was lost.
+            let user = self.name.clone();
+            return match self.shared.store.core().resolve(&id, Some(&user))? {
+                Outcome::Committed(token) => {
+                    Ok(Told::Stored(Commit { token, level: Level::Power }))
+                }
+                Outcome::Expired => {
+                    let text = format!("the outcome of transaction {id} is not known any more");
+                    Err(Error::new(Code::OutcomeExpired, text))
+                }
+                _ => Err(Error::new(Code::RolledBack, format!("transaction {id} was rolled back"))),
+            };
+        }
+        let touched = self.hosted(session, transaction)?.touched.clone();
+        let allowed = touched.iter().try_for_each(|(puts, queue)| {
+            self.allow(if *puts { Verb::Publish } else { Verb::Consume }, *queue)
+        });
+        let level = level.unwrap_or(self.shared.store.core().level());
+        let hosted = self.hosted(session, transaction)?;
+        hosted.check()?;
+        allowed?;
+        let staged = hosted.session.hand_over(level)?;
+        hosted.forget();
+        hosted.session.go_to(transaction + 1);
+        Ok(Told::Staged(staged))
+    }
+
+    fn roll_back(&mut self, session: u32, transaction: u64, what: Undo) -> Result<()> {
+        let hosted = self.sessions.get_mut(&session).ok_or_else(|| no_session(session))?;
+        if transaction < hosted.session.id()?.number {
+            return Ok(());
+        }
+        match what {
+            Undo::All => hosted.session.rollback()?,
+            Undo::Keep => hosted.session.pass_over(),
+            Undo::Puts => {
+                hosted.session.forget_puts();
+                hosted.failed = None;
+                return Ok(());
+            }
+        }
+        hosted.begin(transaction + 1);
+        Ok(())
+    }
+
+    fn leave(&mut self, session: u32, forget: bool) -> Result<()> {
+        let mut hosted = self.sessions.remove(&session).ok_or_else(|| no_session(session))?;
+        hosted.session.rollback()?;
+        if forget { hosted.session.forget_identity() } else { Ok(()) }
+    }
+
+    fn resolve(&mut self, id: &TransactionId) -> Result<Told> {
+        let user = self.user()?;
+        let own = (!user.may(Verb::Admin, "*")).then_some(self.name.as_str());
+        let outcome = self.shared.store.core().resolve(id, own)?;
+        Ok(Told::Answer(SessionAnswer::Resolved(outcome)))
+    }
+
+    fn consumer(
+        &mut self,
+        queue: u32,
+        name: &str,
+        from: From,
+        ack_level: Option<Level>,
+    ) -> Result<Told> {
+        self.check_open()?;
+        self.allow(Verb::Consume, queue)?;
+        if self.consumers.len() >= limits::CONSUMERS_OF_CONNECTION_MAX {
+            let count = limits::CONSUMERS_OF_CONNECTION_MAX;
+            let text = format!("this connection has {count} consumers open already");
+            return Err(Error::new(Code::Quota, text));
+        }
+        let options = ConsumerOptions { from, ack_level, ..ConsumerOptions::default() };
+        let consumer = self.shared.store.consumer(name, Queue::from_number(queue), &options)?;
+        let number = self.number();
+        self.consumers.insert(number, consumer);
+        Ok(Told::Answer(SessionAnswer::Numbered(number)))
+    }
+
+    fn of(&self, consumer: u32) -> Result<&Consumer> {
+        self.consumers.get(&consumer).ok_or_else(|| no_consumer(consumer))
+    }
+}
+
+fn denied() -> Error {
+    Error::new(Code::Denied, "this user may not do that")
+}
+
+fn no_session(number: u32) -> Error {
+    Error::new(Code::BadHandle, format!("this connection has no session {number}"))
+}
+
+fn no_consumer(number: u32) -> Error {
+    Error::new(Code::BadHandle, format!("this connection has no consumer {number}"))
+}
+
+fn given(messages: &[Received]) -> SessionAnswer<'_> {
+    let rows = messages.iter().map(|message| Given {
+        queue: message.queue().number(),
+        index: message.index(),
+        deliveries: message.deliveries(),
+        sequence: message.sequence(),
+        transaction: message.transaction(),
+        committed_ms: message.committed_ms(),
+        body: message.stored().0,
+    });
+    SessionAnswer::Received(rows.collect())
+}

@@ -1,0 +1,330 @@
+//! A connection for requests that comes back by itself.
+//!
+//! Calls block and may come from several threads at once; what must not block says what to call with the answer.
+//! A request belongs to one *life* of the connection. When that ends before the answer, the request is lost: whether
+//! it was done is for the caller to find out.
+
+use crate::error::{Code, Error, Result};
+use crate::link::{ConnectOptions, Endpoint, Link, LinkState};
+use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::wire::{FRAME_BYTES_MAX, Machine, REQUESTS_MAX, Waker};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The longest time that is still added to a clock.
+const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
+
+/// A body that is encoded once its number is known.
+pub type Encode<'a> = &'a dyn Fn(u32, &mut Vec<u8>) -> Result<u8>;
+/// Hears the answer, on the connection's thread.
+pub type OnAnswer = Box<dyn FnOnce(std::result::Result<Raw, Lost>) + Send>;
+
+/// An answer as it came: its kind and its body, the number included.
+pub struct Raw {
+    /// Its kind.
+    pub kind: u8,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+/// Why there is no answer.
+pub enum Lost {
+    /// It was never sent: it changed nothing.
+    Unsent(Error),
+    /// It may have been done.
+    Open(Error),
+}
+
+impl Lost {
+    /// The error, whatever became of the request.
+    pub fn error(self) -> Error {
+        match self {
+            Lost::Unsent(error) | Lost::Open(error) => error,
+        }
+    }
+}
+
+/// A connection to a server for requests.
+pub struct Asker {
+    link: Link,
+    shared: Arc<Shared>,
+    endpoint: Endpoint,
+    patience: Duration,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    link: Option<LinkState>,
+    waker: Option<Waker>,
+    /// How often there was a connection.
+    life: u64,
+    next: u32,
+    unsent: VecDeque<(u32, u8, Vec<u8>)>,
+    asked: HashMap<u32, Asked>,
+}
+
+/// A request under way.
+enum Asked {
+    Open,
+    Call(OnAnswer),
+    Answered(std::result::Result<Raw, Lost>),
+}
+
+impl Asker {
+    /// Connects and logs in; fails with what the first try failed with.
+    pub fn connect(endpoint: &Endpoint, options: &ConnectOptions) -> Result<Asker> {
+        let shared = Arc::new(Shared::default());
+        let (of_machine, of_state) = (shared.clone(), shared.clone());
+        let link = Link::connect(
+            endpoint.clone(),
+            options.clone(),
+            Box::new(move |waker| {
+                let mut state = of_machine.state.lock();
+                state.waker = Some(waker);
+                state.life += 1;
+                drop(state);
+                of_machine.changed.notify_all();
+                Box::new(Asking { shared: of_machine.clone() })
+            }),
+            Arc::new(move |state| of_state.on_state(state)),
+        )?;
+        let patience = Duration::from_millis(options.connect_timeout_ms);
+        let asker = Asker { link, shared, endpoint: endpoint.clone(), patience };
+        asker.life(Instant::now() + patience)?;
+        Ok(asker)
+    }
+
+    /// Where the server is.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// When a call that begins now is over.
+    pub fn until(&self, extra: Duration) -> Instant {
+        let now = Instant::now();
+        now.checked_add(self.patience.saturating_add(extra)).unwrap_or_else(|| now + FOR_EVER)
+    }
+
+    /// Leaves the server. Calls under way and later ones fail.
+    pub fn close(&self) {
+        self.link.close();
+    }
+
+    /// Fails in a forked child, where the connection's thread is not.
+    pub fn check(&self) -> Result<()> {
+        self.link.check()?;
+        match &self.shared.state.lock().link {
+            Some(LinkState::Closed) => Err(closed()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until there is a connection, and tells which.
+    pub fn life(&self, until: Instant) -> Result<u64> {
+        self.link.check()?;
+        let mut state = self.shared.state.lock();
+        loop {
+            match &state.link {
+                Some(LinkState::Connected) if state.waker.is_some() => return Ok(state.life),
+                Some(LinkState::Failed(error)) if state.life == 0 => return Err(error.clone()),
+                Some(LinkState::Failed(error)) if is_final(error) => return Err(error.clone()),
+                Some(LinkState::Closed) => return Err(closed()),
+                _ => {}
+            }
+            if self.shared.changed.wait_until(&mut state, until).timed_out() {
+                let what = format!("no connection to {} in the time given", self.endpoint);
+                return Err(match &state.link {
+                    Some(LinkState::Failed(error)) => Error::because(error.code(), what, error),
+                    _ => Error::new(Code::Timeout, what),
+                });
+            }
+        }
+    }
+
+    /// Why there is no connection, where the last try failed.
+    pub fn failed(&self) -> Option<Error> {
+        match &self.shared.state.lock().link {
+            Some(LinkState::Failed(error)) => Some(error.clone()),
+            _ => None,
+        }
+    }
+
+    /// The life that goes on now; 0 without a connection.
+    pub fn current_life(&self) -> u64 {
+        let state = self.shared.state.lock();
+        if state.waker.is_some() { state.life } else { 0 }
+    }
+
+    /// Asks and waits for the answer until `until`. With a life it is asked in that one only.
+    pub fn ask(
+        &self,
+        life: Option<u64>,
+        encode: Encode<'_>,
+        until: Instant,
+    ) -> std::result::Result<Raw, Lost> {
+        if life.is_none() {
+            self.life(until).map_err(Lost::Unsent)?;
+        }
+        let (number, mut state) = self.send(life, encode, Asked::Open)?;
+        loop {
+            match state.asked.remove(&number) {
+                Some(Asked::Answered(outcome)) => return outcome,
+                Some(asked) => state.asked.insert(number, asked),
+                None => return Err(Lost::Open(closed())),
+            };
+            if self.shared.changed.wait_until(&mut state, until).timed_out() {
+                state.asked.remove(&number);
+                let text = format!("{} did not answer in the time given", self.endpoint);
+                let late = Error::new(Code::Timeout, text);
+                let before = state.unsent.len();
+                state.unsent.retain(|(other, ..)| *other != number);
+                return Err(match state.unsent.len() < before {
+                    true => Lost::Unsent(late),
+                    false => Lost::Open(late),
+                });
+            }
+        }
+    }
+
+    /// Asks in this life; `on_answer` is called with the answer, or with why there is none, unless this fails.
+    pub fn start(
+        &self,
+        life: u64,
+        encode: Encode<'_>,
+        on_answer: OnAnswer,
+    ) -> std::result::Result<(), Lost> {
+        self.send(Some(life), encode, Asked::Call(on_answer)).map(|_| ())
+    }
+
+    fn send(
+        &self,
+        life: Option<u64>,
+        encode: Encode<'_>,
+        asked: Asked,
+    ) -> std::result::Result<(u32, MutexGuard<'_, State>), Lost> {
+        self.link.check().map_err(Lost::Unsent)?;
+        let mut state = self.shared.state.lock();
+        if state.waker.is_none() || life.is_some_and(|life| life != state.life) {
+            let why = match &state.link {
+                Some(LinkState::Failed(error)) => error.clone(),
+                Some(LinkState::Closed) => closed(),
+                _ => Error::new(Code::Unreachable, "the connection to the server was lost"),
+            };
+            return Err(Lost::Unsent(why));
+        }
+        if state.asked.len() >= REQUESTS_MAX {
+            let text = format!("{REQUESTS_MAX} requests are under way already");
+            return Err(Lost::Unsent(Error::new(Code::Quota, text)));
+        }
+        let number = state.next;
+        state.next = number.wrapping_add(1);
+        let mut body = Vec::new();
+        let kind = encode(number, &mut body).map_err(Lost::Unsent)?;
+        if body.len() > FRAME_BYTES_MAX {
+            let text = format!("a request of {} bytes is above the bound of a frame", body.len());
+            return Err(Lost::Unsent(Error::new(Code::TooLarge, text)));
+        }
+        state.unsent.push_back((number, kind, body));
+        state.asked.insert(number, asked);
+        if let Some(waker) = state.waker.clone() {
+            MutexGuard::unlocked(&mut state, || waker());
+        }
+        Ok((number, state))
+    }
+}
+
+/// Whether trying again is of no use.
+fn is_final(error: &Error) -> bool {
+    matches!(error.code(), Code::Denied | Code::Certificate | Code::Forked | Code::Panic)
+}
+
+fn closed() -> Error {
+    Error::new(Code::Closed, "the connection to the server was closed")
+}
+
+impl Shared {
+    fn on_state(&self, link: &LinkState) {
+        let mut calls = Vec::new();
+        let mut state = self.state.lock();
+        if let Some(why) = match link {
+            LinkState::Failed(error) => Some(error.clone()),
+            LinkState::Closed => Some(closed()),
+            _ => None,
+        } {
+            state.waker = None;
+            let unsent: Vec<u32> = state.unsent.drain(..).map(|(number, ..)| number).collect();
+            let lost = |number: u32| match unsent.contains(&number) {
+                true => Lost::Unsent(why.clone()),
+                false => Lost::Open(why.clone()),
+            };
+            let open: Vec<u32> = state.asked.keys().copied().collect();
+            for number in open {
+                match state.asked.remove(&number) {
+                    Some(Asked::Call(call)) => calls.push((call, lost(number))),
+                    Some(Asked::Open) => {
+                        state.asked.insert(number, Asked::Answered(Err(lost(number))));
+                    }
+                    Some(answered) => {
+                        state.asked.insert(number, answered);
+                    }
+                    None => {}
+                }
+            }
+        }
+        // A failure stays to be seen until the next try succeeds.
+        if !matches!(link, LinkState::Connecting) || state.link.is_none() {
+            state.link = Some(link.clone());
+        }
+        drop(state);
+        calls.into_iter().for_each(|(call, lost)| call(Err(lost)));
+        self.changed.notify_all();
+    }
+}
+
+/// The machine at the client's end.
+struct Asking {
+    shared: Arc<Shared>,
+}
+
+impl Machine for Asking {
+    fn on_frame(&mut self, kind: u8, body: &[u8], _now: Instant) -> Result<()> {
+        let Some(number) = body.first_chunk().copied().map(u32::from_le_bytes) else {
+            return Err(Error::new(Code::Protocol, "an answer arrived without its number"));
+        };
+        let raw = Raw { kind, body: body.to_vec() };
+        let mut state = self.shared.state.lock();
+        match state.asked.remove(&number) {
+            // Nobody waits for it any more.
+            None => {}
+            Some(Asked::Call(call)) => {
+                drop(state);
+                call(Ok(raw));
+            }
+            Some(_) => {
+                state.asked.insert(number, Asked::Answered(Ok(raw)));
+                drop(state);
+                self.shared.changed.notify_all();
+            }
+        }
+        Ok(())
+    }
+
+    fn next_frame(&mut self, _now: Instant, body: &mut Vec<u8>) -> Result<Option<u8>> {
+        let Some((_, kind, asked)) = self.shared.state.lock().unsent.pop_front() else {
+            return Ok(None);
+        };
+        *body = asked;
+        Ok(Some(kind))
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+}

@@ -1,0 +1,18 @@
+//! A store at a server, behind the same faces.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `asker` | the connection: requests, answers, coming back |
+//! | `store` | what is asked of the store as a whole |
+//! | `session` | transactions that are staged at the server |
+//! | `consumer` | a durable reader there |
+
+mod asker;
+mod consumer;
+mod session;
+mod store;
+
+pub use asker::{Asker, Lost};
+pub use consumer::RemoteConsumer;
+pub use session::RemoteSession;
+pub use store::{RemoteStore, Reply, odd, reply};

@@ -1,0 +1,457 @@
+//! Transactions that are staged at a server.
+//!
+//! Puts gather here up to a bound and go to the server without waiting for it; what it refuses dooms the transaction,
+//! and the next call says so. A connection that is lost takes the open transaction with it. A commit whose answer does
+//! not come is asked for by its identity as soon as there is a connection again, within the time of the call; behind
+//! that it is OUTCOME_UNKNOWN.
+//!
+//! Promises: a commit is done once or not at all, whatever is lost on the way, and what it says is final; a message
+//! that was not shown is not acknowledged.
+
+use super::asker::{Lost, OnAnswer};
+use super::consumer::RemoteConsumer;
+use super::store::{Failure, Line, Reply, odd, reply, wait_ms};
+use crate::error::{Code, Error, Result};
+use crate::limits;
+use crate::queue::{Message, Queue, Received};
+use crate::session::port::Port;
+use crate::session::transaction::SessionOptions;
+use crate::store::{Commit, Level, Outcome, TransactionId};
+use crate::sync::Mutex;
+use crate::wire::{STAGED_HEAD, SessionRequest, Undo, Which, begin_stage, put_staged};
+use std::borrow::Borrow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Bytes that gather before they are sent.
+const GATHER_BYTES: usize = 64 << 10;
+/// The pause between two tries to find out what became of a commit.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A session at a server.
+pub struct RemoteSession {
+    line: Arc<Line>,
+    options: SessionOptions,
+    /// The life of the connection it is open in, and its number there.
+    place: Option<(u64, u32)>,
+    /// The identity of the transaction that is open; its session is zero before the first connection.
+    id: TransactionId,
+    /// Whether the server has, or gets, something of the transaction.
+    sent: bool,
+    /// Whether somebody knows the identity of the open transaction, so that it must not become another one.
+    told: bool,
+    gathered: Vec<u8>,
+    count: u32,
+    failed: Option<Error>,
+    /// What the server refused of what was sent without waiting.
+    refused: Arc<Mutex<Option<Error>>>,
+    /// Whether somebody may ask later what became of its transactions.
+    known: bool,
+}
+
+impl RemoteSession {
+    /// Opens a session.
+    pub fn open(line: &Arc<Line>, options: &SessionOptions) -> Result<RemoteSession> {
+        let mut session = RemoteSession {
+            line: line.clone(),
+            options: options.clone(),
+            place: None,
+            id: TransactionId { session: [0; 16], epoch: 0, number: 1 },
+            sent: false,
+            told: false,
+            gathered: Vec::new(),
+            count: 0,
+            failed: None,
+            refused: Arc::default(),
+            known: !options.name.is_empty(),
+        };
+        session.connect(line.asker().until(Duration::ZERO))?;
+        Ok(session)
+    }
+
+    /// The identity of the transaction that is open.
+    pub fn id(&mut self) -> Result<TransactionId> {
+        // Of a transaction that has not begun another identity may be told than before.
+        self.told &= !self.is_empty();
+        self.connect(self.line.asker().until(Duration::ZERO))?;
+        (self.known, self.told) = (true, true);
+        Ok(self.id)
+    }
+
+    /// Whether this session belongs to that store.
+    pub fn is_of(&self, line: &Arc<Line>) -> bool {
+        Arc::ptr_eq(&self.line, line)
+    }
+
+    /// Whether nothing was put or received since the last commit or roll back.
+    pub fn is_empty(&self) -> bool {
+        !self.sent && self.count == 0 && self.failed.is_none()
+    }
+
+    /// Makes sure that the session is open in the present life of the connection.
+    fn connect(&mut self, until: Instant) -> Result<(u64, u32)> {
+        if let Some((life, number)) = self.place {
+            if life == self.line.asker().current_life() {
+                return Ok((life, number));
+            }
+            self.place = None;
+            if self.sent || self.told {
+                self.next();
+                self.line.asker().check()?;
+                return Err(gone());
+            }
+        }
+        loop {
+            let life = self.line.asker().life(until)?;
+            let (idle_ms, name) = (self.options.idle_ms, self.options.name.as_str());
+            let which = match self.id.epoch {
+                0 if name.is_empty() => Which::New,
+                0 => Which::Named(name, self.options.takeover),
+                epoch => Which::Resumed(self.id.session, epoch),
+            };
+            match self.line.ask(Some(life), &SessionRequest::Session { which, idle_ms }, until) {
+                Ok(Reply::Opened(number, id)) => {
+                    (self.place, self.id) = (Some((life, number)), id);
+                    return Ok((life, number));
+                }
+                Ok(_) => return Err(odd()),
+                // One without a name is nobody else's: it was forgotten.
+                Err(Failure::Refused(error))
+                    if error.code() == Code::Fenced && name.is_empty() && self.id.epoch > 0 =>
+                {
+                    self.id.epoch = 0;
+                }
+                Err(Failure::Lost(_)) if Instant::now() < until => std::thread::sleep(PAUSE),
+                Err(failure) => return Err(failure.error()),
+            }
+        }
+    }
+
+    /// Fails when the transaction can only be rolled back.
+    fn check(&mut self) -> Result<()> {
+        if self.failed.is_none() {
+            self.failed = self.refused.lock().take();
+        }
+        match &self.failed {
+            None => Ok(()),
+            Some(why) if matches!(why.code(), Code::Fenced | Code::RollbackOnly) => {
+                Err(why.clone())
+            }
+            Some(why) => {
+                let what = "the transaction could not be staged and can only be rolled back";
+                Err(Error::because(Code::RollbackOnly, what, why))
+            }
+        }
+    }
+
+    /// Begins the next transaction.
+    fn next(&mut self) {
+        self.id.number += 1;
+        (self.sent, self.told) = (false, false);
+        self.forget_gathered();
+        self.failed = None;
+        // What is refused of the one that is over reaches nobody.
+        self.refused = Arc::default();
+    }
+
+    fn forget_gathered(&mut self) {
+        (self.gathered, self.count) = (Vec::new(), 0);
+    }
+
+    /// Stages a message.
+    pub fn put(&mut self, queue: Queue, message: &Message<'_>) -> Result<()> {
+        self.put_each(queue, std::iter::once(message)).map(|_| ())
+    }
+
+    /// Stages messages; all or none.
+    pub fn put_many(&mut self, queue: Queue, messages: &[Message<'_>]) -> Result<()> {
+        self.put_each(queue, messages.iter())
+    }
+
+    /// The same for messages that are made as they are asked for.
+    pub fn put_each<'m, M: Borrow<Message<'m>>>(
+        &mut self,
+        queue: Queue,
+        messages: impl Iterator<Item = M> + Clone,
+    ) -> Result<()> {
+        self.check()?;
+        for (index, message) in messages.clone().enumerate() {
+            message.borrow().check().map_err(|error| error.at_message(index))?;
+        }
+        for (index, message) in messages.enumerate() {
+            let packed = message.borrow().pack().map_err(|error| error.at_message(index))?;
+            let body = packed.entry(0).parts.concat();
+            self.gather(queue, &body)?;
+        }
+        Ok(())
+    }
+
+    fn gather(&mut self, queue: Queue, body: &[u8]) -> Result<()> {
+        if self.count > 0 && self.gathered.len() + STAGED_HEAD + body.len() > GATHER_BYTES {
+            self.send()?;
+        }
+        put_staged(queue.number(), body, &mut self.gathered);
+        self.count += 1;
+        Ok(())
+    }
+
+    /// Sends what gathered.
+    fn send(&mut self) -> Result<()> {
+        if self.count == 0 {
+            return Ok(());
+        }
+        let until = self.line.asker().until(Duration::ZERO);
+        loop {
+            let (life, session) = self.connect(until)?;
+            let Err(lost) = self.start_stage(life, session, until)? else { break };
+            let again = !self.sent && !self.told && Instant::now() < until;
+            if !again || self.line.asker().current_life() == life {
+                return Err(self.lost(life, lost.error()));
+            }
+        }
+        self.sent = true;
+        self.forget_gathered();
+        Ok(())
+    }
+
+    /// Sends what gathered in this life of the connection.
+    fn start_stage(
+        &self,
+        life: u64,
+        session: u32,
+        until: Instant,
+    ) -> Result<std::result::Result<(), Lost>> {
+        let bytes = self.gathered.len();
+        if !self.line.take_room(bytes, until) {
+            let what = self.line.describe();
+            let text = format!("{what} does not take what was put in the time given");
+            return Err(Error::new(Code::Timeout, text));
+        }
+        let (number, count, gathered) = (self.id.number, self.count, &self.gathered);
+        let encode = |of: u32, out: &mut Vec<u8>| {
+            out.reserve(32 + gathered.len());
+            let kind = begin_stage(of, session, number, count, out);
+            out.extend_from_slice(gathered);
+            Ok(kind)
+        };
+        let (line, refused) = (self.line.clone(), self.refused.clone());
+        let arrived: OnAnswer = Box::new(move |answer| {
+            line.give_room(bytes);
+            // A connection that is lost says so by itself.
+            let Ok(raw) = answer else { return };
+            if let Err(error) = reply(&raw) {
+                refused.lock().get_or_insert(error);
+            }
+        });
+        let begun = self.line.asker().start(life, &encode, arrived);
+        if begun.is_err() {
+            self.line.give_room(bytes);
+        }
+        Ok(begun)
+    }
+
+    /// What a request that was lost means for the transaction.
+    fn lost(&mut self, life: u64, why: Error) -> Error {
+        if self.line.asker().current_life() == life {
+            return why;
+        }
+        self.place = None;
+        if !self.sent {
+            return why;
+        }
+        self.next();
+        Error::because(Code::RolledBack, "the transaction is gone with its connection", &why)
+    }
+
+    /// Receives at most `max` messages, waiting at most `wait` for the first.
+    pub fn receive(
+        &mut self,
+        from: &RemoteConsumer,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<Received>> {
+        self.check()?;
+        let max = u32::try_from(max.clamp(1, limits::RECEIVE_MESSAGES_MAX)).unwrap_or(u32::MAX);
+        let deadline = Instant::now().checked_add(wait);
+        loop {
+            let left = deadline.map_or(Duration::MAX, |at| at.duration_since(Instant::now()));
+            let timeout_ms = wait_ms(left);
+            let until = self.line.asker().until(Duration::from_millis(timeout_ms.into()));
+            let (life, session) = self.connect(until)?;
+            let consumer = from.place(life, until)?;
+            let transaction = self.id.number;
+            let request =
+                SessionRequest::Receive { session, transaction, consumer, max, timeout_ms };
+            match self.line.ask(Some(life), &request, until) {
+                Ok(Reply::Messages(messages)) => {
+                    self.sent |= !messages.is_empty();
+                    if !messages.is_empty() || Duration::from_millis(timeout_ms.into()) >= left {
+                        return Ok(messages);
+                    }
+                }
+                Ok(_) => return Err(odd()),
+                Err(Failure::Refused(error)) => return Err(self.over(error)),
+                Err(Failure::Lost(lost)) => {
+                    let error = self.lost(life, lost.error());
+                    if self.place.is_some() {
+                        // The server is there and may have given what nobody saw.
+                        self.sent = true;
+                        self.failed = Some(error.clone());
+                        return Err(error);
+                    }
+                    if error.code() == Code::RolledBack || left.is_zero() {
+                        return Err(error);
+                    }
+                    self.line.asker().check()?;
+                    std::thread::sleep(PAUSE.min(left));
+                }
+            }
+        }
+    }
+
+    /// Takes note of a refusal that ends the transaction.
+    fn over(&mut self, error: Error) -> Error {
+        match error.code() {
+            Code::RolledBack => self.next(),
+            Code::RollbackOnly => self.failed = Some(error.clone()),
+            _ => {}
+        }
+        error
+    }
+
+    /// Commits and begins the next transaction.
+    pub fn commit(&mut self, level: Option<Level>) -> Result<Commit> {
+        self.check()?;
+        self.send()?;
+        let until = self.line.asker().until(Duration::ZERO);
+        let (life, session) = self.connect(until)?;
+        let id = self.id;
+        let request = SessionRequest::Commit { session, transaction: id.number, level };
+        match self.line.ask(Some(life), &request, until) {
+            Ok(Reply::Stored(commit)) => {
+                self.next();
+                Ok(commit)
+            }
+            Ok(_) => Err(odd()),
+            Err(Failure::Refused(error)) => Err(self.over(error)),
+            Err(Failure::Lost(Lost::Unsent(why))) => Err(self.lost(life, why)),
+            Err(Failure::Lost(Lost::Open(why))) => {
+                self.known = true;
+                self.next();
+                self.in_doubt(&id, why, until)
+            }
+        }
+    }
+
+    /// Finds out what became of a commit that was not answered.
+    fn in_doubt(&self, id: &TransactionId, why: Error, until: Instant) -> Result<Commit> {
+        while Instant::now() < until {
+            match self.line.ask(None, &SessionRequest::Resolve(*id), until) {
+                Ok(Reply::Resolved(Outcome::Committed(token))) => {
+                    return Ok(Commit { token, level: Level::Power });
+                }
+                Ok(Reply::Resolved(Outcome::RolledBack)) => {
+                    let text =
+                        "the transaction did not reach its commit before the connection was lost";
+                    return Err(Error::because(Code::RolledBack, text, &why));
+                }
+                Ok(Reply::Resolved(Outcome::Expired)) => {
+                    let text = format!("the outcome of transaction {id} is not known any more");
+                    return Err(Error::because(Code::OutcomeExpired, text, &why));
+                }
+                Ok(Reply::Resolved(_)) | Err(Failure::Lost(_)) => {}
+                Ok(_) => return Err(odd()),
+                Err(Failure::Refused(_)) => break,
+            }
+            if self.line.asker().check().is_err() {
+                break;
+            }
+            std::thread::sleep(PAUSE);
+        }
+        let text = format!("the answer to the commit of transaction {id} did not come");
+        Err(Error::because(Code::OutcomeUnknown, text, &why))
+    }
+
+    /// Commits without waiting; the port gets the outcome.
+    pub fn commit_start(&mut self, port: &Port, tag: u64) -> Result<()> {
+        self.check()?;
+        self.send()?;
+        let (life, session) = self.connect(self.line.asker().until(Duration::ZERO))?;
+        let id = self.id;
+        let request = SessionRequest::Commit { session, transaction: id.number, level: None };
+        let encode = |number: u32, out: &mut Vec<u8>| request.encode(number, out);
+        let started = port.start_elsewhere(tag)?;
+        let ended: OnAnswer = Box::new(move |answer| {
+            started.end(match answer {
+                Ok(raw) => match reply(&raw) {
+                    Ok(Reply::Stored(commit)) => Ok(commit),
+                    Ok(_) => Err(odd()),
+                    Err(error) => Err(error),
+                },
+                Err(Lost::Unsent(why)) => {
+                    let text = "the transaction is gone with its connection";
+                    Err(Error::because(Code::RolledBack, text, &why))
+                }
+                Err(Lost::Open(why)) => {
+                    let text = format!("the answer to the commit of transaction {id} did not come");
+                    Err(Error::because(Code::OutcomeUnknown, text, &why))
+                }
+            });
+        });
+        self.known = true;
+        // One that did not begin ends on the port, too: what was started is over.
+        let _ = self.line.asker().start(life, &encode, ended);
+        self.next();
+        Ok(())
+    }
+
+    /// Drops what was staged and gives back what was received.
+    pub fn rollback(&mut self) -> Result<()> {
+        let sent = self.sent || self.failed.is_some();
+        if sent {
+            // Without the connection the server does it by itself.
+            self.undo(Undo::All);
+        }
+        if !self.is_empty() {
+            self.next();
+        }
+        self.line.asker().check()
+    }
+
+    /// Drops what was staged and keeps what was received.
+    pub fn forget_puts(&mut self) {
+        self.forget_gathered();
+        self.undo(Undo::Puts);
+        self.failed = None;
+        self.refused = Arc::default();
+    }
+
+    /// Forgets what was received, without giving it back.
+    pub fn pass_over(&mut self) {
+        self.undo(Undo::Keep);
+        self.next();
+    }
+
+    fn undo(&mut self, what: Undo) {
+        let Some((life, session)) = self.place else { return };
+        let request = SessionRequest::Rollback { session, transaction: self.id.number, what };
+        let until = self.line.asker().until(Duration::ZERO);
+        // A connection that is lost undoes more.
+        let _ = self.line.ask(Some(life), &request, until);
+    }
+}
+
+fn gone() -> Error {
+    let text = "the connection to the server was lost, and with it the open transaction";
+    Error::new(Code::RolledBack, text).caused_by(Code::Unreachable)
+}
+
+impl Drop for RemoteSession {
+    fn drop(&mut self) {
+        let Some((life, session)) = self.place else { return };
+        let request = SessionRequest::Leave { session, forget: !self.known };
+        let encode = |number: u32, out: &mut Vec<u8>| request.encode(number, out);
+        // Nobody is left to hear of it; without the connection the server does the same.
+        let _ = self.line.asker().start(life, &encode, Box::new(|_| {}));
+    }
+}
