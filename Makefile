@@ -11,7 +11,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 LOG := target/test.log
 
 # In this order; each runs even where one before it failed. Python and Java come early: the tests of the core compare all languages that are built.
-TIERS := test-format test-lint test-python test-java test-docs test-rust test-c test-cpp test-bench
+TIERS := test-format test-lint test-python test-java test-docs test-rust test-interleave test-c test-cpp test-bench
 
 .PHONY: help setup build test $(TIERS) ladder soak docs demo bench bench-all install clean
 
@@ -40,6 +40,9 @@ test-lint: ## Runs clippy; a warning is an error
 # Shown output is what brings the SKIPPED lines of passing tests into the log.
 test-rust: ## Runs the tests of the core
 	cargo test --locked --no-fail-fast -- --show-output
+
+test-interleave: ## Steps a few threads through the engine in many orders
+	@scripts/interleave.sh --show-output
 
 test-c: ## Runs the conformance scripts in C against the installed library
 	@scripts/test-bindings.sh c

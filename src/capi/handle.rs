@@ -38,7 +38,7 @@ use std::sync::atomic::AtomicPtr;
 use crate::disk::Birth;
 use crate::error::{Code, Error, Result};
 use crate::limits::HANDLES_MAX;
-use crate::sync::{AtomicU32, AtomicU64, Condvar, Mutex, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Condvar, Mutex, Ordering, thread};
 
 use super::boundary;
 
@@ -332,7 +332,7 @@ pub(super) fn take_back<F: Face>(handle: *const F) -> Result<Box<F::Object>> {
     loop {
         match Closing::begin(handle) {
             Ok(closing) => return Ok(closing.take()),
-            Err(error) if error.code() == Code::Busy => std::thread::yield_now(),
+            Err(error) if error.code() == Code::Busy => thread::yield_now(),
             Err(error) => return Err(error),
         }
     }

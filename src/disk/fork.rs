@@ -12,7 +12,7 @@
 
 use std::ptr::{self, NonNull};
 
-use crate::sync::{AtomicU32, Ordering};
+use crate::sync::mapped::{AtomicU32, Ordering};
 use std::sync::atomic::AtomicPtr;
 
 /// The wiped page; null before the first use, [`NO_PAGE`] where the kernel refused it.

@@ -35,7 +35,8 @@ use memmap2::{MmapOptions, MmapRaw};
 
 use super::mapping::Mapping;
 use super::{Disk, File, Lock, LockError, Window};
-use crate::sync::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::mapped::AtomicU64;
+use crate::sync::{AtomicBool, Ordering};
 
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;

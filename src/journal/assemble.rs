@@ -25,7 +25,7 @@ use super::{Journal, Options, Segment, file_name};
 use crate::disk::{Birth, Disk, Lock};
 use crate::error::{Code, Error, Result};
 use crate::secret::Password;
-use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, thread};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -160,7 +160,7 @@ impl Journal {
             if hopeless || still == 2 || turn == LOOKS {
                 return seen;
             }
-            std::thread::sleep(Duration::from_millis(1));
+            thread::sleep(Duration::from_millis(1));
         }
         Err(Error::new(Code::Io, format!("cannot read {}", disk.describe())))
     }

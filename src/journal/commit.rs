@@ -21,7 +21,9 @@ use super::times::{SyncTimes, Times};
 use super::window::Reach;
 use super::{Journal, Segment};
 use crate::error::{Code, Error, Result};
-use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering};
+use crate::sync::{
+    AtomicBool, AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, thread,
+};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -461,7 +463,7 @@ impl Journal {
         let patience = (sync_time / 4).min(Duration::from_micros(100));
         let begun = Instant::now();
         while self.gate.arrived.load(Ordering::Relaxed) < crowd && begun.elapsed() < patience {
-            std::thread::yield_now();
+            thread::yield_now();
         }
     }
 

@@ -304,7 +304,7 @@ impl Journal {
         // Whoever writes a run here holds this lock; a process that only looks gives the writer time.
         drop(self.run.lock());
         if self.is_looking() {
-            std::thread::sleep(std::time::Duration::from_millis(50));
+            crate::sync::thread::sleep(std::time::Duration::from_millis(50));
         }
         let keys = self.keys.as_deref();
         let there = self.run_numbers()?.contains(&number);

@@ -5,9 +5,9 @@
 
 use super::{Journal, spare::Spares};
 use crate::error::{Error, Result};
+use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Condvar, Mutex};
 use std::sync::{Arc, OnceLock, Weak};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How long the thread stays without work.
@@ -82,7 +82,7 @@ impl Journal {
             return true;
         }
         let theirs = shared.clone();
-        let named = std::thread::Builder::new().name("repliq-helper".into());
+        let named = thread::Builder::new().name("repliq-helper".into());
         let Ok(thread) = named.spawn(move || run(&journal, &theirs)) else { return false };
         work.running = true;
         drop(work);
@@ -99,7 +99,7 @@ impl Journal {
         shared.work.lock().stop = true;
         shared.wake.notify_one();
         match thread {
-            Some(thread) if thread.thread().id() != std::thread::current().id() => {
+            Some(thread) if thread.thread().id() != thread::current().id() => {
                 thread.join().map_err(|_| {
                     Error::new(crate::error::Code::Panic, "the helper thread of the store panicked")
                 })

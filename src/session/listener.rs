@@ -15,11 +15,11 @@ use super::transaction::Session;
 use crate::error::{Code, Error, Result};
 use crate::limits;
 use crate::queue::{Death, Queue, Received, with_letter};
+use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How long a listener waits in one receive before it looks whether it was closed.
@@ -123,7 +123,7 @@ impl Listener {
         handler: impl FnMut(&mut Session, &[Received]) -> Handled + Send + 'static,
     ) -> Result<Listener> {
         let (listener, mut work) = Listener::here(store, consumer, options, handler)?;
-        let thread = std::thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("repliq-listener".into())
             .spawn(move || work.run())
             .map_err(|error| Error::io("cannot start the thread of a listener", &error))?;
@@ -173,7 +173,7 @@ impl Listener {
     /// Ends the work after the unit under way and closes the consumer. BUSY from inside the handler.
     pub fn close(&self) -> Result<()> {
         let mut thread = self.thread.lock();
-        let here = std::thread::current().id();
+        let here = thread::current().id();
         if thread.as_ref().is_some_and(|thread| thread.thread().id() == here) {
             return Err(Error::new(Code::Busy, "a listener cannot be closed by its own handler"));
         }

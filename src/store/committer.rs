@@ -7,9 +7,9 @@
 use super::Core;
 use crate::error::{Code, Error, Result};
 use crate::journal::{Appended, Journal, Waiter};
+use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How long the thread stays without work.
@@ -111,7 +111,7 @@ impl Committer {
         }
         work.running = true;
         drop(work);
-        let named = std::thread::Builder::new().name("repliq-commit".into());
+        let named = thread::Builder::new().name("repliq-commit".into());
         let spawned = named.spawn({
             let (journal, shared) = (journal.clone(), self.shared.clone());
             move || run(&journal, &shared)
@@ -135,7 +135,7 @@ impl Committer {
         self.shared.wake.notify_one();
         let thread = self.thread.lock().take();
         match thread {
-            Some(thread) if thread.thread().id() != std::thread::current().id() => thread
+            Some(thread) if thread.thread().id() != thread::current().id() => thread
                 .join()
                 .map_err(|_| Error::new(Code::Panic, "the commit thread of the store panicked")),
             _ => Ok(()),
