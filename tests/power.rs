@@ -10,23 +10,24 @@
 
 #![allow(clippy::unwrap_used, unsafe_code)]
 
+#[path = "power/disk.rs"]
+mod disk;
 #[path = "seeds/mod.rs"]
 mod seeds;
+#[path = "power/thin.rs"]
+mod thin;
 
+use disk::Disk;
 use repliq::{ConsumerOptions, Level, Message, Store, StoreOptions};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{BufRead, BufReader, Write};
-use std::os::fd::AsRawFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Power cuts of one cycle, on one file system.
 const CUTS: u64 = 20;
-/// `EXT4_IOC_SHUTDOWN`, and: without writing the journal of the file system out.
-const SHUTDOWN: libc::c_ulong = 0x8004_587d;
-const NO_LOG_FLUSH: u32 = 2;
 const QUEUE: &str = "q";
 
 fn options() -> StoreOptions {
@@ -34,86 +35,6 @@ fn options() -> StoreOptions {
         segment_bytes: 64 << 10,
         segment_bytes_max: 256 << 10,
         ..StoreOptions::default()
-    }
-}
-
-fn tool(program: &str, arguments: &[&str]) -> Result<(), String> {
-    let output = Command::new(program).args(arguments).output();
-    let output = output.map_err(|error| format!("{program}: {error}"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    output.status.success().then_some(()).ok_or_else(|| format!("{program}: {}", said.trim()))
-}
-
-/// A file system that can lose its power.
-struct Disk {
-    folder: tempfile::TempDir,
-}
-
-impl Disk {
-    fn path(&self, name: &str) -> String {
-        self.folder.path().join(name).to_str().unwrap().to_string()
-    }
-
-    /// An empty one, mounted; or why there is none on this machine.
-    fn new() -> Result<Disk, String> {
-        // SAFETY: takes no pointer; it concerns this thread alone, and the children it starts.
-        if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
-            return Err(format!("no mounts of one's own: {}", std::io::Error::last_os_error()));
-        }
-        tool("mount", &["--make-rprivate", "/"])?;
-        let memory = Path::new("/dev/shm");
-        let folder =
-            if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
-        let disk = Disk { folder: folder.unwrap() };
-        let image = std::fs::File::create(disk.path("image")).unwrap();
-        image.set_len(64 << 20).unwrap();
-        std::fs::create_dir(disk.path("mounted")).unwrap();
-        tool("mkfs.ext4", &["-q", "-F", &disk.path("image")])?;
-        disk.mount()?;
-        Ok(disk)
-    }
-
-    fn mount(&self) -> Result<(), String> {
-        tool("mount", &["-o", "loop", &self.path("image"), &self.path("mounted")])
-    }
-
-    fn store(&self) -> PathBuf {
-        Path::new(&self.path("mounted")).join("store")
-    }
-
-    /// Writes some ranges of some files out early, so that what is lost is not only the end.
-    fn write_some_early(&self, random: &mut Random) {
-        for entry in std::fs::read_dir(self.store()).into_iter().flatten().flatten() {
-            if random.below(2) == 0 {
-                continue;
-            }
-            let Ok(file) = std::fs::File::open(entry.path()) else { continue };
-            let (at, length) = (random.below(64) * 4096, (1 + random.below(4)) * 4096);
-            let how = libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
-            // SAFETY: the descriptor is open, and nothing else is pointed to.
-            unsafe { libc::sync_file_range(file.as_raw_fd(), at as i64, length as i64, how) };
-        }
-    }
-
-    /// The power goes.
-    fn cut(&self) {
-        let root = std::fs::File::open(self.path("mounted")).unwrap();
-        let how = NO_LOG_FLUSH;
-        // SAFETY: the request reads one word.
-        let done = unsafe { libc::ioctl(root.as_raw_fd(), SHUTDOWN, &raw const how) };
-        assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
-    }
-
-    /// And comes back.
-    fn restart(&self) {
-        tool("umount", &[&self.path("mounted")]).unwrap();
-        self.mount().unwrap();
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = tool("umount", &["-l", &self.path("mounted")]);
     }
 }
 
@@ -187,7 +108,11 @@ fn write(path: &Path, first: u64) -> repliq::Result<()> {
 fn child() {
     let Some(path) = std::env::var_os("REPLIQ_STORE") else { return };
     let first = seeds::number("REPLIQ_NEXT").unwrap();
-    let outcome = write(Path::new(&path), first);
+    let outcome = if std::env::var_os("REPLIQ_HOPE").is_some() {
+        thin::hope(Path::new(&path), first)
+    } else {
+        write(Path::new(&path), first)
+    };
     say(&format!("end {:?}", outcome.err()));
     // Its handles go when the parent says so, like those of a machine that has lost its power.
     std::thread::sleep(Duration::from_secs(60));
@@ -201,11 +126,12 @@ struct Running {
     reader: std::thread::JoinHandle<()>,
 }
 
-fn start(store: &Path, next: u64) -> Running {
+fn start(store: &Path, next: u64, hopes: bool) -> Running {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child", "--nocapture", "--test-threads=1"])
         .env("REPLIQ_STORE", store)
         .env("REPLIQ_NEXT", next.to_string())
+        .envs(hopes.then_some(("REPLIQ_HOPE", "1")))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -231,6 +157,10 @@ struct Told {
     safe: BTreeSet<u64>,
     seen: BTreeSet<(u64, u64)>,
     positions: HashMap<String, u64>,
+    /// Jobs that failed for certain.
+    failed: BTreeSet<u64>,
+    /// The store said that it is poisoned, in this life.
+    poisoned: bool,
     /// Sequences up to which an acknowledgement was asked for, and was confirmed.
     asked: u64,
     acknowledged: u64,
@@ -247,7 +177,14 @@ impl Told {
             "begin" => {
                 self.begun.insert(number(1), number(2));
             }
+            "failed" => {
+                if words[2] != "OutcomeUnknown" {
+                    self.failed.insert(number(1));
+                }
+                self.poisoned |= words[2] == "Poisoned" || words[2] == "OutcomeUnknown";
+            }
             "ok" => {
+                assert!(!self.poisoned, "job {} was confirmed by a poisoned store", words[1]);
                 if words[2] == "power" {
                     self.safe.insert(number(1));
                 }
@@ -264,12 +201,12 @@ impl Told {
         }
     }
 
-    /// Compares with what is there.
-    fn judge(&mut self, path: &Path) {
+    /// Compares with what is there; all that is shown.
+    fn judge(&mut self, path: &Path) -> BTreeSet<(u64, u64)> {
         let store = Store::open(path, &options()).unwrap_or_else(|error| panic!("{error}"));
         let Ok(queue) = store.find_queue(QUEUE) else {
             assert!(self.safe.is_empty(), "the queue is gone, {} jobs were safe", self.safe.len());
-            return;
+            return BTreeSet::new();
         };
         let floor = store.queues().unwrap()[0].consumers.first().map_or(0, |one| one.acknowledged);
         assert!(floor >= self.acknowledged, "{floor} of {} acknowledged", self.acknowledged);
@@ -305,6 +242,9 @@ impl Told {
         let holds = |job: u64, index: u64| {
             there.get(&job).is_some_and(|all| all.contains(&index)) || gone(job, index)
         };
+        for job in &self.failed {
+            assert!(!there.contains_key(job), "job {job} failed and is there");
+        }
         for (&job, &count) in &self.begun {
             if self.lost.contains(&job) {
                 assert!(!there.contains_key(&job), "job {job} was lost and came back");
@@ -322,7 +262,9 @@ impl Told {
         }
         // Within one life what is lost is the end.
         let life = self.begun.range(self.judged..).map(|(job, _)| *job);
-        let first_lost = life.clone().find(|job| self.lost.contains(job)).unwrap_or(u64::MAX);
+        // What failed for certain never began, as far as the store is concerned.
+        let lost = |job: &u64| self.lost.contains(job) && !self.failed.contains(job);
+        let first_lost = life.clone().find(lost).unwrap_or(u64::MAX);
         let later = life.clone().find(|job| *job > first_lost && !self.lost.contains(job));
         assert_eq!(later, None, "job {first_lost} is lost and a later one is not");
         for (job, index) in &self.seen {
@@ -330,6 +272,8 @@ impl Told {
         }
         self.judged = self.begun.keys().next_back().map_or(0, |last| last + 1);
         store.close().unwrap();
+        let one = |(job, all): (u64, BTreeSet<u64>)| all.into_iter().map(move |at| (job, at));
+        there.into_iter().flat_map(one).collect()
     }
 }
 
@@ -338,7 +282,7 @@ fn cut_again_and_again(disk: &Disk, seed: u64) -> u64 {
     let mut told = Told::default();
     for _ in 0..CUTS {
         let next = told.begun.keys().next_back().map_or(1, |last| last + 1);
-        let mut running = start(&disk.store(), next);
+        let mut running = start(&disk.store(), next, false);
         std::thread::sleep(Duration::from_millis(10 + random.below(90)));
         if random.below(2) == 0 {
             disk.write_some_early(&mut random);
