@@ -5,19 +5,32 @@
 //! seed decides who is killed when. At the end everything runs undisturbed until both servers have all, and a
 //! history checker, itself tested elsewhere against bad histories, reads what each server holds.
 //!
-//! A cycle has a hundred kills; `tests/seeds` says how many cycles there are.
+//! A cycle has a hundred kills; `tests/seeds` says how many cycles there are. `chaos` does the same to the network
+//! between them.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, unsafe_code)]
 
+#[allow(dead_code)] // tests/net.rs uses the rest.
+#[path = "net/authority.rs"]
+mod authority;
+#[path = "kill/chaos.rs"]
+mod chaos;
 mod checker;
 #[path = "kill/child.rs"]
 mod child;
+#[path = "kill/history.rs"]
+mod history;
+#[path = "kill/namespaces.rs"]
+mod namespaces;
+#[path = "kill/proxy.rs"]
+mod proxy;
+#[path = "kill/rivals.rs"]
+mod rivals;
 #[path = "seeds/mod.rs"]
 mod seeds;
 
-use child::{ROOT, options, payload_of};
-use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet};
+use history::judge;
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -58,7 +71,12 @@ impl Harness {
     }
 
     fn start(&self, role: &str) -> Running {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        self.start_as(Command::new(std::env::current_exe().unwrap()), role)
+    }
+
+    /// The same with a command that ends in this program.
+    fn start_as(&self, mut command: Command, role: &str) -> Running {
+        let mut child = command
             .args(["--exact", "child", "--nocapture", "--test-threads=1"])
             .env("REPLIQ_ROLE", role)
             .env("REPLIQ_FOLDER", self.folder.path())
@@ -142,79 +160,10 @@ fn kill_again_and_again(seed: u64) {
     for (_, server) in running {
         harness.kill(server);
     }
-    let (jobs, acked) = judge(&harness, seed);
+    let servers = ["tcp", "unix"].map(|name| (name, harness.path(name)));
+    let (jobs, acked) = judge(&harness.said, &servers, seed);
     println!("{KILLS} kills, {jobs} jobs begun, {acked} acknowledged, in {:?}", begun.elapsed());
     assert!(acked as u32 > KILLS, "{acked} acknowledged: the test has tested next to nothing");
-}
-
-/// The value of one message in a history: values are unique.
-fn value(job: u64, index: u64) -> u64 {
-    job * 16 + index
-}
-
-/// Reads what each server holds and compares it with what the sender said.
-fn judge(harness: &Harness, seed: u64) -> (usize, usize) {
-    let mut lines = String::new();
-    let mut open = BTreeSet::new();
-    let (mut begun, mut acked) = (0, 0);
-    for line in &harness.said {
-        let words: Vec<&str> = line.split(' ').collect();
-        let job: u64 = words[2].parse().unwrap();
-        let outcome = match words[1] {
-            "begin" => {
-                begun += 1;
-                let values: Vec<u64> =
-                    (0..words[3].parse().unwrap()).map(|index| value(job, index)).collect();
-                open.insert(job);
-                lines += &json!({"process": 1, "op": "put", "kind": "invoke", "transaction": job,
-                    "queue": ROOT, "values": values})
-                .to_string();
-                lines.push('\n');
-                continue;
-            }
-            "ok" => "ok",
-            "abort" => "fail",
-            other => panic!("a child said {other:?}"),
-        };
-        acked += usize::from(outcome == "ok");
-        open.remove(&job);
-        lines +=
-            &json!({"process": 1, "op": "put", "kind": outcome, "transaction": job}).to_string();
-        lines.push('\n');
-    }
-    for job in open {
-        lines +=
-            &json!({"process": 1, "op": "put", "kind": "unknown", "transaction": job}).to_string();
-        lines.push('\n');
-    }
-    for server in ["tcp", "unix"] {
-        lines += &json!({"process": 2, "op": "final", "place": server, "queue": ROOT,
-            "rows": rows(&harness.path(server))})
-        .to_string();
-        lines.push('\n');
-    }
-    let report = checker::check(&lines);
-    assert!(report.is_good(), "seed {seed}: {report:#?}");
-    (begun, acked)
-}
-
-/// All a server holds: sequence, value, transaction.
-fn rows(path: &Path) -> Vec<(u64, u64, u64)> {
-    let store = repliq::Store::open(path, &options()).unwrap();
-    let snapshot = store.snapshot().unwrap();
-    let queue = store.find_queue(ROOT).unwrap();
-    let mut rows = Vec::new();
-    loop {
-        let from = rows.last().map_or(1, |(sequence, _, _)| sequence + 1);
-        let some = snapshot.browse(queue, from, 10_000).unwrap();
-        if some.is_empty() {
-            return rows;
-        }
-        for message in &some {
-            let (job, index, _) = payload_of(message.payload());
-            rows.push((message.sequence(), value(job, index), message.transaction()));
-        }
-    }
 }
 
 #[test]

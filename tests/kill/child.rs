@@ -1,5 +1,7 @@
-//! What a child of the kill loop does: one of two servers, the sender, or the sender that only drains.
+//! What a child of the kill loop does: one of two servers, the sender, or the sender that only drains; and of the
+//! chaos on the network: a server with TLS, and a sender that is far away.
 
+use crate::rivals;
 use repliq::{
     Message, Replication, ReplicationOptions, Right, Server, ServerOptions, Store, StoreOptions,
     TargetOptions, UserSource, Users, Verb,
@@ -41,7 +43,13 @@ pub fn run() {
     match role.to_str().unwrap() {
         "sender" => send(&folder),
         "drain" => drain(&folder),
-        server => serve(&folder, server),
+        "reader" => rivals::look_on(&folder),
+        "far" => send_far(&folder),
+        "far drain" => drain_far(&folder),
+        role => match role.strip_prefix("writer ") {
+            Some(rival) => rivals::write(&folder, rival.parse().unwrap()),
+            None => serve(&folder, role),
+        },
     }
 }
 
@@ -73,9 +81,15 @@ fn serve(folder: &Path, name: &str) {
 
 /// The port of a server just killed may take a moment to be free.
 fn open_server(store: &Store, listen: &str, users: &Path) -> Server {
+    // Where there is a certificate, nothing goes without.
+    let certificate = users.with_file_name("server.pem");
+    let secured = certificate.exists();
     let options = ServerOptions {
         listen: vec![listen.to_string()],
-        plain: true,
+        plain: !secured,
+        certificate_file: secured.then_some(certificate),
+        key_file: secured.then(|| users.with_file_name("server.key")),
+        heartbeat_ms: 1_000,
         users: UserSource::File(users.to_path_buf()),
         ..ServerOptions::default()
     };
@@ -114,22 +128,67 @@ fn replicate(folder: &Path) -> (Store, Replication) {
     (store, replication)
 }
 
-fn say(line: &str) {
+pub fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     // A line is one write, so that a kill cuts none in two; what the test runner wrote before ends first.
     out.write_all(format!("\nhistory {line}\n").as_bytes()).unwrap();
     out.flush().unwrap();
 }
 
+/// The one target is behind the way that the parent has opened.
+fn replicate_far(folder: &Path) -> (Store, Replication) {
+    let store = Store::open(folder.join("sender"), &options()).unwrap();
+    let root = store.queue(ROOT).unwrap();
+    let replication = Replication::open(&store, root, &ReplicationOptions::default()).unwrap();
+    let way = std::fs::read_to_string(folder.join("way")).unwrap();
+    let mut options = TargetOptions::default();
+    options.connect.password = Some(SECRET.into());
+    options.connect.ca_file = Some(folder.join("authority.pem"));
+    options.connect.reconnect_ms_max = 50;
+    replication.add("tls", &format!("repliq://{USER}@{way}"), &options).unwrap();
+    (store, replication)
+}
+
+/// How long a wait of the far sender may take.
+pub const DEADLINE: Duration = Duration::from_millis(100);
+
+fn send_far(folder: &Path) {
+    let (store, replication) = replicate_far(folder);
+    let mut latest = Duration::ZERO;
+    send_with(&replication, |last| {
+        // Few enough that a cycle is judged in a moment, and each wait keeps to its time.
+        let begun = std::time::Instant::now();
+        match store.wait("target:tls", &[last], DEADLINE) {
+            Ok(()) => {}
+            Err(error) => assert_eq!(error.code(), repliq::Code::Timeout, "{error}"),
+        }
+        if begun.elapsed() > latest {
+            latest = begun.elapsed();
+            say(&format!("waited {}", latest.as_millis()));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    });
+}
+
+fn drain_far(folder: &Path) {
+    let (store, replication) = replicate_far(folder);
+    finish(&store, &replication);
+}
+
 fn send(folder: &Path) {
     let (_store, replication) = replicate(folder);
+    send_with(&replication, |_| {});
+}
+
+fn send_with(replication: &Replication, mut every: impl FnMut(repliq::Token)) {
     let first: u64 = std::env::var("REPLIQ_NEXT").unwrap().parse().unwrap();
     for job in first.. {
         let count = job % 7;
         if count == 0 {
             say(&format!("begin {job} 1"));
-            replication.send_message(&Message::new(&payload(job, 0, 1))).unwrap();
+            let sent = replication.send_message(&Message::new(&payload(job, 0, 1))).unwrap();
             say(&format!("ok {job}"));
+            every(sent.token);
             continue;
         }
         say(&format!("begin {job} {count}"));
@@ -149,6 +208,11 @@ fn send(folder: &Path) {
 
 fn drain(folder: &Path) {
     let (store, replication) = replicate(folder);
+    finish(&store, &replication);
+}
+
+/// Puts a last message and waits until it is everywhere.
+fn finish(store: &Store, replication: &Replication) {
     let last = replication.send_message(&Message::new(&payload(1 << 40, 0, 1))).unwrap();
     say(&format!("begin {} 1", 1u64 << 40));
     say(&format!("ok {}", 1u64 << 40));

@@ -12,7 +12,7 @@ pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 /// What a certificate says.
 #[derive(Clone, Copy)]
 pub enum Leaf {
-    /// 127.0.0.1 and localhost, valid.
+    /// 127.0.0.1, localhost and the namespace of `tests/kill/namespaces.rs`, valid.
     Good,
     /// The same, valid until 2001.
     Expired,
@@ -42,7 +42,7 @@ impl Authority {
     pub fn leaf(&self, folder: &Path, leaf: Leaf) -> (PathBuf, PathBuf) {
         let names = match leaf {
             Leaf::OtherName => vec!["elsewhere.example".to_string()],
-            _ => vec!["127.0.0.1".to_string(), "localhost".to_string()],
+            _ => ["127.0.0.1", "10.77.0.1", "localhost"].map(str::to_string).to_vec(),
         };
         let mut params = CertificateParams::new(names).unwrap();
         if let Leaf::Expired = leaf {
