@@ -20,6 +20,10 @@ mod language;
 mod misuse;
 #[path = "abi/refusals.rs"]
 mod refusals;
+#[path = "seeds/mod.rs"]
+mod seeds;
+#[path = "abi/sequences.rs"]
+mod sequences;
 #[path = "abi/together.rs"]
 mod together;
 #[path = "abi/tools.rs"]

@@ -5,10 +5,14 @@
 
 #[path = "net/authority.rs"]
 mod authority;
+#[path = "net/capture.rs"]
+mod capture;
 #[path = "net/cut.rs"]
 mod cut;
 #[path = "net/flood.rs"]
 mod flood;
+#[path = "net/fuzz.rs"]
+mod fuzz;
 #[path = "net/hostile.rs"]
 mod hostile;
 #[path = "net/login.rs"]
@@ -23,6 +27,8 @@ mod raw;
 mod requests;
 #[path = "net/rights.rs"]
 mod rights;
+#[path = "seeds/mod.rs"]
+mod seeds;
 #[path = "net/sessions.rs"]
 mod sessions;
 #[path = "net/signals.rs"]

@@ -1,8 +1,9 @@
 //! T4r: system calls that fail under the shared library as it is shipped. strace makes the k-th call of a kind fail,
 //! once or from then on, or skips a sync and says that it was fine; a C program says what it was told, and what is in
-//! the store afterwards must be that.
+//! the store afterwards must be that. Short reads and writes, which strace cannot make, come from a library put before
+//! the C library.
 
-use super::tools::{build, compiler, folder, library, library_folder};
+use super::tools::{build, compiler, folder, library, library_folder, run};
 use repliq::{Code, Store, StoreOptions};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -111,9 +112,9 @@ fn judge(store: &Path, said: &str, case: &str) {
     }
 }
 
-fn program() -> PathBuf {
-    let folder = folder("calls");
-    let libraries = library_folder("calls-lib", &library());
+fn program(name: &str) -> PathBuf {
+    let folder = folder(name);
+    let libraries = library_folder(&format!("{name}-lib"), &library());
     let program = folder.join("calls");
     let source = Path::new(super::header::ROOT).join("tests/abi/calls.c");
     build(&mut compiler("cc", "c99"), &source, &libraries, &program);
@@ -126,7 +127,7 @@ fn a_system_call_that_fails_loses_nothing_that_was_confirmed() {
         println!("SKIPPED system calls that fail: strace: {error}");
         return;
     }
-    let program = program();
+    let program = program("calls");
     let memory = Path::new("/dev/shm");
     let place = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     let place = place.unwrap();
@@ -166,4 +167,50 @@ fn a_system_call_that_fails_loses_nothing_that_was_confirmed() {
     println!("T4r: {runs} runs, {met:?} met their fault");
     assert!(runs >= 100, "only {runs} runs");
     assert_eq!(met.values().sum::<usize>(), runs, "each fault must be met: {met:?}");
+}
+
+/// The library that makes calls short.
+fn shortener() -> PathBuf {
+    let library = folder("short").join("short.so");
+    let source = Path::new(super::header::ROOT).join("tests/abi/short.c");
+    let mut compiler = compiler("cc", "gnu11");
+    compiler.args(["-shared", "-fPIC"]).arg(source).arg("-o").arg(&library).arg("-ldl");
+    run(&mut compiler);
+    library
+}
+
+#[test]
+fn a_read_or_write_that_does_less_than_it_was_asked_for_is_not_noticed() {
+    let (program, library) = (program("short-calls"), shortener());
+    let memory = Path::new("/dev/shm");
+    let place = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    let (place, mut runs, mut met) = (place.unwrap(), 0, 0);
+    let mut go = |call: &str, to: &str, at: usize, on: bool| -> bool {
+        let (store, log) = (place.path().join(format!("s{runs}")), place.path().join("log"));
+        let _ = std::fs::remove_file(&log);
+        let mut command = Command::new(&program);
+        command.arg(&store).env("LD_PRELOAD", &library).env("SHORT_LOG", &log);
+        command.envs([("SHORT_CALL", call), ("SHORT_TO", to), ("SHORT_AT", &at.to_string())]);
+        command.envs(on.then_some(("SHORT_ON", "1")));
+        let said = String::from_utf8(run(&mut command).stdout).unwrap();
+        let case = format!("{call} {to} at {at}, on: {on}");
+        assert_eq!(told(&said).safe.len(), 24, "{case}\n{said}");
+        judge(&store, &said, &case);
+        std::fs::remove_dir_all(&store).unwrap();
+        let times = std::fs::metadata(&log).map_or(0, |log| log.len());
+        (runs, met) = (runs + 1, met + times);
+        times > 0
+    };
+    for call in ["pwrite", "pread"] {
+        for to in ["half", "one", "eintr"] {
+            assert!(go(call, to, 1, true), "{call} is never called");
+            // Until there is no such call any more.
+            let mut at = 1;
+            while go(call, to, at, false) {
+                at += 1 + at / 6;
+            }
+        }
+    }
+    println!("T4r: {runs} runs, {met} short or interrupted calls");
+    assert!(runs > 30 && met > 100, "{runs} runs, {met} calls met");
 }
