@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "tidy/checklist.rs"]
+mod checklist;
 #[path = "tidy/licences.rs"]
 mod licences;
 #[path = "tidy/source.rs"]
@@ -532,4 +534,22 @@ fn comments_strings_and_characters_are_no_code() {
         ["let", "a", "let", "b", "let", "c", "let", "d", "let", "e", "w", "str", "b", "f"]
     );
     assert_eq!(source.code.len(), text.len());
+}
+
+// ---- the checklist of security
+
+#[test]
+fn every_line_of_the_security_checklist_has_a_test_that_is_there() {
+    let page = fs::read_to_string(Path::new(ROOT).join("SECURITY.md")).unwrap();
+    let sources = read_rust(Path::new(ROOT), &["src", "tests"]);
+    let texts: Vec<String> = sources.into_iter().map(|source| source.text).collect();
+    assert!(checklist::named(&page).len() > 50, "{:?}", checklist::named(&page));
+    assert_none(checklist::missing(&page, &texts).into_iter().map(str::to_string).collect());
+}
+
+#[test]
+fn a_line_of_the_checklist_without_its_test_is_found() {
+    let page = "| a line | `it_holds`, `it_is_gone` |\n`no_row`\n| other | `made_by_a_macro` |\n";
+    let texts = ["fn it_holds() {}".to_string(), "    made_by_a_macro: 6, body;".to_string()];
+    assert_eq!(checklist::missing(page, &texts), ["it_is_gone"]);
 }
