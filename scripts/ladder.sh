@@ -23,9 +23,26 @@ tiers() {
 1 50000  encryption  chance::a_call_that_fails_anywhere_in_any_life_and_another_one_behind_it_lose_nothing
 1 500    encryption  nonce::no_nonce_is_used_twice_over_a_loop_of_kills_and_power_cuts
 4 1000   kill        a_sender_and_two_servers_killed_at_any_instant_lose_repeat_and_tear_nothing
+3 500    kill        chaos::on_a_network_in_which_everything_goes_wrong_all_arrives_once_in_order_and_whole
 2 1000   power       what_was_acknowledged_survives_a_real_power_cut_at_any_instant
+1 2000   power       thin::what_a_device_took_and_never_had_is_not_believed_after_a_restart
 1 500000 replication fuzz::no_frame_of_a_stream_makes_either_end_panic_or_store_what_was_never_put
 3 200000 replication simulation::everything_arrives_once_in_order_and_whole_whatever_happens
+1 20000  net         fuzz::no_login_and_no_request_makes_a_server_panic_hang_or_forget_its_users
+1 5000   net         fuzz::no_answer_of_a_server_makes_a_client_panic_hang_or_believe_it
+1 200    soak        a_long_load_leaves_memory_files_threads_and_disk_as_they_were
+1 5000   abi         sequences::no_sequence_of_calls_crashes_a_program_or_takes_what_is_no_handle_for_one
+1 6000   interleave  what_a_commit_confirmed_is_durable_whoever_led_the_sync
+1 6000   interleave  a_failed_sync_reaches_everybody_and_confirms_nothing
+1 6000   interleave  a_receiver_that_waits_is_woken_by_every_put
+1 6000   interleave  each_commit_of_a_port_gives_one_event_also_while_the_store_closes
+1 6000   interleave  rolls_and_a_helper_lose_nothing_and_block_nobody
+1 6000   interleave  commits_through_the_window_and_synced_ones_keep_their_order
+1 6000   interleave  sessions_that_take_the_same_message_take_it_once
+1 6000   interleave  a_close_waits_for_nobody_and_loses_nothing_confirmed
+1 6000   interleave  an_object_is_there_as_long_as_somebody_is_inside
+1 6000   interleave  an_object_of_one_thread_has_one_inside
+1 6000   interleave  a_close_that_is_refused_leaves_the_handle_open
 TIERS
 }
 
@@ -38,9 +55,20 @@ esac
 
 log=target/ladder.log
 mkdir -p target && : > "$log"
-mapfile -t binaries < <(tiers | awk '{ print "--test"; print $3 }' | uniq)
+mapfile -t binaries < <(tiers | awk '$3 != "interleave" { print "--test"; print $3 }' | uniq)
 cargo test --locked --no-run "${binaries[@]}"
+scripts/interleave.sh --no-run
 weights=$(tiers | awk '{ sum += $1 } END { print sum }')
+
+run() {
+    local binary=$1
+    shift
+    if [ "$binary" = interleave ]; then
+        scripts/interleave.sh "$@"
+    else
+        cargo test --locked --test "$binary" -- "$@"
+    fi
+}
 
 failed=''
 while read -r weight cycles binary name; do
@@ -49,8 +77,7 @@ while read -r weight cycles binary name; do
     else
         export REPLIQ_SECONDS=$((budget * weight / weights > 0 ? budget * weight / weights : 1))
     fi
-    said=$(cargo test --locked --test "$binary" -- --exact "$name" --nocapture 2>&1 < /dev/null | tee -a "$log") \
-        || failed=yes
+    said=$(run "$binary" --exact "$name" --nocapture 2>&1 < /dev/null | tee -a "$log") || failed=yes
     # A test that printed no line of its own has run nothing.
     grep -q '^LADDER ' <<< "$said" || { echo "LADDER $name: nothing" >> "$log"; failed=yes; }
     grep -E '^(LADDER|FAILED|SKIPPED) ' <<< "$said" || true
