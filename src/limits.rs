@@ -40,7 +40,10 @@ pub const MEMORY_BYTES: usize = 1 << 20;
 pub const KEEP_MS: u64 = 24 * 60 * 60 * 1000;
 /// How many bytes of it, unless asked otherwise.
 pub const KEEP_BYTES: u64 = 1 << 30;
-/// Queues of one store: a client must not be able to fill the memory with names.
+/// Every sequence, journal offset, file number and count of bytes is below this: whatever is read can be added to.
+/// At a billion a second it takes a hundred years to come so far.
+pub const NUMBERS_END: u64 = 1 << 62;
+/// Queues a store ever has, since numbers are not used twice: a client must not be able to fill the memory with names.
 pub const QUEUES_MAX: usize = 10_000;
 /// Sessions a store remembers: a client must not be able to fill the memory with new ones. A row costs some 200 bytes.
 pub const SESSIONS_MAX: usize = 65_536;
@@ -112,6 +115,7 @@ pub const STREAM_TRANSACTION_BYTES_MAX: u64 = 1 << 44;
 /// Longest text of a refusal on a stream, in bytes.
 pub const STREAM_TEXT_BYTES_MAX: usize = 1_024;
 
+const _: () = assert!(QUEUES_MAX < u32::MAX as usize);
 const _: () = assert!(STREAM_FRAME_BYTES < STREAM_FRAME_BYTES_MAX);
 const _: () = assert!((STREAM_FRAME_BYTES_MAX as u64) < STREAM_CREDIT_BYTES);
 const _: () = assert!((MESSAGE_BYTES_MAX as u64) < STREAM_TRANSACTION_BYTES_MAX);

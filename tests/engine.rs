@@ -10,6 +10,7 @@
 //! | `crash` | T3: a stop at every operation, a cut of every kind |
 //! | `evacuate` | messages that were moved out of nearly dead segments |
 //! | `fault` | T4: every disk call fails |
+//! | `forged` | changed records with right checksums |
 //! | `model` | T1: random operations against a model in memory |
 //! | `shipped` | T2 and T3 for the two ends of a stream |
 //! | `rare` | stores that hold the records nobody sees every day |
@@ -35,6 +36,8 @@ mod damage;
 mod evacuate;
 #[path = "engine/fault.rs"]
 mod fault;
+#[path = "engine/forged.rs"]
+mod forged;
 #[path = "engine/model.rs"]
 mod model;
 #[path = "engine/open.rs"]

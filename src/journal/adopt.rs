@@ -30,6 +30,7 @@
 //! without queues, producers and files.
 
 use super::format::{u32_at, u64_at};
+use crate::limits::NUMBERS_END;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -138,7 +139,7 @@ impl Adoption {
         body
     }
 
-    /// Decodes a body whose sum held; `None` when its counts do not fit its length.
+    /// Decodes a body whose sum held; `None` when its counts do not fit its length, or its numbers each other.
     pub fn decode(body: &[u8]) -> Option<Adoption> {
         let (fixed, mut rest) = body.split_at_checked(FIXED)?;
         let mut take = |length: usize| {
@@ -175,9 +176,29 @@ impl Adoption {
             }
             adoption.files.push(file);
         }
-        let whole = rest.is_empty()
-            && adoption.files.iter().flat_map(|file| &file.rows).all(|row| row.count > 0);
-        whole.then_some(adoption)
+        (rest.is_empty() && adoption.is_sound()).then_some(adoption)
+    }
+
+    /// Whether its numbers are in their range, its queues in order, and what files hold is what queues get.
+    fn is_sound(&self) -> bool {
+        let small = |number: u64| number < NUMBERS_END;
+        let share = |share: &Share| small(share.first) && small(share.count) && small(share.bytes);
+        let row = |row: &Row| {
+            let share = self.find(row.queue);
+            let inside = |share: &Share| share.first <= row.first && row.last() <= share.last();
+            small(row.first)
+                && row.count > 0
+                && share.is_some_and(|share| share.count > 0 && inside(share))
+        };
+        let file = |file: &StagedFile| {
+            small(file.number)
+                && small(file.end)
+                && file.index <= file.end
+                && file.rows.iter().all(row)
+        };
+        self.shares.iter().all(share)
+            && self.shares.is_sorted_by(|one, other| one.queue < other.queue)
+            && self.files.iter().all(file)
     }
 
     /// Sequence of a queue's first message in it.
@@ -221,6 +242,9 @@ impl Adopted {
     /// Takes a row of a state run back; `None` when it cannot be taken apart.
     pub fn decode(row: &[u8]) -> Option<Adopted> {
         let (place, body) = row.split_at_checked(PLACE)?;
+        if [0, 16, 24].iter().any(|at| u64_at(place, *at) >= NUMBERS_END) {
+            return None;
+        }
         Some(Adopted {
             transaction: u64_at(place, 0),
             time_ms: u64_at(place, 8),
@@ -254,7 +278,7 @@ pub struct Adoptions {
     spots: BTreeMap<(u32, u64), Spot>,
     /// Given back, to be removed once the journal is durable up to an offset.
     pub released: Vec<(u64, Arc<Adopted>)>,
-    /// The number of the newest staged file there ever was since the open, or was found by it.
+    /// The highest number of a staged file that any of them named.
     pub newest: u64,
 }
 
@@ -343,7 +367,7 @@ pub fn staged_name(number: u64) -> String {
 /// The number in the name of a staged file.
 pub fn staged_number(name: &str) -> Option<u64> {
     let hex = name.strip_suffix(".stg")?;
-    (hex.len() == 16).then(|| u64::from_str_radix(hex, 16).ok())?
+    super::number_in(hex)
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@
 //! damaged.
 //!
 //! A frame is valid if and only if its type is known (or may be ignored), its length leaves it inside its
-//! segment, and both sums hold. What an invalid one means is decided in `recover`.
+//! segment, both sums hold, and transaction and sequence are below 2^62 (but in a sealed block, see `seal`). What an invalid one means is decided in `recover`.
 //!
 //! An evacuated frame has the fields of the message it is a copy of, its transaction included; see `moved`.
 //!
@@ -35,6 +35,7 @@
 //! durable journal offset, time is the first eight bytes of the incarnation.
 
 use crate::error::{Code, Error, Result};
+use crate::limits::NUMBERS_END;
 
 /// Size of a frame header.
 pub const HEAD: usize = 48;
@@ -218,6 +219,9 @@ impl Head {
         };
         if flags & MUST_UNDERSTAND != 0 {
             return Err(refused(offset, &format!("{} with flags {flags:#04x}", kind.name())));
+        }
+        if kind != Type::Sealed && u64_at(head, 8).max(u64_at(head, 16)) >= NUMBERS_END {
+            return Ok(None);
         }
         Ok(Some(Head {
             length: u32_at(head, 0),

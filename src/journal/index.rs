@@ -18,6 +18,8 @@
 //! has several rows where an `adopt` record stands between its messages.
 
 use super::format::{u32_at, u64_at};
+use super::slot::FRAMES_AT;
+use crate::limits::NUMBERS_END;
 
 const FIXED: usize = 16;
 const LIFE: usize = 8;
@@ -144,7 +146,8 @@ pub struct Sealed {
 }
 
 impl Sealed {
-    /// Decodes a body whose sum held; `None` when its counts do not fit its length.
+    /// Decodes a body whose sum held; `None` when its counts do not fit its length, and when its places are in no
+    /// order or lie before the first frame.
     pub fn decode(body: &[u8]) -> Option<Sealed> {
         if body.len() < FIXED {
             return None;
@@ -170,8 +173,11 @@ impl Sealed {
             places: (0..messages).map(|n| u32_at(body, places_at + 4 * n)).collect(),
         };
         let whole = sealed.spans.iter().all(|span| {
-            span.count > 0 && u64::from(span.start) + u64::from(span.count) <= messages as u64
+            let inside = u64::from(span.start) + u64::from(span.count) <= messages as u64;
+            let numbers = span.count > 0 && span.first < NUMBERS_END;
+            inside && numbers && sealed.places(span).is_sorted()
         });
+        let whole = whole && sealed.places.iter().all(|place| u64::from(*place) * 8 >= FRAMES_AT);
         whole.then_some(sealed)
     }
 
@@ -189,7 +195,8 @@ impl Sealed {
 
     /// The places of a span's frames.
     pub fn places(&self, span: &Span) -> &[u32] {
-        &self.places[span.start as usize..(span.start + span.count) as usize]
+        let start = span.start as usize;
+        &self.places[start..start + span.count as usize]
     }
 }
 

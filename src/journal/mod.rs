@@ -286,5 +286,11 @@ pub fn file_name(number: u64) -> String {
 /// The number in the name of a segment file.
 pub fn file_number(name: &str) -> Option<u64> {
     let hex = name.strip_suffix(".seg")?;
-    (hex.len() == 16).then(|| u64::from_str_radix(hex, 16).ok())?
+    number_in(hex)
+}
+
+/// The number these 16 hexadecimal digits are; `None` for anything else, and for numbers no file gets.
+fn number_in(hex: &str) -> Option<u64> {
+    let number = u64::from_str_radix(hex, 16).ok().filter(|_| hex.len() == 16)?;
+    (number < limits::NUMBERS_END).then_some(number)
 }

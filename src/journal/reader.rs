@@ -320,9 +320,13 @@ impl Journal {
         first: u64,
         salt: Option<[u8; 16]>,
     ) -> Result<Option<Sealed>> {
-        let at = index - first + FRAMES_AT;
-        let length = (end - index) as usize;
         let failed = |error| Error::io(format!("cannot read {name}"), &error);
+        let inside = first <= index && index <= end;
+        let there = file.len().map_err(failed)?;
+        if !inside || end - first + FRAMES_AT > there {
+            return Ok(None);
+        }
+        let (at, length) = (index - first + FRAMES_AT, (end - index) as usize);
         let mut bytes = vec![0; length];
         let read = file.read_at(&mut bytes, at).map_err(failed)?;
         bytes.truncate(read);
@@ -379,6 +383,9 @@ impl Journal {
             let at = place.outer - first + FRAMES_AT;
             offset = place.next;
             match head.kind {
+                Type::Message if head.queue as usize > crate::limits::QUEUES_MAX => {
+                    return Ok(None);
+                }
                 Type::Message => {
                     let expires = super::body::expires_of(body);
                     flat.push(head.queue, head.sequence, at, expires);
@@ -444,7 +451,7 @@ fn plan_tail(
 /// Reads the frames of a plan, at most about `max_bytes`, at least one.
 fn read_plan(plan: &Plan, queue: u32, max_bytes: usize, out: &mut Vec<Found>) -> Result<()> {
     let mut places = plan.places.iter().peekable();
-    let mut total = 0;
+    let (mut total, mut next) = (0, plan.sequence);
     while let Some((start, _)) = places.peek().copied().copied() {
         if total >= max_bytes {
             break;
@@ -462,12 +469,15 @@ fn read_plan(plan: &Plan, queue: u32, max_bytes: usize, out: &mut Vec<Found>) ->
             let head = Head::decode(&buffer[at..], offset, seed)?.ok_or_else(damaged)?;
             let body = at + HEAD..at + HEAD + head.length as usize;
             let bytes = buffer.get(body.clone()).ok_or_else(damaged)?;
-            let right = head.queue == queue && head.kind == plan.kind;
+            // Between those that were moved others may be missing.
+            let moved = plan.kind == Type::Evacuated && head.sequence > next;
+            let follows = head.sequence == next || moved;
+            let right = head.queue == queue && head.kind == plan.kind && follows;
             let summed = body_sum(&[bytes]) == head.body_sum || sabotage!("read without its sum");
             if !right || !summed {
                 return Err(damaged());
             }
-            total += HEAD + bytes.len();
+            (total, next) = (total + HEAD + bytes.len(), head.sequence + 1);
             let head = Head { kind: Type::Message, ..head };
             out.push(Found { head, buffer: buffer.clone(), body });
         }

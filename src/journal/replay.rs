@@ -16,6 +16,7 @@ use super::scan::{Met, Window, look};
 use super::seal::{Before, tampered};
 use super::slot::{FRAMES_AT, Slot, seed_of};
 use crate::error::{Code, Error, Result};
+use crate::limits;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -183,7 +184,8 @@ impl Walk {
 
     /// Keeps a record until its transaction is whole; false when it does not follow the one before.
     fn record(&mut self, head: &Head, frame: &[u8], place: u64) -> bool {
-        if head.transaction != self.next || head.index as usize != self.records.len() {
+        let follows = head.transaction == self.next && head.index as usize == self.records.len();
+        if !follows || head.queue as usize > limits::QUEUES_MAX {
             return false;
         }
         self.chain.fold_frame(frame);

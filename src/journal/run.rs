@@ -27,6 +27,7 @@ use super::slot::{Role, SLOT, Slot};
 use super::tail::Row;
 use crate::disk::{Disk, File};
 use crate::error::{Code, Error, Result};
+use crate::limits;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -140,7 +141,7 @@ pub fn run_name(number: u64) -> String {
 /// The number in the name of a run's file.
 pub fn run_number(name: &str) -> Option<u64> {
     let hex = name.strip_suffix(".run")?;
-    (hex.len() == 16).then(|| u64::from_str_radix(hex, 16).ok())?
+    super::number_in(hex)
 }
 
 /// A run, read back.
@@ -219,12 +220,18 @@ impl Run {
             }
             if head.queue == SEGMENTS && row.len() == 56 {
                 let word = |n: usize| u64_at(row, 8 * n);
+                if [0, 1, 2, 3, 5].iter().any(|n| word(*n) >= limits::NUMBERS_END) {
+                    return Ok(None);
+                }
                 let (first, length, end, expires_ms) = (word(1), word(2), word(3), word(4));
                 let (next, began_ms) = (word(5), word(6));
                 let row = Row { first, length, end, expires_ms, next, began_ms };
                 run.segments.insert(word(0), row);
             } else if head.queue == SEGMENTS && row.len() == moved::ROW {
                 let (key, home) = moved::read_row(row);
+                if key.1.max(home.offset).max(home.end) >= limits::NUMBERS_END {
+                    return Ok(None);
+                }
                 run.moved.insert(key, home);
             } else if head.queue == ADOPTED {
                 let Some(adopted) = Adopted::decode(row) else { return Ok(None) };

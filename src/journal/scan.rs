@@ -72,7 +72,12 @@ impl Window {
     pub fn get(&mut self, at: u64, length: usize) -> io::Result<&[u8]> {
         let inside = at >= self.from && at + length as u64 <= self.from + self.bytes.len() as u64;
         if !inside {
-            let most = usize::try_from(self.limit.saturating_sub(at)).unwrap_or(usize::MAX);
+            let mut most = usize::try_from(self.limit.saturating_sub(at)).unwrap_or(usize::MAX);
+            if length > self.step {
+                // A length that only its sum vouches for asks for no more memory than the file has bytes.
+                let there = self.file.len()?.saturating_sub(at);
+                most = most.min(usize::try_from(there).unwrap_or(usize::MAX));
+            }
             self.bytes.resize(length.max(self.step).min(most), 0);
             let read = self.file.read_at(&mut self.bytes, at)?;
             self.bytes.truncate(read);

@@ -3,7 +3,7 @@
 //! Slot 0 is written when the segment becomes the tail, slot 1 after the sync that covers the segment before
 //! (it says "all before me is durable"), slot 2 when the segment is sealed. Each holds the whole head, so that
 //! any one of them is enough to know the segment; a slot is valid if and only if its magic, its sum and the
-//! number in the file's name hold. A file without a valid slot was prepared and not begun.
+//! number in the file's name hold, and its numbers are below 2^62 (dates, chains and random bytes may be any). A file without a valid slot was prepared and not begun.
 //!
 //! ```text
 //! offset  size  slot
@@ -35,6 +35,7 @@
 
 use super::format::{u32_at, u64_at};
 use crate::error::{Code, Error, Result};
+use crate::limits;
 
 /// Size of one slot: a sector, so that a torn write spoils one of them only.
 pub const SLOT: usize = 512;
@@ -154,6 +155,10 @@ impl Slot {
             4 => Role::Staged,
             _ => return Ok(None),
         };
+        let numbers = [24, 48, 72, 80, 88, 120, 128, 144];
+        if numbers.iter().any(|at| u64_at(bytes, *at) >= limits::NUMBERS_END) {
+            return Ok(None);
+        }
         let array = |at: usize| {
             let mut sixteen = [0; 16];
             sixteen.copy_from_slice(&bytes[at..at + 16]);

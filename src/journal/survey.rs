@@ -18,6 +18,10 @@ use crate::sync::{AtomicU64, Ordering};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// No segment is larger: one of the largest class whose end was doubtful is copied into one of twice its bytes and
+/// more.
+const SEGMENT_BYTES_END: u64 = limits::SEGMENT_BYTES_MAX << 3;
+
 /// A segment that was begun.
 #[derive(Clone)]
 pub struct Begun {
@@ -116,6 +120,11 @@ impl Survey {
         let (marked, sealed) = (of(Role::Marked), of(Role::Sealed));
         let whole = length.is_power_of_two() && length >= limits::SEGMENT_BYTES_MIN;
         let slot = of(Role::Begun).or(marked).or(sealed);
+        let class = |slot: &Slot| {
+            slot.length.is_power_of_two()
+                && (limits::SEGMENT_BYTES_MIN..=SEGMENT_BYTES_END).contains(&slot.length)
+        };
+        let slot = slot.filter(class);
         if !whole || slot.is_some_and(|slot| slot.length != length) {
             self.damaged(slot.map_or(0, |slot| slot.first));
         }

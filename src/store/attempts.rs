@@ -2,6 +2,7 @@
 
 use super::record::Delivery;
 use crate::journal::{u32_at, u64_at};
+use crate::limits::NUMBERS_END;
 use std::collections::BTreeMap;
 
 /// What is known of a message that was given out.
@@ -71,13 +72,15 @@ impl Attempts {
         rows
     }
 
-    /// Takes rows of a state run back; `None` when they do not fit their length.
+    /// Takes rows of a state run back; `None` when they do not fit their length, or name no message.
     pub(super) fn decode(rows: &[u8]) -> Option<Attempts> {
         let read = |row: &[u8]| {
             let (deliveries, not_before_ms) = (u32_at(row, 8), u64_at(row, 12));
             let first_ms = u64_at(row, 20);
             (u64_at(row, 0), Attempt { deliveries, not_before_ms, first_ms })
         };
-        (rows.len() % ROW == 0).then(|| Attempts(rows.chunks_exact(ROW).map(read).collect()))
+        let small = |row: &[u8]| u64_at(row, 0) < NUMBERS_END;
+        let whole = rows.len() % ROW == 0 && rows.chunks_exact(ROW).all(small);
+        whole.then(|| Attempts(rows.chunks_exact(ROW).map(read).collect()))
     }
 }

@@ -70,7 +70,7 @@ pub fn begin_epoch(
 }
 
 fn next_epoch(state: &State) -> u32 {
-    state.history.last().map_or(0, |row| row.epoch) + 1
+    state.history.last().map_or(0, |row| row.epoch).saturating_add(1)
 }
 
 /// The epoch of a store that went back, or lost its end. Epochs that began in what is lost are not known any

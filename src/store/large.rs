@@ -121,8 +121,8 @@ pub fn adoption(state: &State, staging: &Staging, arrives: bool) -> Result<Optio
     }
     for (id, first) in staging.producers() {
         let last = state.producers.get(id).map_or(0, |row| row.sequence);
-        if first != last + 1 {
-            return Err(out_of_order(id, first, last + 1));
+        if last.checked_add(1) != Some(first) {
+            return Err(out_of_order(id, first, last.saturating_add(1)));
         }
     }
     Ok(Some(adoption))

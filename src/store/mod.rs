@@ -628,7 +628,8 @@ fn repeats<'a>(
     let row = state.producers.get(id);
     let known = producers.iter().position(|(other, _)| *other == id);
     let last = known.map_or(row.map_or(0, |row| row.sequence), |at| producers[at].1);
-    if sequence == last + 1 || sabotage!("duplicate of a producer taken") {
+    let next = last.saturating_add(1);
+    if sequence > last && sequence == next || sabotage!("duplicate of a producer taken") {
         match known {
             Some(at) => producers[at].1 = sequence,
             None => producers.push((id, sequence)),
@@ -637,7 +638,7 @@ fn repeats<'a>(
     }
     match row {
         Some(row) if known.is_none() && row.sequence == sequence => Ok(Some(row.transaction)),
-        _ => Err(out_of_order(id, sequence, last + 1)),
+        _ => Err(out_of_order(id, sequence, next)),
     }
 }
 

@@ -62,6 +62,9 @@ impl Visitor for State {
             if head.kind == Type::Adopt {
                 // The journal has taken it apart before.
                 let adoption = Adoption::decode(body).unwrap_or_default();
+                for share in &adoption.shares {
+                    self.check_next(share.queue, share.first)?;
+                }
                 self.adopt(transaction.sequence, &adoption);
                 continue;
             }
@@ -74,6 +77,7 @@ impl Visitor for State {
                     format!("message {} of queue {} cannot be read", head.sequence, head.queue);
                 return Err(Error::new(Code::Corrupt, text));
             };
+            self.check_next(head.queue, head.sequence)?;
             let sequence = transaction.sequence;
             self.message(sequence, head.queue, head.sequence, body.len(), &message.front);
         }

@@ -1,5 +1,6 @@
 //! A set of sequences kept as ranges above a floor.
 
+use crate::limits::NUMBERS_END;
 use std::collections::BTreeMap;
 
 /// All sequences up to `floor`, and the ranges above it.
@@ -13,6 +14,11 @@ impl Ranges {
     /// Everything up to `floor`.
     pub fn up_to(floor: u64) -> Ranges {
         Ranges { floor, above: BTreeMap::new() }
+    }
+
+    /// The same with a floor that was read; `None` where it is no sequence.
+    pub fn read(floor: u64) -> Option<Ranges> {
+        (floor < NUMBERS_END).then(|| Ranges::up_to(floor))
     }
 
     /// The sequence up to which everything is in the set.

@@ -244,9 +244,12 @@ impl State {
             Arrival::Opened(user, target) => {
                 (row.user, row.target) = (user.to_string(), target.to_string());
             }
-            Arrival::Orphan(_, first, last, _) => row.orphans += last.saturating_sub(first) + 1,
-            Arrival::Gap(..) => row.gaps += 1,
-            Arrival::Skipped(..) => row.skipped += 1,
+            Arrival::Orphan(_, first, last, _) => {
+                let orphans = last.saturating_sub(first).saturating_add(1);
+                row.orphans = row.orphans.saturating_add(orphans);
+            }
+            Arrival::Gap(..) => row.gaps = row.gaps.saturating_add(1),
+            Arrival::Skipped(..) => row.skipped = row.skipped.saturating_add(1),
             _ => {}
         }
         Ok(())

@@ -16,7 +16,7 @@
 
 use crate::error::{Code, Error, Result};
 use crate::journal::{u32_at, u64_at};
-use crate::limits;
+use crate::limits::{self, NUMBERS_END};
 use crate::position::{Cause, GroupId, HistoryRow};
 
 /// A record that is no message, decoded.
@@ -156,7 +156,7 @@ pub fn queue(body: &[u8]) -> Result<Change<'_>> {
         [1, name @ ..] => Change::CreateQueue(name),
         [2] => Change::Pause,
         [3] => Change::Resume,
-        [4, last @ ..] if last.len() == 8 => Change::Purge(u64_at(last, 0)),
+        [4, last @ ..] if last.len() == 8 => Change::Purge(sequence(last, 0)?),
         [5] => Change::DeleteQueue,
         _ => return Err(unread("queue")),
     })
@@ -168,9 +168,9 @@ pub fn consumer(body: &[u8]) -> Result<Change<'_>> {
     let wanted = if *op == 2 { 0 } else { 8 };
     let (name, rest) = named(rest, wanted).ok_or_else(|| unread("consumer"))?;
     Ok(match op {
-        1 => Change::CreateConsumer(name, u64_at(rest, 0)),
+        1 => Change::CreateConsumer(name, sequence(rest, 0)?),
         2 => Change::DeleteConsumer(name),
-        3 => Change::MoveConsumer(name, u64_at(rest, 0)),
+        3 => Change::MoveConsumer(name, sequence(rest, 0)?),
         _ => return Err(unread("consumer")),
     })
 }
@@ -181,8 +181,19 @@ pub fn ack(body: &[u8]) -> Result<Change<'_>> {
     if ranges.len() % 16 != 0 {
         return Err(unread("ack"));
     }
-    let pairs = ranges.chunks_exact(16).map(|pair| (u64_at(pair, 0), u64_at(pair, 8)));
-    Ok(Change::Ack(name, pairs.collect()))
+    let pairs = ranges.chunks_exact(16).map(|pair| Ok((sequence(pair, 0)?, sequence(pair, 8)?)));
+    Ok(Change::Ack(name, pairs.collect::<Result<_>>()?))
+}
+
+/// A sequence of a body; one that no message ever has is damage.
+fn sequence(body: &[u8], at: usize) -> Result<u64> {
+    let sequence = u64_at(body, at);
+    if sequence < NUMBERS_END {
+        return Ok(sequence);
+    }
+    let text =
+        format!("the journal holds a record that names message {sequence}, which there never is");
+    Err(Error::new(Code::Corrupt, text).over(0, 0))
 }
 
 /// Decodes what is known of deliveries.
@@ -194,7 +205,10 @@ pub fn delivery(body: &[u8]) -> Result<Change<'_>> {
     }
     let rows: Vec<Delivery> = rows.chunks_exact(Delivery::BYTES).map(Delivery::read).collect();
     let most = limits::RECEIVE_MESSAGES_MAX as u64;
-    if rows.iter().any(|row| row.last < row.first || row.last - row.first >= most) {
+    let senseless = |row: &Delivery| {
+        row.last < row.first || row.last - row.first >= most || row.last >= NUMBERS_END
+    };
+    if rows.iter().any(senseless) {
         return Err(unread("delivery"));
     }
     Ok(Change::Delivery(name, u64_at(time, 0), rows))

@@ -179,7 +179,7 @@ impl State {
     ) {
         if let Some(queue) = self.queue_mut(queue) {
             queue.next = sequence + 1;
-            queue.bytes += length as u64;
+            queue.bytes = queue.bytes.wrapping_add(length as u64);
             if front.priority > 0 {
                 queue.ranked = sequence;
             }
@@ -195,13 +195,24 @@ impl State {
         }
     }
 
+    /// Fails where a message that is read back is not the next one of its queue.
+    pub(super) fn check_next(&self, queue: u32, sequence: u64) -> Result<()> {
+        let next = self.queue(queue).map_or(sequence, |queue| queue.next);
+        if next == sequence {
+            return Ok(());
+        }
+        let text =
+            format!("message {sequence} of queue {queue} stands where message {next} follows");
+        Err(Error::new(Code::Corrupt, text).over(0, 0))
+    }
+
     /// A staged transaction was adopted: what is waited for of it is looked at at once, since nothing rolls for it.
     pub fn adopt(&mut self, transaction: u64, adoption: &Adoption) {
         for share in &adoption.shares {
             if let Some(queue) = self.queue_mut(share.queue) {
                 queue.next = share.first + share.count;
-                queue.bytes += share.bytes;
-                if share.ranked {
+                queue.bytes = queue.bytes.wrapping_add(share.bytes);
+                if share.ranked && share.count > 0 {
                     queue.ranked = share.last();
                 }
             }
@@ -235,7 +246,7 @@ impl State {
             _ => return Ok(()),
         };
         match change {
-            Change::CreateQueue(name) => self.create_queue(number, text(name)?),
+            Change::CreateQueue(name) => self.create_queue(number, text(name)?)?,
             Change::History(row, group) => {
                 self.group = group.to_bytes();
                 self.history.push(row);
@@ -245,13 +256,18 @@ impl State {
         Ok(())
     }
 
-    fn create_queue(&mut self, number: u32, name: String) {
+    fn create_queue(&mut self, number: u32, name: String) -> Result<()> {
         let at = number as usize;
+        if at > limits::QUEUES_MAX {
+            let text = format!("the journal holds a queue {number}, more than there can be");
+            return Err(Error::new(Code::Corrupt, text).over(0, 0));
+        }
         if self.queues.len() <= at {
             self.queues.resize(at + 1, None);
         }
         self.names.insert(name.clone(), number);
         self.queues[at] = Some(QueueState { name, next: 1, ..QueueState::default() });
+        Ok(())
     }
 
     fn change_queue(&mut self, number: u32, change: Change<'_>) -> Result<()> {
@@ -409,7 +425,7 @@ impl State {
             ORIGIN => self.thaw_origin(row),
             FILE => return self.change(Type::Members, 0, row),
             COUNTERS => {
-                row.len() == 4 && {
+                row.len() == 4 && u32_at(row, 0) as usize <= limits::QUEUES_MAX + 1 && {
                     self.queues.resize(u32_at(row, 0) as usize, None);
                     true
                 }
@@ -430,7 +446,11 @@ impl State {
         }
         let Ok(name) = text(&row[37..]) else { return false };
         let number = u32_at(row, 0);
-        self.create_queue(number, name);
+        let numbers = [u64_at(row, 4), u64_at(row, 12), u64_at(row, 28)];
+        let small = numbers.iter().all(|number| *number < limits::NUMBERS_END) && numbers[0] > 0;
+        if !small || self.create_queue(number, name).is_err() {
+            return false;
+        }
         if let Some(queue) = self.queue_mut(number) {
             (queue.next, queue.purged, queue.bytes) =
                 (u64_at(row, 4), u64_at(row, 12), u64_at(row, 20));
@@ -444,8 +464,11 @@ impl State {
         let Some(name) = row.get(13..name_end).and_then(|name| text(name).ok()) else {
             return false;
         };
-        let mut ranges = Ranges::up_to(u64_at(row, 4));
+        let Some(mut ranges) = Ranges::read(u64_at(row, 4)) else { return false };
         for pair in row[name_end..].chunks_exact(16) {
+            if u64_at(pair, 8) >= limits::NUMBERS_END {
+                return false;
+            }
             ranges.insert(u64_at(pair, 0), u64_at(pair, 8));
         }
         let queue = self.queue_mut(u32_at(row, 0));
@@ -463,7 +486,7 @@ impl State {
     }
 
     fn thaw_producer(&mut self, row: &[u8]) -> bool {
-        if row.len() < 17 {
+        if row.len() < 17 || u64_at(row, 8) >= limits::NUMBERS_END {
             return false;
         }
         let value = ProducerRow { sequence: u64_at(row, 0), transaction: u64_at(row, 8) };

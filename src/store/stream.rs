@@ -311,24 +311,25 @@ impl Stream {
             }
             StreamChange::Rewind(stamp, message, bytes) => {
                 (self.cursor, self.message, self.bytes) = (stamp, message, bytes);
-                self.rewinds += 1;
+                self.rewinds = self.rewinds.saturating_add(1);
                 self.goes_on_behind(stamp.sequence);
             }
             StreamChange::Skip(stamp) => {
-                self.skipped += 1;
+                self.skipped = self.skipped.saturating_add(1);
                 self.goes_on_behind(stamp.sequence.saturating_sub(1));
                 self.miss(stamp.sequence, stamp.sequence);
             }
             StreamChange::Gap(from, to) => {
                 self.cursor = to;
-                self.gaps += 1;
+                self.gaps = self.gaps.saturating_add(1);
                 self.goes_on_behind(from.sequence);
-                self.miss(from.sequence.max(self.start.sequence) + 1, to.sequence);
+                self.miss(from.sequence.max(self.start.sequence).saturating_add(1), to.sequence);
             }
             StreamChange::Orphan(_, first, last, stamp) => {
                 self.cursor = stamp;
                 self.goes_on_behind(stamp.sequence);
-                self.orphans += last.saturating_sub(first) + 1;
+                let orphans = last.saturating_sub(first).saturating_add(1);
+                self.orphans = self.orphans.saturating_add(orphans);
             }
             StreamChange::Url(url) => self.url = utf8(url)?,
             StreamChange::Create { .. } | StreamChange::Remove => {}

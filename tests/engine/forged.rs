@@ -1,0 +1,238 @@
+//! Records whose checksums were made right again after a change: what no checksum finds must not cost more than the
+//! store has, and end no program.
+//!
+//! Every word of every kind of record is changed to values that are out of every range, heads of files included.
+//! The cases run in a process that may have so much address space; one that asks for more ends there. What a
+//! store then shows may be anything, since its bytes say so.
+
+use crate::damage::{Subject, subject};
+use crate::oracle::observe;
+use repliq::Store;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::Command;
+use std::sync::Arc;
+
+const CHILD: &str = "REPLIQ_FORGED_CHILD";
+/// Address space of the process, in KiB: program and threads have a part of it, and the stores are of a few sectors.
+const SPACE_KIB: u64 = 1 << 20;
+const HEAD: usize = 48;
+const FRAMES_AT: usize = 1536;
+/// Of each kind of record, so many are changed.
+const OF_A_KIND: usize = 1;
+/// Bytes of a body that are changed one after the other.
+const DEEP: usize = 48;
+const VALUES: [u32; 3] = [u32::MAX, 0x1000_0000, 0];
+
+/// A change of one file: where, and the bytes.
+type Case = (String, usize, Vec<u8>, String);
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap())
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
+}
+
+fn head_sum(head: &[u8], offset: u64, seed: u32) -> u32 {
+    let mut hasher = crc32fast::Hasher::new_with_initial(seed);
+    hasher.update(&head[..44]);
+    hasher.update(&offset.to_le_bytes());
+    hasher.finalize()
+}
+
+/// A frame as the format describes it: where it stands in its file, and what its sums begin with.
+struct Frame {
+    at: usize,
+    offset: u64,
+    seed: u32,
+    length: usize,
+    kind: u8,
+    queue: u32,
+}
+
+/// The frames of a file from `at` on, up to the first place that holds none.
+fn frames(bytes: &[u8], at: usize, offset: u64, seed: u32, secret: u32) -> Vec<Frame> {
+    let (mut at, mut offset, mut seed) = (at, offset, seed);
+    let mut found = Vec::new();
+    while at + HEAD <= bytes.len() {
+        let head = &bytes[at..at + HEAD];
+        let (length, kind, queue) = (u32_at(head, 0) as usize, head[4], u32_at(head, 32));
+        let of =
+            [seed, secret].into_iter().find(|of| head_sum(head, offset, *of) == u32_at(head, 44));
+        let Some(of) = of else { break };
+        found.push(Frame { at, offset, seed: of, length, kind, queue });
+        if kind == 64 {
+            seed = u32_at(bytes, at + HEAD);
+        }
+        let size = (HEAD + length + 7) & !7;
+        (at, offset) = (at + size, offset + size as u64);
+    }
+    found
+}
+
+/// The frames of a file with its name.
+fn frames_of(name: &str, bytes: &[u8]) -> Vec<Frame> {
+    let secret = u32_at(bytes, 20);
+    let number = u64_at(bytes, 48);
+    if name.ends_with(".run") {
+        let seed = secret ^ (number as u32).rotate_left(16) ^ 0x5354_4154;
+        return frames(bytes, 512, 512, seed, secret);
+    }
+    let first = if name.ends_with(".stg") { 0 } else { u64_at(bytes, 72) };
+    frames(bytes, FRAMES_AT, first, u32_at(bytes, 56), secret)
+}
+
+/// The frame with a change at `at` of it, and right sums.
+fn forge(bytes: &[u8], frame: &Frame, at: usize, value: &[u8]) -> Vec<u8> {
+    let mut forged = bytes[frame.at..frame.at + HEAD + frame.length].to_vec();
+    forged[at..at + value.len()].copy_from_slice(value);
+    if at >= HEAD {
+        let sum = crc32fast::hash(&forged[HEAD..]);
+        forged[40..44].copy_from_slice(&sum.to_le_bytes());
+    }
+    let sum = head_sum(&forged, frame.offset, frame.seed);
+    forged[44..48].copy_from_slice(&sum.to_le_bytes());
+    forged
+}
+
+fn cases_of_frame(name: &str, bytes: &[u8], frame: &Frame, cases: &mut Vec<Case>) {
+    let deep = HEAD + frame.length.min(DEEP);
+    let case = |at: usize, value: &[u8]| {
+        let what =
+            format!("{name}: type {} table {} byte {at} = {value:?}", frame.kind, frame.queue);
+        (name.to_string(), frame.at, forge(bytes, frame, at, value), what)
+    };
+    for at in (0..40).step_by(4).chain((HEAD..deep.saturating_sub(3)).step_by(4)) {
+        for value in VALUES {
+            cases.push(case(at, &value.to_le_bytes()));
+        }
+    }
+    for at in HEAD..deep {
+        if at % 4 > 1 {
+            cases.push(case(at, &[255]));
+        }
+        if at + 8 <= deep && at % 4 == 0 {
+            cases.push(case(at, &u64::MAX.to_le_bytes()));
+        }
+    }
+}
+
+/// Changes of the heads of a file.
+fn cases_of_heads(name: &str, bytes: &[u8], cases: &mut Vec<Case>) {
+    for slot in (0..FRAMES_AT.min(bytes.len())).step_by(512) {
+        if bytes.get(slot..slot + 8) != Some(b"repliqS1") {
+            continue;
+        }
+        for at in [24, 48, 72, 80, 88, 96, 104, 112, 120, 128, 136, 144, 152] {
+            for value in [u64::MAX, 1 << 61, 0] {
+                let mut forged = bytes[slot..slot + 164].to_vec();
+                forged[at..at + 8].copy_from_slice(&value.to_le_bytes());
+                let sum = crc32fast::hash(&forged[..160]);
+                forged[160..164].copy_from_slice(&sum.to_le_bytes());
+                let what = format!("{name}: head {slot} word {at} = {value:#x}");
+                cases.push((name.to_string(), slot, forged, what));
+            }
+        }
+    }
+}
+
+fn cases(subject: &Subject) -> Vec<Case> {
+    let mut cases = Vec::new();
+    let mut seen: BTreeMap<(String, u8, u32), usize> = BTreeMap::new();
+    for (name, bytes) in subject.files.iter().filter(|(name, _)| name.contains('.')).rev() {
+        let end = name.rsplit('.').next().unwrap_or("");
+        let heads = seen.entry((end.to_string(), 0, 0)).or_default();
+        *heads += 1;
+        if *heads == 1 {
+            cases_of_heads(name, bytes, &mut cases);
+        }
+        for frame in frames_of(name, bytes).into_iter().rev() {
+            let table = if frame.kind == 66 { frame.queue } else { 0 };
+            let count = seen.entry((end.to_string(), frame.kind, table)).or_default();
+            *count += 1;
+            if *count <= OF_A_KIND {
+                cases_of_frame(name, bytes, &frame, &mut cases);
+            }
+        }
+    }
+    let kinds: Vec<_> = seen.keys().collect();
+    println!("{} cases of {kinds:?}", cases.len());
+    cases
+}
+
+/// Opens the store for writing and, where it does not open, for reading, and reads and puts what it can.
+fn use_it(subject: &Subject, file: &str, at: usize, bytes: &[u8]) {
+    let disk = subject.disk();
+    let mut forged = subject.files[file].clone();
+    forged[at..at + bytes.len()].copy_from_slice(bytes);
+    disk.put_file(file, &forged);
+    for read_only in [false, true] {
+        let options = repliq::StoreOptions { read_only, create: false, ..subject.options.clone() };
+        let Ok(store) = Store::open_on(Arc::new(disk.clone_image()), &options) else { continue };
+        let _ = observe(&store);
+        let _ = store.status();
+        if !read_only && let Ok(queue) = store.queue("a") {
+            for _ in 0..6 {
+                let _ = store.put(queue, &[repliq::Message::new(&[7; 900])]);
+            }
+        }
+        let _ = store.close();
+    }
+}
+
+/// Runs all cases; the number of the one that is run stands in a file, for whoever finds this process ended.
+fn run(progress: &std::path::Path) {
+    let subject = subject(4096, 300, 12);
+    let mut panics = Vec::new();
+    std::panic::set_hook(Box::new(|_| {}));
+    let all = cases(&subject);
+    for (file, at, bytes, what) in &all {
+        std::fs::write(progress, what).unwrap();
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| use_it(&subject, file, *at, bytes))) {
+            let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
+            let text = panic.downcast_ref::<&str>().map_or(text, |text| text.to_string());
+            panics.push(format!("{what}: {text}"));
+        }
+    }
+    drop(std::panic::take_hook());
+    assert!(all.len() > 1_000, "only {} cases", all.len());
+    let _ = std::io::stdout().flush();
+    assert!(
+        panics.is_empty(),
+        "{} of {} panic: {:#?}",
+        panics.len(),
+        all.len(),
+        &panics[..panics.len().min(40)]
+    );
+}
+
+#[test]
+fn a_forged_record_with_right_sums_costs_no_memory_and_ends_no_program() {
+    if let Ok(progress) = std::env::var(CHILD) {
+        return run(std::path::Path::new(&progress));
+    }
+    let place = tempfile::tempdir().unwrap();
+    let progress = place.path().join("case");
+    let name = "forged::a_forged_record_with_right_sums_costs_no_memory_and_ends_no_program";
+    let program = std::env::current_exe().unwrap();
+    let text =
+        format!("ulimit -v {SPACE_KIB}; exec \"$0\" --exact {name} --nocapture --test-threads 1");
+    let output = Command::new("sh")
+        .args(["-c", &text])
+        .arg(&program)
+        .env(CHILD, &progress)
+        .output()
+        .unwrap();
+    let out = String::from_utf8_lossy(&output.stdout);
+    let case = std::fs::read_to_string(&progress).unwrap_or_default();
+    assert!(
+        output.status.success(),
+        "{} at {case}: {out} {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    println!("{}", out.lines().find(|line| line.contains("cases")).unwrap_or(""));
+}
