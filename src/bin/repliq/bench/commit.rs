@@ -17,6 +17,10 @@ pub const PART_SYNCS: u64 = 200;
 const COPIES: usize = 100;
 /// Calls before anything is counted: the first ones meet cold caches and the first segment.
 const WARM: u64 = 100;
+/// The same where no call waits for a disk: the segments have grown to their largest by then.
+const WARM_UNSYNCED: u64 = 300_000;
+/// Where no call waits for a disk, one of so many is timed: the clock takes a third of a call.
+const TIMED: u64 = 16;
 
 /// The floor that fits the durability, as a call for one message.
 pub enum Floor {
@@ -94,7 +98,10 @@ pub fn floor(run: &Run<'_>) -> Done<Vec<Row>> {
 
 /// One message a commit.
 pub fn commit(run: &Run<'_>) -> Done<Vec<Row>> {
-    if run.bench.threads == 1 && run.bench.in_flight == 1 {
+    let waits = run.bench.durability == Level::Power;
+    let bench = run.bench;
+    let alone = bench.threads == 1 && bench.in_flight == 1 && bench.queues == 1;
+    if waits && alone && bench.rate == 0 {
         let payload = vec![b'm'; run.bench.size];
         let message = [Message::new(&payload)];
         return in_turn(run, "commit", 1, |store, queue| {
@@ -157,11 +164,16 @@ pub fn floor_row(run: &Run<'_>, sum: Sum, messages: u64) -> Row {
 /// Many threads, or many in flight: part by part, the floor before each.
 fn in_parts(run: &Run<'_>) -> Done<Vec<Row>> {
     let (store, queue, syncs) = run.store()?;
+    let queues = run.queues(&store, queue)?;
     let mut floor = Floor::prepare(run, 1)?;
     let share = run.count.div_ceil(PARTS * run.bench.threads);
     let mut theirs = Sum::new()?;
     let mut ours = Sum::new()?;
-    part(run, &store, queue, share.min(WARM))?;
+    let warm = match run.bench.durability {
+        Level::Process => WARM_UNSYNCED / run.bench.threads,
+        _ => share.min(WARM),
+    };
+    part(run, &store, &queues, warm)?;
     let mut synced = 0;
     for number in 0..PARTS {
         for _ in 0..PART_SYNCS {
@@ -169,7 +181,7 @@ fn in_parts(run: &Run<'_>) -> Done<Vec<Row>> {
         }
         let before = syncs.load(Ordering::Relaxed);
         let start = Instant::now();
-        let part = part(run, &store, queue, share)?;
+        let part = part(run, &store, &queues, share)?;
         ours.took += start.elapsed();
         synced += syncs_since(&syncs, before);
         ours.calls += share * run.bench.threads;
@@ -183,14 +195,14 @@ fn in_parts(run: &Run<'_>) -> Done<Vec<Row>> {
 }
 
 /// `share` commits by each thread.
-fn part(run: &Run<'_>, store: &Store, queue: Queue, share: u64) -> Done<Histogram<u64>> {
+fn part(run: &Run<'_>, store: &Store, queues: &[Queue], share: u64) -> Done<Histogram<u64>> {
     let mut sum = Sum::new()?;
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..run.bench.threads)
             .map(|_| {
                 scope.spawn(|| match run.bench.in_flight {
-                    1 => blocking(run, store, queue, share),
-                    _ => in_flight(run, store, queue, share).map(|(times, _)| times),
+                    1 => blocking(run, store, queues, share),
+                    _ => in_flight(run, store, queues[0], share).map(|(times, _)| times),
                 })
             })
             .collect();
@@ -204,13 +216,29 @@ fn part(run: &Run<'_>, store: &Store, queue: Queue, share: u64) -> Done<Histogra
     })
 }
 
-fn blocking(run: &Run<'_>, store: &Store, queue: Queue, share: u64) -> Done<Histogram<u64>> {
+fn blocking(run: &Run<'_>, store: &Store, queues: &[Queue], share: u64) -> Done<Histogram<u64>> {
     let payload = vec![b'm'; run.bench.size];
     let message = [Message::new(&payload)];
+    let timed = if run.bench.durability == Level::Process { TIMED } else { 1 };
     let mut times = times()?;
-    for _ in 0..share {
+    let begun = Instant::now();
+    for (call, queue) in (0..share).zip(queues.iter().cycle()) {
+        if run.bench.rate > 0 {
+            // Who is late is late for all that were due meanwhile; a sleep would be longer than a call.
+            let due = begun + Duration::from_secs_f64(call as f64 / run.bench.rate as f64);
+            while Instant::now() < due {
+                std::hint::spin_loop();
+            }
+            store.put(*queue, &message)?;
+            record(&mut times, due.elapsed());
+            continue;
+        }
+        if call % timed > 0 {
+            store.put(*queue, &message)?;
+            continue;
+        }
         let start = Instant::now();
-        store.put(queue, &message)?;
+        store.put(*queue, &message)?;
         record(&mut times, start.elapsed());
     }
     Ok(times)

@@ -57,6 +57,12 @@ pub struct Bench {
     /// Messages a transaction (transaction)
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=65536))]
     batch: u64,
+    /// Queues the messages go to, in turn (commit)
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    queues: u64,
+    /// Commits a second of each thread, each timed from when it was due; 0 = as many as there can be (commit)
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    rate: u64,
     /// Print one JSON object a row
     #[arg(long)]
     json: bool,
@@ -176,6 +182,15 @@ impl Run<'_> {
         let store = Store::open_on(disk, &options)?;
         let queue = store.queue("bench")?;
         Ok((store, queue, syncs))
+    }
+
+    /// As many queues as are asked for, `first` among them.
+    fn queues(&self, store: &Store, first: Queue) -> Done<Vec<Queue>> {
+        let mut queues = vec![first];
+        for number in 1..self.bench.queues {
+            queues.push(store.queue(&format!("bench {number}"))?);
+        }
+        Ok(queues)
     }
 
     fn sync_floor(&self, messages: u64) -> Done<SyncFloor> {
