@@ -60,6 +60,8 @@ mod secret;
 mod server;
 mod session;
 mod store;
+#[doc(hidden)]
+pub mod sum;
 mod sync;
 mod wire;
 

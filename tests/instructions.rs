@@ -1,4 +1,4 @@
-//! A guard of speed that no busy machine disturbs: the instructions of five hot paths, counted by callgrind and
+//! A guard of speed that no busy machine disturbs: the instructions of the hot paths, counted by callgrind and
 //! compared with those in `tests/instructions.txt`, five per cent more or less.
 //!
 //! Fewer is no failure to be proud of unless it is written down, too: `BLESS=1 cargo test --test instructions` writes
@@ -25,8 +25,10 @@ fn password() -> Option<repliq::Password> {
 /// A path: its name, messages, and what is done.
 type Hot = (&'static str, u64, fn(u64));
 
-const PATHS: [Hot; 5] = [
+const PATHS: [Hot; 7] = [
     ("put_process", 2_000, put_process),
+    ("put_mapped", 20_000, put_mapped),
+    ("put_256_mapped", 256 * 80, put_256_mapped),
     ("put_256_power", 256 * 20, put_power),
     ("receive_and_acknowledge", 5_000, receive),
     ("browse", 5_000, browse),
@@ -45,7 +47,12 @@ fn measured_by_callgrind(work: &mut dyn FnMut()) {
 }
 
 fn store(folder: &Path) -> Store {
+    store_at(folder, Level::Power)
+}
+
+fn store_at(folder: &Path, level: Level) -> Store {
     let options = StoreOptions {
+        level,
         segment_bytes: 16 << 20,
         segment_bytes_max: 16 << 20,
         helper: false,
@@ -65,6 +72,33 @@ fn put_process(messages: u64) {
     };
     put(10);
     measured_by_callgrind(&mut || put(messages));
+}
+
+/// In a store whose level it is: stored through the window.
+fn put_mapped(messages: u64) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store_at(folder.path(), Level::Process);
+    let queue = store.queue("q").unwrap();
+    let put = |count: u64| {
+        for _ in 0..count {
+            store.put(queue, &[Message::new(&[7; 100])]).unwrap();
+        }
+    };
+    put(10);
+    measured_by_callgrind(&mut || put(messages));
+}
+
+fn put_256_mapped(messages: u64) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store_at(folder.path(), Level::Process);
+    let queue = store.queue("q").unwrap();
+    let batch = vec![Message::new(&[7; 100]); 256];
+    store.put(queue, &batch).unwrap();
+    measured_by_callgrind(&mut || {
+        for _ in 0..messages / 256 {
+            store.put(queue, &batch).unwrap();
+        }
+    });
 }
 
 fn put_power(messages: u64) {
@@ -173,7 +207,7 @@ fn judge(name: &str, now: f64, before: Option<&f64>) -> Option<String> {
 }
 
 #[test]
-fn five_hot_paths_take_as_many_instructions_as_they_did() {
+fn the_hot_paths_take_as_many_instructions_as_they_did() {
     let counts: Vec<(&str, f64)> = std::thread::scope(|scope| {
         let running = PATHS.map(|path| (path.0, scope.spawn(move || count(path))));
         running.into_iter().map(|(name, thread)| (name, thread.join().unwrap())).collect()

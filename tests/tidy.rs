@@ -31,15 +31,20 @@ const LAYERS: &[&[&str]] = &[
     &["journal"],
     &["disk"],
     &["position", "secret"],
-    &["error", "limits", "sync", "sabotage"],
+    &["error", "limits", "sum", "sync", "sabotage"],
 ];
 
 /// The rooms whose tested code is the released code.
 const WITHOUT_SWITCHES: &[&str] = &["journal", "store", "queue"];
 
 /// Blocks and impls of `unsafe` in released code. A larger number needs a reason in the commit.
-const UNSAFE: &[(&str, usize)] =
-    &[("src/capi/", 105), ("src/disk/", 16), ("bindings/java/native/", 8), ("bindings/python/", 1)];
+const UNSAFE: &[(&str, usize)] = &[
+    ("src/capi/", 105),
+    ("src/disk/", 17),
+    ("src/sum.rs", 1),
+    ("bindings/java/native/", 8),
+    ("bindings/python/", 1),
+];
 
 /// The longest file of the library, without its tests.
 const LINES_MAX: usize = 700;

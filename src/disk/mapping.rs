@@ -72,22 +72,33 @@ impl Window for Open {
         self.mapping.ready.load(Ordering::Acquire)
     }
 
-    fn store(&mut self, parts: &[&[u8]], offset: u64) -> bool {
-        let length: usize = parts.iter().map(|part| part.len()).sum();
+    fn store(&mut self, parts: &[&[u8]], length: usize, offset: u64) -> bool {
+        let bytes: usize = parts.iter().map(|part| part.len()).sum();
         match offset.checked_add(length as u64) {
-            Some(end) if end <= self.ready() => {}
+            Some(end) if end <= self.ready() && bytes <= length => {}
             _ => return false,
         }
-        let mut at = offset as usize;
-        for part in parts {
-            // SAFETY: the mapping is as long as `ready` at least and lives as long as `self`; there is one window
-            // of it, which is borrowed here for itself alone, and no reference into the mapping; so nobody else
-            // in this process stores here meanwhile, and `part` lies elsewhere.
-            unsafe {
-                let to = self.mapping.pages.as_mut_ptr().add(at);
-                std::ptr::copy_nonoverlapping(part.as_ptr(), to, part.len());
+        // SAFETY: the mapping is as long as `ready` at least and lives as long as `self`; there is one window of it,
+        // which is borrowed here for itself alone, and no reference into the mapping; so nobody else in this process
+        // stores here meanwhile, and the parts, which together are no longer than `length`, lie elsewhere.
+        unsafe {
+            let mut to = self.mapping.pages.as_mut_ptr().add(offset as usize);
+            for part in parts {
+                let from = part.as_ptr();
+                // Lengths of headers and short fields are told apart, so that no function is called for them.
+                match part.len() {
+                    0 => {}
+                    8 => std::ptr::copy_nonoverlapping(from, to, 8),
+                    48 => std::ptr::copy_nonoverlapping(from, to, 48),
+                    length => std::ptr::copy_nonoverlapping(from, to, length),
+                }
+                to = to.add(part.len());
             }
-            at += part.len();
+            match length - bytes {
+                0 => {}
+                4 => std::ptr::write_bytes(to, 0, 4),
+                rest => std::ptr::write_bytes(to, 0, rest),
+            }
         }
         true
     }
@@ -115,11 +126,12 @@ mod tests {
         }
         let mut window = file.window().unwrap();
         assert!(file.window().is_none(), "two windows of one mapping");
-        assert!(!window.store(&[b"early"], 0), "stored where nothing is ready");
+        assert!(!window.store(&[b"early"], 5, 0), "stored where nothing is ready");
         file.populate(0, 8192).unwrap();
         assert_eq!(window.ready(), 8192);
-        assert!(window.store(&[b"hel", b"", b"lo"], 4094));
-        assert!(!window.store(&[b"beyond"], 8190));
+        assert!(window.store(&[b"hel", b"", b"lo"], 5, 4094));
+        assert!(!window.store(&[b"beyond"], 6, 8187));
+        assert!(!window.store(&[b"longer than told"], 8, 0));
         let mut bytes = [0; 7];
         file.read_at(&mut bytes, 4093).unwrap();
         assert_eq!(&bytes, b"\0hello\0");

@@ -195,6 +195,16 @@ impl Disk for RealDisk {
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 
+    fn tick_ms(&self) -> u64 {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the pointer leads to a `timespec` that may be written to.
+        if unsafe { libc::clock_gettime(libc::CLOCK_REALTIME_COARSE, &raw mut time) } != 0 {
+            return self.now_ms();
+        }
+        let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+        seconds * 1000 + u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000_000
+    }
+
     fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
         let mut filled = 0;
         while filled < bytes.len() {

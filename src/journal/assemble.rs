@@ -433,6 +433,7 @@ fn assemble(parts: Parts) -> Journal {
         stored_from: walk.offset,
         waits: 0,
         asked: 0,
+        enough: 0,
         touched: Vec::new(),
         unmarked: None,
         taken: 0,

@@ -26,12 +26,45 @@ const PRODUCER: u8 = 4;
 /// The fixed part with everything of fixed length that may follow it.
 const FRONT_MAX: usize = FIXED + 8 + 8 + 9;
 
-/// A body, or what stands for one, in pieces that follow each other.
-pub type Parts<'a> = [&'a [u8]; 5];
+/// A body, or what stands for one, in pieces that follow each other; none of them is empty.
+#[derive(Clone, Copy)]
+pub struct Parts<'a> {
+    pieces: [&'a [u8]; 5],
+    count: usize,
+    length: usize,
+}
+
+impl<'a> Parts<'a> {
+    /// These pieces, without the empty ones.
+    #[inline]
+    pub fn of(all: [&'a [u8]; 5]) -> Parts<'a> {
+        let mut parts = Parts { pieces: [&[]; 5], count: 0, length: 0 };
+        for piece in all.into_iter().filter(|piece| !piece.is_empty()) {
+            parts.pieces[parts.count] = piece;
+            parts.count += 1;
+            parts.length += piece.len();
+        }
+        parts
+    }
+
+    /// The pieces.
+    #[inline]
+    pub fn as_slice(&self) -> &[&'a [u8]] {
+        &self.pieces[..self.count]
+    }
+
+    /// Bytes of all of them.
+    #[inline]
+    pub fn length(&self) -> usize {
+        self.length
+    }
+}
 
 /// A body in one piece.
+#[inline]
 pub fn whole(body: &[u8]) -> Parts<'_> {
-    [body, &[], &[], &[], &[]]
+    let (pieces, length) = ([body, &[], &[], &[], &[]], body.len());
+    Parts { pieces, count: usize::from(length > 0), length }
 }
 
 /// The fields before the key.
@@ -60,6 +93,7 @@ pub struct Encoded {
 
 impl Encoded {
     /// The bytes.
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
@@ -75,15 +109,18 @@ impl Front<'_> {
     /// Encodes the front of a body up to the producer's id; the caller checked the lengths against the limits.
     #[inline]
     pub fn encode(&self, key: usize, headers: usize) -> Encoded {
-        let mut front = Encoded { bytes: [0; FRONT_MAX], length: 0 };
         let length = |n: usize| u16::try_from(n).unwrap_or(u16::MAX).to_le_bytes();
-        front.put(&self.kind.to_le_bytes());
         let present = if self.expires_ms > 0 { EXPIRES } else { 0 }
             | if self.deliver_at_ms > 0 { DELIVER_AT } else { 0 }
             | if self.producer.is_empty() { 0 } else { PRODUCER };
-        front.put(&[self.priority, present]);
-        front.put(&length(key));
-        front.put(&length(headers));
+        let ([kind, kind_high], [key, key_high]) = (self.kind.to_le_bytes(), length(key));
+        let [headers, headers_high] = length(headers);
+        let fixed = [kind, kind_high, self.priority, present, key, key_high, headers, headers_high];
+        let mut front = Encoded { bytes: [0; FRONT_MAX], length: FIXED };
+        front.bytes[..FIXED].copy_from_slice(&fixed);
+        if present == 0 {
+            return front;
+        }
         if self.expires_ms > 0 {
             front.put(&self.expires_ms.to_le_bytes());
         }

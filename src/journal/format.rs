@@ -15,8 +15,8 @@
 //!     24     8  time         of the commit, milliseconds since 1970 UTC
 //!     32     4  queue        its number in this store; 0 where there is none
 //!     36     4  index        of the frame in its transaction, from 0
-//!     40     4  body sum     CRC-32 over the body alone
-//!     44     4  header sum   CRC-32 over bytes 0..44 and the journal offset (8 bytes), begun with a seed
+//!     40     4  body sum     CRC-32C over the body alone
+//!     44     4  header sum   CRC-32C over bytes 0..44 and the journal offset (8 bytes), begun with a seed
 //!     48        body, then zeros up to the next multiple of 8
 //! ```
 //!
@@ -36,6 +36,7 @@
 
 use crate::error::{Code, Error, Result};
 use crate::limits::NUMBERS_END;
+use crate::sum;
 
 /// Size of a frame header.
 pub const HEAD: usize = 48;
@@ -146,6 +147,7 @@ pub struct Head {
 }
 
 /// The space a frame with a body of `length` bytes takes.
+#[inline]
 pub fn frame_bytes(length: usize) -> usize {
     (HEAD + length + 7) & !7
 }
@@ -153,20 +155,16 @@ pub fn frame_bytes(length: usize) -> usize {
 /// The sum of a body given in parts.
 #[inline]
 pub fn body_sum(parts: &[&[u8]]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    for part in parts {
-        hasher.update(part);
-    }
-    hasher.finalize()
+    parts.iter().fold(0, |sum, part| sum::go_on(sum, part))
 }
 
-fn head_sum(head: &[u8; HEAD], offset: u64, seed: u32) -> u32 {
-    let mut bytes = [0; HEAD + 4];
-    bytes[..44].copy_from_slice(&head[..44]);
-    bytes[44..].copy_from_slice(&offset.to_le_bytes());
-    let mut hasher = crc32fast::Hasher::new_with_initial(seed);
-    hasher.update(&bytes);
-    hasher.finalize()
+/// What the sum of a header is taken over: the header without its last field, and the journal offset.
+type Summed = [u8; HEAD + 4];
+
+#[inline]
+fn head_sum(mut head: Summed, offset: u64, seed: u32) -> u32 {
+    head[44..].copy_from_slice(&offset.to_le_bytes());
+    sum::go_on(seed, &head)
 }
 
 pub fn u32_at(bytes: &[u8], at: usize) -> u32 {
@@ -183,8 +181,9 @@ pub fn u64_at(bytes: &[u8], at: usize) -> u64 {
 
 impl Head {
     /// The header's bytes at journal `offset` under `seed`.
+    #[inline]
     pub fn encode(&self, offset: u64, seed: u32) -> [u8; HEAD] {
-        let mut bytes = [0; HEAD];
+        let mut bytes = [0; HEAD + 4];
         bytes[0..4].copy_from_slice(&self.length.to_le_bytes());
         bytes[4] = self.kind as u8;
         bytes[5] = self.flags;
@@ -194,9 +193,11 @@ impl Head {
         bytes[32..36].copy_from_slice(&self.queue.to_le_bytes());
         bytes[36..40].copy_from_slice(&self.index.to_le_bytes());
         bytes[40..44].copy_from_slice(&self.body_sum.to_le_bytes());
-        let sum = head_sum(&bytes, offset, seed);
-        bytes[44..48].copy_from_slice(&sum.to_le_bytes());
-        bytes
+        let sum = head_sum(bytes, offset, seed);
+        let mut head = [0; HEAD];
+        head[..44].copy_from_slice(&bytes[..44]);
+        head[44..].copy_from_slice(&sum.to_le_bytes());
+        head
     }
 
     /// Decodes a header whose sum holds at journal `offset` under `seed`; `None` when it does not.
@@ -205,7 +206,9 @@ impl Head {
     /// an error that names it.
     pub fn decode(bytes: &[u8], offset: u64, seed: u32) -> Result<Option<Head>> {
         let Some(head) = bytes.first_chunk::<HEAD>() else { return Ok(None) };
-        if u32_at(head, 44) != head_sum(head, offset, seed) {
+        let mut summed = [0; HEAD + 4];
+        summed[..HEAD].copy_from_slice(head);
+        if u32_at(head, 44) != head_sum(summed, offset, seed) {
             return Ok(None);
         }
         let (number, flags) = (head[4], head[5]);

@@ -10,7 +10,7 @@
 //!      0     8  magic        "repliqS1"
 //!      8     2  version      of the format: 1
 //!     10     1  role         0 begun, 1 all before is durable, 2 sealed, 3 state run, 4 staged file
-//!     11     1  sum          kind of checksum of the frames: 1 = CRC-32
+//!     11     1  sum          kind of checksum of the frames: 2 = CRC-32C (1 was CRC-32, before any release)
 //!     12     4  must-understand flags: bit 0 = the frames lie in sealed blocks, see `seal`
 //!     16     4  may-ignore flags: bit 0 = a life that hands out positions before they are durable
 //!     20     4  secret       32 random bits of the store that never leave the directory
@@ -36,6 +36,7 @@
 use super::format::{u32_at, u64_at};
 use crate::error::{Code, Error, Result};
 use crate::limits;
+use crate::sum;
 
 /// Size of one slot: a sector, so that a torn write spoils one of them only.
 pub const SLOT: usize = 512;
@@ -97,7 +98,7 @@ impl Slot {
         bytes[0..8].copy_from_slice(MAGIC);
         bytes[8..10].copy_from_slice(&VERSION.to_le_bytes());
         bytes[10] = self.role as u8;
-        bytes[11] = 1;
+        bytes[11] = sum::KIND;
         bytes[12..16].copy_from_slice(&u32::from(self.blocks).to_le_bytes());
         bytes[16] = u8::from(self.early);
         bytes[20..24].copy_from_slice(&self.secret.to_le_bytes());
@@ -138,12 +139,13 @@ impl Slot {
             return Ok(None);
         }
         let version = u16::from_le_bytes([bytes[8], bytes[9]]);
-        if version != VERSION || bytes[11] != 1 || u32_at(bytes, 12) & !SEALED_BLOCKS != 0 {
+        if version != VERSION || bytes[11] != sum::KIND || u32_at(bytes, 12) & !SEALED_BLOCKS != 0 {
             let text = format!(
                 "segment {number:016x} has format {version}, checksum kind {} and flags {:#x}; \
-                 this version reads format {VERSION}, kind 1, flag {SEALED_BLOCKS}",
+                 this version reads format {VERSION}, kind {}, flag {SEALED_BLOCKS}",
                 bytes[11],
-                u32_at(bytes, 12)
+                u32_at(bytes, 12),
+                sum::KIND
             );
             return Err(Error::new(Code::Version, text));
         }

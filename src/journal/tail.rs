@@ -45,12 +45,13 @@ impl<'a> Record<'a> {
     /// A record that is no message.
     pub fn control(kind: Type, queue: u32, body: &'a [u8]) -> Record<'a> {
         let parts = whole(body);
-        Record { kind, queue, sequence: 0, expires_ms: 0, sum: body_sum(&parts), parts }
+        Record { kind, queue, sequence: 0, expires_ms: 0, sum: body_sum(parts.as_slice()), parts }
     }
 
     /// Bytes of its body.
+    #[inline]
     pub fn length(&self) -> usize {
-        self.parts.iter().map(|part| part.len()).sum()
+        self.parts.length()
     }
 }
 
@@ -124,6 +125,8 @@ pub struct Tail {
     pub waits: u64,
     /// What was ready when more was last asked for.
     pub asked: u64,
+    /// Up to this offset of the file nobody has to look whether enough is ready.
+    pub enough: u64,
     pub touched: Vec<Arc<Segment>>,
     pub unmarked: Option<Arc<Segment>>,
     pub taken: u64,
@@ -149,25 +152,25 @@ impl Tail {
         self.untouched = false;
         let at = self.enter_block(head.kind, head.frame_bytes());
         let bytes = head.encode(self.end, self.seed());
-        let padding = head.frame_bytes() - HEAD - head.length as usize;
-        self.put_bytes(&bytes, parts, &[0; 8][..padding]);
+        self.put_bytes(&bytes, parts, head.frame_bytes());
         at
     }
 
-    /// Stores the bytes of a frame, or lets them gather where that is not possible.
-    fn put_bytes(&mut self, head: &[u8; HEAD], parts: &[&[u8]], padding: &[u8]) {
-        let size: usize = HEAD + parts.iter().map(|part| part.len()).sum::<usize>() + padding.len();
-        if self.pending.is_empty() && self.store(head, parts, padding) {
+    /// Stores the bytes of a frame of `size` bytes, or lets them gather where that is not possible.
+    fn put_bytes(&mut self, head: &[u8; HEAD], parts: &[&[u8]], size: usize) {
+        if self.pending.is_empty() && self.store(head, parts, size) {
             self.end += size as u64;
             self.pending_from = self.end;
             return;
         }
         self.waits += 1;
+        let whole = self.pending.len() + size;
+        self.pending.reserve(size);
         self.pending.extend_from_slice(head);
         for part in parts {
             self.pending.extend_from_slice(part);
         }
-        self.pending.extend_from_slice(padding);
+        self.pending.resize(whole, 0);
         self.end += size as u64;
     }
 
@@ -249,7 +252,7 @@ impl Tail {
         }
         self.close_block();
         let bytes = watermark(self.end, secret, durable, sequence, &self.incarnation, flags);
-        self.put_bytes(&bytes, &[], &[]);
+        self.put_bytes(&bytes, &[], HEAD);
         true
     }
 
@@ -310,14 +313,14 @@ impl Journal {
                 index: u32::try_from(index).unwrap_or(u32::MAX),
                 body_sum: record.sum,
             };
-            let at = tail.put_frame(head, &record.parts);
+            let at = tail.put_frame(head, record.parts.as_slice());
             if record.kind == Type::Message {
                 tail.index.push(record.queue, record.sequence, at, record.expires_ms);
             }
         }
         tail.next += 1;
         if let Some(adopt) = records.first().filter(|record| record.kind == Type::Adopt)
-            && let Some(body) = Adoption::decode(adopt.parts[0])
+            && let Some(body) = Adoption::decode(&adopt.parts.as_slice().concat())
         {
             let (segment, end) = (tail.segment.number, tail.end);
             tail.adopted.insert(Adopted { transaction: sequence, time_ms, segment, end, body });

@@ -47,17 +47,13 @@ impl Appended {
 
 impl Tail {
     /// Stores a frame where it belongs; false where it must be written instead.
-    pub(super) fn store(&mut self, head: &[u8; HEAD], parts: &[&[u8]], padding: &[u8]) -> bool {
+    pub(super) fn store(&mut self, head: &[u8; HEAD], parts: &[&[u8]], size: usize) -> bool {
         let at = self.segment.at(self.end);
         let Some(window) = &mut self.window else { return false };
-        let mut all: [&[u8]; 7] = [&[]; 7];
-        all[0] = head;
-        let Some(places) = all.get_mut(1..=parts.len()).filter(|places| places.len() < 6) else {
-            return false;
-        };
+        let mut all: [&[u8]; 6] = [head, &[], &[], &[], &[], &[]];
+        let Some(places) = all.get_mut(1..=parts.len()) else { return false };
         places.copy_from_slice(parts);
-        all[parts.len() + 1] = padding;
-        window.store(&all[..parts.len() + 2], at)
+        window.store(&all[..=parts.len()], size, at)
     }
 }
 
@@ -73,7 +69,7 @@ impl Journal {
         // Where it cannot be mapped it is written to.
         if wanted && tail.segment.file.map(tail.segment.length).is_ok_and(|mapped| mapped) {
             tail.window = tail.segment.file.window();
-            tail.asked = 0;
+            (tail.asked, tail.enough) = (0, 0);
         }
     }
 
@@ -98,11 +94,21 @@ impl Journal {
     }
 
     /// Sees to it that the next `bytes` bytes can be stored, and asks for more in good time.
+    #[inline]
     pub(super) fn keep_ahead(&self, tail: &mut Tail, bytes: usize) {
+        if tail.window.is_some() && tail.segment.at(tail.end) + bytes as u64 > tail.enough {
+            self.look_ahead(tail, bytes);
+        }
+    }
+
+    /// The same by a look at what is ready.
+    #[inline(never)]
+    fn look_ahead(&self, tail: &mut Tail, bytes: usize) {
         let Some(window) = &tail.window else { return };
         let (at, length) = (tail.segment.at(tail.end), tail.segment.length);
         let (ready, need) = (window.ready(), at + bytes as u64);
-        if ready >= length || need + AHEAD / 2 <= ready {
+        tail.enough = if ready >= length { u64::MAX } else { ready.saturating_sub(AHEAD / 2) };
+        if need <= tail.enough {
             return;
         }
         if need > ready {

@@ -57,6 +57,7 @@ impl<'a> Message<'a> {
     }
 
     /// Checks every bound and encodes what is not the caller's bytes.
+    #[inline]
     pub fn pack(&'a self) -> Result<Packed<'a>> {
         let length = self.check()?;
         let mut headers = Vec::with_capacity(length);
@@ -67,7 +68,7 @@ impl<'a> Message<'a> {
             message: self,
             sum: 0,
         };
-        packed.sum = body_sum(&packed.parts());
+        packed.sum = body_sum(packed.parts().as_slice());
         Ok(packed)
     }
 
@@ -219,13 +220,15 @@ const FRONT_BYTES_MAX: usize = 512;
 
 impl Packed<'_> {
     /// The message as an entry of a transaction on a queue.
+    #[inline]
     pub fn entry(&self, queue: u32) -> Entry<'_> {
         Entry { queue, parts: self.parts(), sum: self.sum, front: self.message.front() }
     }
 
+    #[inline]
     fn parts(&self) -> Parts<'_> {
         let message = self.message;
         let producer = message.producer.as_bytes();
-        [self.front.as_bytes(), producer, message.key, &self.headers, message.payload]
+        Parts::of([self.front.as_bytes(), producer, message.key, &self.headers, message.payload])
     }
 }

@@ -54,7 +54,7 @@ impl Client {
         let mut bodies = Vec::with_capacity(messages.len());
         for (index, message) in messages.iter().enumerate() {
             let packed = message.pack().map_err(|error| error.at_message(index))?;
-            bodies.push(packed.entry(0).parts.concat());
+            bodies.push(packed.entry(0).parts.as_slice().concat());
         }
         let messages = bodies.iter().map(Vec::as_slice).collect();
         match self.ask(&Request::Put { queue, messages }, None)? {

@@ -53,13 +53,14 @@ impl Core {
                 staging.leave_out(row.transaction);
                 continue;
             }
-            let [whole, rest @ ..] = &entry.parts;
-            let mut bytes = *whole;
-            if rest.iter().any(|part| !part.is_empty()) {
-                body.clear();
-                entry.parts.iter().for_each(|part| body.extend_from_slice(part));
-                bytes = &body;
-            }
+            let bytes: &[u8] = match entry.parts.as_slice() {
+                [whole] => whole,
+                parts => {
+                    body.clear();
+                    parts.iter().for_each(|part| body.extend_from_slice(part));
+                    &body
+                }
+            };
             let name = names.get(&entry.queue).copied().unwrap_or(0);
             let (queue, sum, front) = (entry.queue, entry.sum, entry.front);
             if let Err(error) = staging.put(&Put { queue, name, body: bytes, sum, front }) {

@@ -240,7 +240,36 @@ impl Core {
         changes: &[(Type, u32, Vec<u8>)],
         level: Level,
     ) -> Result<Staged> {
+        if let ([entry], []) = (entries, changes)
+            && let Some(staged) = self.put_one(entry, level)?
+        {
+            return Ok(staged);
+        }
         self.transact_checked(entries, changes, level, false, &|_| Ok(()))
+    }
+
+    /// One message alone, the shortest way; `None` where something goes with it, or room has to be made first.
+    fn put_one(&self, entry: &Entry<'_>, level: Level) -> Result<Option<Staged>> {
+        self.check_writable()?;
+        if level == Level::Process {
+            self.journal.hand_out_early()?;
+        }
+        let mut state = self.state.lock();
+        if self.live.has_riders() {
+            return Ok(None);
+        }
+        let (next, repeated) =
+            admit(&state, &mut Vec::new(), entry, false).map_err(|error| error.at_message(0))?;
+        if let Some(transaction) = repeated {
+            return Ok(Some(Staged { appended: None, token: state.token(transaction), level }));
+        }
+        let record = entry.record(next);
+        let (appended, rolled) = match self.append(&state, &[record], Space::Ordinary) {
+            Err(error) if error.code() == Code::NoSpace => return Ok(None),
+            appended => appended?,
+        };
+        state.message(appended.sequence, entry.queue, next, record.length(), &entry.front);
+        Ok(Some(self.staged(state, appended, level, rolled)))
     }
 
     /// Appends messages of another store as one transaction, without those whose producer is as far already;
@@ -328,20 +357,16 @@ impl Core {
         }
         let mut state = self.state.lock();
         check(&state)?;
-        if let [entry] = entries
-            && large.is_none()
-            && changes.is_empty()
-            && !self.live.has_riders()
-        {
-            return self.stage_one(state, entry, (level, space), arrives);
-        }
-        let (records, put, mut repeated) = number(&state, entries, arrives)?;
-        repeated = repeated.or(large.and_then(Staging::repeated));
         let adoption =
             large.map(|staging| large::adoption(&state, staging, arrives)).transpose()?;
         let adoption = adoption.flatten();
         let adopt = adoption.as_ref().map(journal::Adoption::encode);
-        if records.is_empty() && adopt.is_none() && changes.is_empty() {
+        let mut all = Vec::with_capacity(entries.len() + changes.len() + 1);
+        all.extend(adopt.iter().map(|body| Record::control(Type::Adopt, 0, body)));
+        let adopted = all.len();
+        let (put, mut repeated) = number(&state, entries, arrives, &mut all)?;
+        repeated = repeated.or(large.and_then(Staging::repeated));
+        if all.is_empty() && changes.is_empty() {
             let token = match repeated {
                 Some(transaction) => state.token(transaction),
                 None => Token::empty(state.group_id()),
@@ -349,10 +374,6 @@ impl Core {
             return Ok(Staged { appended: None, token, level });
         }
         let riders = self.live.take_riders();
-        let adopt = adopt.iter().map(|body| Record::control(Type::Adopt, 0, body));
-        let mut all: Vec<Record<'_>> = adopt.collect();
-        let adopted = all.len();
-        all.extend(records);
         let bodies = || changes.iter().chain(&riders);
         all.extend(bodies().map(|(kind, queue, body)| Record::control(*kind, *queue, body)));
         let (appended, rolled) = match self.append(&state, &all, space) {
@@ -375,33 +396,14 @@ impl Core {
         Ok(self.staged(state, appended, level, rolled))
     }
 
-    /// The same for one message alone, without a list of anything.
-    fn stage_one(
-        &self,
-        mut state: MutexGuard<'_, State>,
-        entry: &Entry<'_>,
-        (level, space): (Level, Space),
-        arrives: bool,
-    ) -> Result<Staged> {
-        let (next, repeated) =
-            admit(&state, &mut Vec::new(), entry, arrives).map_err(|error| error.at_message(0))?;
-        if let Some(transaction) = repeated {
-            return Ok(Staged { appended: None, token: state.token(transaction), level });
-        }
-        let record = entry.record(next);
-        let (appended, rolled) = self.append(&state, &[record], space)?;
-        state.message(appended.sequence, entry.queue, next, record.length(), &entry.front);
-        Ok(self.staged(state, appended, level, rolled))
-    }
-
-    /// Appends the records of a transaction; the second value is whether a segment was begun for it.
+    /// Appends the records of a transaction, whose time may be some milliseconds old; the second value is whether a segment was begun for it.
     fn append(
         &self,
         state: &State,
         records: &[Record<'_>],
         space: Space,
     ) -> Result<(Appended, bool)> {
-        let (now, mut rolled) = (self.journal.disk().now_ms(), false);
+        let (now, mut rolled) = (self.journal.disk().tick_ms(), false);
         let mut freeze = |rows: &mut Rows| {
             rolled = true;
             state.freeze(rows);
@@ -568,18 +570,18 @@ impl Drop for Core {
     }
 }
 
-/// The messages of a transaction as records, what each was, and the transaction of one that was left out.
-type Numbered<'e, 'a> = (Vec<Record<'a>>, Vec<&'e Entry<'a>>, Option<u64>);
+/// The messages of a transaction that are put, and the transaction of one that was left out.
+type Numbered<'e, 'a> = (Vec<&'e Entry<'a>>, Option<u64>);
 
-/// Gives messages their sequences.
+/// Gives messages their sequences, and appends them to the records.
 fn number<'e, 'a>(
     state: &State,
     entries: &'e [Entry<'a>],
     arrives: bool,
+    records: &mut Vec<Record<'a>>,
 ) -> Result<Numbered<'e, 'a>> {
     let mut next: Vec<(u32, u64)> = Vec::new();
     let mut producers: Vec<(&[u8], u64)> = Vec::new();
-    let mut records = Vec::with_capacity(entries.len());
     let (mut put, mut repeated) = (Vec::with_capacity(entries.len()), None);
     for (index, entry) in entries.iter().enumerate() {
         let admitted = admit(state, &mut producers, entry, arrives);
@@ -598,7 +600,7 @@ fn number<'e, 'a>(
         records.push(entry.record(sequence));
         put.push(entry);
     }
-    Ok((records, put, repeated))
+    Ok((put, repeated))
 }
 
 /// Whether an entry may be put: the sequence its queue gives next, or the transaction that brought it already.

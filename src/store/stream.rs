@@ -28,7 +28,7 @@ use crate::error::{Code, Error, Result};
 use crate::journal::{Candidate, Rows, Type, u32_at, u64_at};
 use crate::limits;
 use crate::position::{STAMP_SIZE, Stamp};
-use crate::sync::Mutex;
+use crate::sync::{AtomicBool, Mutex, Ordering};
 use std::collections::{BTreeMap, HashMap};
 
 /// A stream as its records left it.
@@ -376,6 +376,8 @@ pub struct Live {
     confirmed: Mutex<HashMap<u64, u64>>,
     /// Moves that wait for a commit to ride with: body by queue and id.
     riders: Mutex<BTreeMap<(u32, u64), Vec<u8>>>,
+    /// Whether there are any, for every commit to look at without a lock.
+    ride: AtomicBool,
     /// By group and id: the newest link of a received stream.
     pub(super) links: Mutex<HashMap<([u8; 16], u64), u64>>,
 }
@@ -396,28 +398,36 @@ impl Live {
         moved.collect()
     }
 
-    /// Whether moves wait.
+    /// Whether moves wait; one that comes at the same moment rides with the next commit.
     pub(super) fn has_riders(&self) -> bool {
-        !self.riders.lock().is_empty()
+        self.ride.load(Ordering::Acquire)
+    }
+
+    /// Changes the moves that wait.
+    fn with_riders<T>(&self, change: impl FnOnce(&mut BTreeMap<(u32, u64), Vec<u8>>) -> T) -> T {
+        let mut riders = self.riders.lock();
+        let changed = change(&mut riders);
+        self.ride.store(!riders.is_empty(), Ordering::Release);
+        changed
     }
 
     /// Takes the moves that wait, for the transaction that is appended now.
     pub(super) fn take_riders(&self) -> Vec<(Type, u32, Vec<u8>)> {
-        let mut riders = self.riders.lock();
-        if riders.is_empty() {
+        if !self.has_riders() {
             return Vec::new();
         }
-        let all = std::mem::take(&mut *riders);
+        let all = self.with_riders(std::mem::take);
         all.into_iter().map(|((queue, _), body)| (Type::Stream, queue, body)).collect()
     }
 
     /// Puts moves back whose transaction was not appended, unless newer ones came.
     pub(super) fn put_back(&self, riders: Vec<(Type, u32, Vec<u8>)>) {
-        let mut waiting = self.riders.lock();
-        for (_, queue, body) in riders {
-            let id = u64_at(&body[1..9], 0);
-            waiting.entry((queue, id)).or_insert(body);
-        }
+        self.with_riders(|waiting| {
+            for (_, queue, body) in riders {
+                let id = u64_at(&body[1..9], 0);
+                waiting.entry((queue, id)).or_insert(body);
+            }
+        });
     }
 }
 
@@ -496,7 +506,7 @@ impl Core {
     pub fn stream_remove(&self, queue: u32, target: &str) -> Result<()> {
         let id = self.look(|state| state.stream(queue, target).map(|stream| stream.id))?;
         self.live.confirmed.lock().remove(&id);
-        self.live.riders.lock().remove(&(queue, id));
+        self.live.with_riders(|riders| riders.remove(&(queue, id)));
         let body = StreamChange::Remove.encode(id);
         let staged = self.transact(&[], &[(Type::Stream, queue, body)], Level::Power)?;
         self.finish(&staged).map(|_| ())
@@ -505,7 +515,7 @@ impl Core {
     /// Appends a stream record as a transaction of its own that nobody waits for.
     pub fn append_stream(&self, queue: u32, body: Vec<u8>) -> Result<()> {
         // A move that waits is older than what is said now.
-        self.live.riders.lock().remove(&(queue, u64_at(&body[1..9], 0)));
+        self.live.with_riders(|riders| riders.remove(&(queue, u64_at(&body[1..9], 0))));
         self.transact(&[], &[(Type::Stream, queue, body)], self.level).map(|_| ())
     }
 
@@ -520,7 +530,8 @@ impl Core {
     ) {
         self.live.confirmed.lock().insert(id, sequence);
         if let Some(change) = moved {
-            self.live.riders.lock().insert((queue, id), change.encode(id));
+            let body = change.encode(id);
+            self.live.with_riders(|riders| riders.insert((queue, id), body));
         }
         self.journal.announce();
     }

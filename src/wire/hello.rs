@@ -9,7 +9,7 @@
 //!      2     2  version min  the client: the oldest it speaks; the server: the oldest it would have spoken
 //!      4     4  features     bits of what the other side must understand; none is defined, each is refused
 //!      8     4  heartbeat    milliseconds after which the sender of this hello sends at least a heartbeat
-//!     12     1  checksum     the kind of the frames' checksum, 1 = CRC-32
+//!     12     1  checksum     the kind of the sum of a record's body, 2 = CRC-32C; a frame of the connection has a CRC-32 always
 //!     13     1  mechanisms   bit 0 SCRAM-SHA-256, bit 1 SCRAM-SHA-256-PLUS: what the server offers; the client: 0
 //!     14        more         may follow in a later version and is skipped
 //! ```
@@ -20,6 +20,7 @@
 use super::frame::put_frame;
 use super::kind;
 use crate::error::{Code, Error, Result};
+use crate::sum;
 
 /// What each side says first.
 pub const PREAMBLE: &[u8; 8] = b"repliq\r\n";
@@ -32,7 +33,6 @@ pub const HEARTBEAT_MS_MAX: u32 = 20_000;
 const VERSION: u16 = 1;
 /// The oldest version it speaks.
 const VERSION_MIN: u16 = 1;
-const CRC_32: u8 = 1;
 const LENGTH: usize = 14;
 
 /// Mechanism: SCRAM-SHA-256, where there is no TLS to bind to.
@@ -64,7 +64,7 @@ impl Hello {
         body.extend_from_slice(&self.version_min.to_le_bytes());
         body.extend_from_slice(&[0; 4]);
         body.extend_from_slice(&self.heartbeat_ms.to_le_bytes());
-        body.extend_from_slice(&[CRC_32, self.mechanisms]);
+        body.extend_from_slice(&[sum::KIND, self.mechanisms]);
         out.extend_from_slice(PREAMBLE);
         put_frame(out, kind::HELLO, &body)
     }
@@ -96,7 +96,7 @@ impl Hello {
                 format!("the other side asks for features {:#x}, which are unknown", long(4));
             return Err(Error::new(Code::Unsupported, text));
         }
-        if fields[12] != CRC_32 {
+        if fields[12] != sum::KIND {
             let text = format!("the other side asks for checksums of kind {}", fields[12]);
             return Err(Error::new(Code::Unsupported, text));
         }
@@ -141,8 +141,8 @@ mod tests {
     fn golden_bytes_of_a_hello() {
         let mut out = Vec::new();
         Hello::new(5000, SCRAM).put(&mut out).unwrap();
-        let golden: &[u8] = b"repliq\r\n\x0e\0\0\0\x85\xae\x5c\x35\x01\0\0\0\
-            \x01\0\x01\0\0\0\0\0\x88\x13\0\0\x01\x01";
+        let golden: &[u8] = b"repliq\r\n\x0e\0\0\0\x46\xfd\x71\x1e\x01\0\0\0\
+            \x01\0\x01\0\0\0\0\0\x88\x13\0\0\x02\x01";
         assert_eq!(out, golden, "{out:02x?}");
     }
 
@@ -164,7 +164,7 @@ mod tests {
             (0, 0, Code::Version),
             (2, 2, Code::Version),
             (7, 1, Code::Unsupported),
-            (12, 2, Code::Unsupported),
+            (12, 1, Code::Unsupported),
             (10, 1, Code::Protocol),
         ];
         for (at, value, code) in rows {

@@ -36,17 +36,14 @@ impl Block {
 }
 
 fn head_sum(head: &[u8], offset: u64, seed: u32) -> u32 {
-    let mut hasher = crc32fast::Hasher::new_with_initial(seed);
-    hasher.update(&head[..44]);
-    hasher.update(&offset.to_le_bytes());
-    hasher.finalize()
+    crc32c::crc32c_append(crc32c::crc32c_append(seed, &head[..44]), &offset.to_le_bytes())
 }
 
 /// Makes both sums of the frame at `at` right again.
 pub fn sum_again(bytes: &mut [u8], at: usize, offset: u64) {
     let length = u32_at(bytes, at) as usize;
     let seed = u32_at(bytes, at + 16);
-    let body = crc32fast::hash(&bytes[at + HEAD..at + HEAD + length]);
+    let body = crc32c::crc32c(&bytes[at + HEAD..at + HEAD + length]);
     bytes[at + 40..at + 44].copy_from_slice(&body.to_le_bytes());
     let sum = head_sum(&bytes[at..at + HEAD], offset, seed);
     bytes[at + 44..at + 48].copy_from_slice(&sum.to_le_bytes());
@@ -59,7 +56,7 @@ fn block(file: &str, bytes: &[u8], at: usize, offset: u64) -> Option<Block> {
         return None;
     }
     let body = bytes.get(at + HEAD..at + HEAD + u32_at(head, 0) as usize)?;
-    (crc32fast::hash(body) == u32_at(head, 40)).then(|| Block {
+    (crc32c::crc32c(body) == u32_at(head, 40)).then(|| Block {
         file: file.to_string(),
         at,
         offset,

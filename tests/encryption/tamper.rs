@@ -169,13 +169,12 @@ fn plain_frame(seed_from: &Block, transaction: u64, body: &[u8]) -> Vec<u8> {
     frame[32..36].copy_from_slice(&1_u32.to_le_bytes());
     frame.extend_from_slice(body);
     frame.resize(frame.len().next_multiple_of(8), 0);
-    let body_sum = crc32fast::hash(body);
+    let body_sum = crc32c::crc32c(body);
     frame[40..44].copy_from_slice(&body_sum.to_le_bytes());
     let seed = u32::from_le_bytes(seed_from.salt[..4].try_into().unwrap());
-    let mut hasher = crc32fast::Hasher::new_with_initial(seed);
-    hasher.update(&frame[..44]);
-    hasher.update(&seed_from.offset.to_le_bytes());
-    frame[44..48].copy_from_slice(&hasher.finalize().to_le_bytes());
+    let sum = crc32c::crc32c_append(seed, &frame[..44]);
+    let sum = crc32c::crc32c_append(sum, &seed_from.offset.to_le_bytes());
+    frame[44..48].copy_from_slice(&sum.to_le_bytes());
     frame
 }
 

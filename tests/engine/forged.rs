@@ -37,10 +37,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 }
 
 fn head_sum(head: &[u8], offset: u64, seed: u32) -> u32 {
-    let mut hasher = crc32fast::Hasher::new_with_initial(seed);
-    hasher.update(&head[..44]);
-    hasher.update(&offset.to_le_bytes());
-    hasher.finalize()
+    crc32c::crc32c_append(crc32c::crc32c_append(seed, &head[..44]), &offset.to_le_bytes())
 }
 
 /// A frame as the format describes it: where it stands in its file, and what its sums begin with.
@@ -90,7 +87,7 @@ fn forge(bytes: &[u8], frame: &Frame, at: usize, value: &[u8]) -> Vec<u8> {
     let mut forged = bytes[frame.at..frame.at + HEAD + frame.length].to_vec();
     forged[at..at + value.len()].copy_from_slice(value);
     if at >= HEAD {
-        let sum = crc32fast::hash(&forged[HEAD..]);
+        let sum = crc32c::crc32c(&forged[HEAD..]);
         forged[40..44].copy_from_slice(&sum.to_le_bytes());
     }
     let sum = head_sum(&forged, frame.offset, frame.seed);

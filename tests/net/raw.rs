@@ -37,7 +37,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 pub fn hello(heartbeat_ms: u32) -> Vec<u8> {
     let mut body = vec![1, 0, 1, 0, 0, 0, 0, 0];
     body.extend_from_slice(&heartbeat_ms.to_le_bytes());
-    body.extend_from_slice(&[1, 0]);
+    body.extend_from_slice(&[2, 0]);
     let mut bytes = b"repliq\r\n".to_vec();
     bytes.extend(frame(HELLO, &body));
     bytes

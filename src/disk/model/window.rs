@@ -47,13 +47,14 @@ impl Window for Open {
         self.0.ready.load(Ordering::Acquire)
     }
 
-    fn store(&mut self, parts: &[&[u8]], offset: u64) -> bool {
-        let length: usize = parts.iter().map(|part| part.len()).sum();
-        if offset + length as u64 > self.ready() {
+    fn store(&mut self, parts: &[&[u8]], length: usize, offset: u64) -> bool {
+        let bytes: usize = parts.iter().map(|part| part.len()).sum();
+        if offset + length as u64 > self.ready() || bytes > length {
             return false;
         }
-        let mut at = offset;
-        for part in parts.iter().filter(|part| !part.is_empty()) {
+        let (mut at, zeros) = (offset, vec![0; length - bytes]);
+        let parts = parts.iter().copied().chain([&zeros[..]]);
+        for part in parts.filter(|part| !part.is_empty()) {
             let (disk, node) = (&self.0.disk, self.0.node);
             if disk.act_or_nothing(Op::Store, |state| state.store(node, part, at)).is_err() {
                 return false;

@@ -180,7 +180,7 @@ impl RemoteSession {
         }
         for (index, message) in messages.enumerate() {
             let packed = message.borrow().pack().map_err(|error| error.at_message(index))?;
-            let body = packed.entry(0).parts.concat();
+            let body = packed.entry(0).parts.as_slice().concat();
             self.gather(queue, &body)?;
         }
         Ok(())

@@ -63,6 +63,9 @@ impl Disk for CountingDisk {
     fn now_ms(&self) -> u64 {
         self.disk.now_ms()
     }
+    fn tick_ms(&self) -> u64 {
+        self.disk.tick_ms()
+    }
     fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
         self.disk.random(bytes)
     }

@@ -4,8 +4,8 @@
 //!
 //! - [`SyncFloor`], for `power`: one positioned write of as many bytes as our frame has, into a file that was
 //!   written and synced whole beforehand, and one `fdatasync`. Nothing durable can be faster than this call.
-//! - [`CopyFloor`], for everything that waits for no disk: a checksum over as many bytes as our frame has (CRC-32
-//!   by the crate the journal uses) and one copy of them.
+//! - [`CopyFloor`], for everything that waits for no disk: a checksum over as many bytes as our frame has (CRC-32C,
+//!   as the journal takes it) and one copy of them.
 //!
 //! A device drifts from second to second. So a floor is a thing to call, and whoever measures calls it in turn
 //! with what is measured; a floor taken a minute earlier would say nothing.
@@ -97,7 +97,7 @@ impl CopyFloor {
             if self.at == self.copies.len() {
                 self.at = 0;
             }
-            let sum = crc32fast::hash(&self.frame[4..]);
+            let sum = repliq::sum::of(&self.frame[4..]);
             self.frame[..4].copy_from_slice(&sum.to_le_bytes());
             let end = self.at + self.frame.len();
             self.copies[self.at..end].copy_from_slice(&self.frame);
