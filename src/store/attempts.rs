@@ -80,7 +80,7 @@ impl Attempts {
             (u64_at(row, 0), Attempt { deliveries, not_before_ms, first_ms })
         };
         let small = |row: &[u8]| u64_at(row, 0) < NUMBERS_END;
-        let whole = rows.len() % ROW == 0 && rows.chunks_exact(ROW).all(small);
+        let whole = rows.len().is_multiple_of(ROW) && rows.chunks_exact(ROW).all(small);
         whole.then(|| Attempts(rows.chunks_exact(ROW).map(read).collect()))
     }
 }
