@@ -156,6 +156,15 @@ impl Store {
         Ok(Store { home: Home::Local(Arc::new(inner)) })
     }
 
+    /// The sessions this store remembers, in the order of their ids, as text.
+    #[doc(hidden)]
+    pub fn sessions(&self) -> Result<Vec<String>> {
+        let mut rows = self.inner()?.core.sessions();
+        rows.sort_by_key(|(session, ..)| *session);
+        let text = |(session, row, _)| format!("{:032x} {row:?}", u128::from_be_bytes(session));
+        Ok(rows.into_iter().map(text).collect())
+    }
+
     fn open_remote(url: &str, options: &StoreOptions) -> Result<Store> {
         let mut connect = options.connect.clone();
         connect.password = connect.password.or_else(|| options.password.clone());

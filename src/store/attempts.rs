@@ -52,8 +52,11 @@ impl Attempts {
         }
     }
 
-    /// Forgets messages that were acknowledged.
+    /// Forgets messages that were acknowledged; none where the range is none.
     pub(super) fn forget(&mut self, first: u64, last: u64) {
+        if first > last {
+            return;
+        }
         while let Some(sequence) = self.0.range(first..=last).next().map(|(sequence, _)| *sequence)
         {
             self.0.remove(&sequence);

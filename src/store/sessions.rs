@@ -202,6 +202,11 @@ fn two_names(mut rest: &[u8]) -> Option<(String, String)> {
     rest.is_empty().then(|| (user.into(), name.into()))
 }
 
+/// Whether a session can have come so far: another epoch and number may follow.
+fn is_place((epoch, number): (u32, u64)) -> bool {
+    epoch < u32::MAX && number < limits::NUMBERS_END
+}
+
 impl State {
     /// A session record, in this transaction.
     pub(super) fn session_change(&mut self, transaction: u64, body: &[u8]) -> Result<()> {
@@ -211,6 +216,9 @@ impl State {
         let session: [u8; 16] = body[1..17].try_into().unwrap_or_default();
         let place = (u32_at(body, 17), u64_at(body, 21));
         let (used_ms, rest) = (u64_at(body, 29), &body[FRONT..]);
+        if !is_place(place) || used_ms >= limits::NUMBERS_END {
+            return Err(unread("session"));
+        }
         if body[0] == OPEN {
             let (user, name) = two_names(rest).ok_or_else(|| unread("session"))?;
             let row = self.sessions.entry(session).or_default();
@@ -260,14 +268,12 @@ impl State {
         let Some((user, name)) = two_names(rest) else { return false };
         let place = |at: usize| (u32_at(front, at), u64_at(front, at + 4));
         let (transaction, used_ms) = (u64_at(front, 40), u64_at(front, 48));
-        let value = SessionRow {
-            decided: place(16),
-            committed: place(28),
-            transaction,
-            used_ms,
-            user,
-            name,
-        };
+        let (decided, committed) = (place(16), place(28));
+        let sound = is_place(decided) && is_place(committed);
+        if !sound || transaction.max(used_ms) >= limits::NUMBERS_END {
+            return false;
+        }
+        let value = SessionRow { decided, committed, transaction, used_ms, user, name };
         let session = front[..16].try_into().unwrap_or_default();
         self.sessions.insert(session, value).is_none()
     }

@@ -21,6 +21,8 @@ pub struct Subject {
     pub steps: Vec<Arc<Model>>,
     /// What [`streams`] says.
     pub streams: String,
+    /// The sessions it remembers; `None` where they are not compared.
+    pub sessions: Option<Vec<String>>,
 }
 
 /// What a store knows of the streams it sends and receives.
@@ -55,8 +57,8 @@ impl Counts {
 }
 
 /// A journal of several lives with every type of record that is written: messages, acknowledgements, queues,
-/// consumers, history, incarnations, watermarks, indexes, reclaims, moved messages, state runs, and staged files that
-/// were adopted.
+/// consumers, deliveries, sessions, history, incarnations, watermarks, indexes, reclaims, moved messages, state runs, and staged
+/// files that were adopted.
 pub fn subject(segment: u64, size: usize, rounds: usize) -> Subject {
     let mut client = Client::new(ModelDisk::new(), small(segment));
     assert!(client.open());
@@ -66,10 +68,21 @@ pub fn subject(segment: u64, size: usize, rounds: usize) -> Subject {
         Act::Consume("a", "reader", 3, 1),
         Act::Put("keep", vec![size / 4], Level::Power),
     ];
+    // A session that is remembered: its row goes through the runs, and its last records stay in the tail.
+    let remembered = |client: &mut Client| {
+        let put = Act::Put("passing", vec![9], Level::Power);
+        let again = Act::Again("passing", "known", 1);
+        let moved = Act::Move("passing", "known", 1, &["a"], Level::Power);
+        for act in [&put, &again, &again, &moved] {
+            assert!(work::act(client, act), "{act:?}");
+        }
+    };
+    remembered(&mut client);
     // A queue that nobody reads, in segments of which the rest is read: its messages are moved.
     assert!(work::act(&mut client, &Act::Consume("slow", "sleeper", 0, 1)));
     for _ in 0..7 {
         assert!(work::act(&mut client, &Act::Put("slow", vec![20], Level::Power)));
+        assert!(work::act(&mut client, &Act::Again("slow", "sleeper", 1)));
         assert!(work::act(
             &mut client,
             &Act::Put("a", vec![segment as usize * 2 / 5], Level::Power)
@@ -94,6 +107,7 @@ pub fn subject(segment: u64, size: usize, rounds: usize) -> Subject {
             assert!(work::act(&mut client, &Act::Purge("b")));
         }
     }
+    remembered(&mut client);
     for act in [Act::Pause("b"), Act::Resume("b"), Act::Put("gone", vec![9], Level::Power)] {
         assert!(work::act(&mut client, &act), "{act:?}");
     }
@@ -103,7 +117,11 @@ pub fn subject(segment: u64, size: usize, rounds: usize) -> Subject {
         assert!(client.put("a", lengths, Level::Power));
     }
     let disk = client.disk.kill();
-    Subject::of(&client, disk.snapshot())
+    let mut subject = Subject::of(&client, disk.snapshot());
+    let sessions = subject.open(&subject.disk(), true).unwrap().sessions().unwrap();
+    assert_eq!(sessions.len(), 1);
+    subject.sessions = Some(sessions);
+    subject
 }
 
 impl Subject {
@@ -116,6 +134,7 @@ impl Subject {
             ever: client.ever(),
             steps: client.steps().to_vec(),
             streams: "[] []".to_string(),
+            sessions: None,
         }
     }
 
@@ -145,6 +164,9 @@ impl Subject {
                 Ok(seen) => {
                     assert!(seen.fits(&self.model), "{}: silently {seen:#?}", case());
                     assert_eq!(streams(&store), self.streams, "{}", case());
+                    if let Some(sessions) = &self.sessions {
+                        assert_eq!(store.sessions().unwrap(), *sessions, "{}", case());
+                    }
                     counts.harmless += 1;
                 }
                 Err(error) => {

@@ -171,6 +171,12 @@ fn use_it(subject: &Subject, file: &str, at: usize, bytes: &[u8]) {
         let Ok(store) = Store::open_on(Arc::new(disk.clone_image()), &options) else { continue };
         let _ = observe(&store);
         let _ = store.status();
+        let known = repliq::SessionOptions {
+            name: "known".into(),
+            takeover: true,
+            ..repliq::SessionOptions::default()
+        };
+        let _ = store.session_with(&known).and_then(|mut session| session.id());
         if !read_only && let Ok(queue) = store.queue("a") {
             for _ in 0..6 {
                 let _ = store.put(queue, &[repliq::Message::new(&[7; 900])]);

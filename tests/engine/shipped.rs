@@ -172,7 +172,15 @@ fn subject_of(node: &Node) -> Subject {
     let (model, streams) = (seen.model(), streams(&store));
     assert!(streams.contains("target"), "{streams}");
     let ever = model.clone();
-    Subject { files: disk.snapshot(), options, model, ever, steps: Vec::new(), streams }
+    Subject {
+        files: disk.snapshot(),
+        options,
+        model,
+        ever,
+        steps: Vec::new(),
+        streams,
+        sessions: None,
+    }
 }
 
 /// The journals of a sender and of a receiver, and of those to whom everything rare happened.
