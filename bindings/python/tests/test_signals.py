@@ -30,23 +30,22 @@ PROMISED = 0.1
 AT_ONCE = set(
     """
     Consumer.ack Consumer.close Consumer.listen Consumer.name Consumer.queue Consumer.reject Consumer.renew
-    Consumer.seek Consumer.watch Event.error Event.result Event.tag Listener.status Port.cancel Port.close Port.fileno
-    Message.committed Message.deliver_at Message.deliveries Message.expires Message.header Message.headers
-    Message.key Message.kind Message.payload Message.priority Message.producer Message.producer_sequence Message.queue Message.sequence
-    Message.view
-    Queue.delete Queue.name Queue.number Queue.pause Queue.purge Queue.put Queue.put_async Queue.put_many
-    Queue.put_many_async Queue.put_start Queue.resume Replication.abort_job Replication.accept_gap Replication.add
-    Replication.close Replication.end_job Replication.job Replication.push Replication.remove Replication.root
-    Replication.send Replication.send_many Replication.skip Replication.start_job Replication.status
-    Replication.token Result.level Result.token Server.addresses Server.reload Server.status Session.close
-    Session.commit Session.commit_async Session.commit_start Session.put Session.put_many Session.rollback
-    Snapshot.browse Snapshot.close Store.backup Store.change_password Store.close Store.consumer
-    Store.consumer_delete Store.put Store.put_async Store.put_many Store.queue Store.session Store.snapshot
-    Store.status Store.wait_async Store.watch Token.is_empty Token.join Token.parse Token.text Work.status Work.stop
-    codes failed job leave log_level log_set nothing open restore
+    Consumer.seek Consumer.watch Event.error Event.result Event.tag Listener.status Port.cancel Port.close
+    Port.fileno Message.committed Message.deliver_at Message.deliveries Message.expires Message.header
+    Message.headers Message.key Message.kind Message.payload Message.priority Message.producer
+    Message.producer_sequence Message.queue Message.sequence Message.view Queue.delete Queue.name Queue.number
+    Queue.pause Queue.purge Queue.put Queue.put_async Queue.put_many Queue.put_many_async Queue.put_start
+    Queue.resume Replication.abort_job Replication.accept_gap Replication.add Replication.close Replication.end_job
+    Replication.job Replication.push Replication.remove Replication.root Replication.send Replication.send_many
+    Replication.skip Replication.start_job Replication.status Replication.token Result.level Result.token
+    Server.addresses Server.reload Server.status Session.close Session.commit Session.commit_async
+    Session.commit_start Session.put Session.put_many Session.rollback Snapshot.browse Snapshot.close Store.backup
+    Store.change_password Store.close Store.consumer Store.consumer_delete Store.put Store.put_async Store.put_many
+    Store.queue Store.session Store.snapshot Store.status Store.wait_async Store.watch Token.is_empty Token.join
+    Token.parse Token.text Work.status Work.stop codes failed job leave log_level log_set nothing open restore
     aio.Consumer.close aio.Consumer.each aio.Consumer.reject aio.Consumer.renew aio.Session.close aio.Session.put
-    aio.Session.put_many aio.Session.rollback aio.Store.consumer aio.Store.queue aio.Store.session
-    aio.Consumer.ack aio.Queue.put aio.Queue.put_many aio.Session.commit aio.Store.close aio.open
+    aio.Session.put_many aio.Session.rollback aio.Store.consumer aio.Store.queue aio.Store.session aio.Consumer.ack
+    aio.Queue.put aio.Queue.put_many aio.Session.commit aio.Store.close aio.open
     """.split()
 )
 # The life of a thread of ours, which no signal reaches.
