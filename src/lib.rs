@@ -17,7 +17,7 @@
 //!     journal             bytes, order, durability
 //!     disk                files, the clock, the random source
 //!     position   secret   positions and tokens; passwords
-//!     error limits sync   codes, bounds, locks
+//!     error limits sum sync   codes, bounds, the checksum, locks
 //! ```
 //!
 //! Imports go downward only.

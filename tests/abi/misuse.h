@@ -112,6 +112,7 @@ static void fixture_open(const char *name, int with_server, int with_replication
     repliq_queue root;
     repliq_result result;
     repliq_consumer *consumer;
+    repliq_consumer_options leased = REPLIQ_CONSUMER_OPTIONS;
     char path[600];
     size_t n;
     memset(&F, 0, sizeof F);
@@ -138,7 +139,9 @@ static void fixture_open(const char *name, int with_server, int with_replication
     F.tokens[0] = F.tokens[1] = result.token;
     must(!repliq_token_text(&result.token, F.token_text, sizeof F.token_text), "token_text");
     must(!repliq_session_open(F.store, NULL, &F.session), "session_open");
-    must(!repliq_consumer_open(F.store, "c", F.queue, NULL, &F.consumer), "consumer_open");
+    leased.shared = REPLIQ_YES;
+    leased.lease_ms = 3600000;
+    must(!repliq_consumer_open(F.store, "c", F.queue, &leased, &F.consumer), "consumer_open");
     must(!repliq_consumer_receive(F.consumer, O.messages, 1, 0, &n) && n == 1, "consumer_receive");
     F.sequences[0] = O.messages[0].sequence;
     must(!repliq_consumer_open(F.store, "l", F.queue, NULL, &consumer), "consumer_open");
