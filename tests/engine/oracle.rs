@@ -610,14 +610,19 @@ impl Client {
         let mut back: Vec<u64> = numbered.map(|(_, one)| one.sequence()).collect();
         consumer.reject(&back).unwrap();
         back.sort_unstable();
-        // What is given out again is noted before, which a bad disk may refuse.
-        let again = match consumer.receive(got.len() + 1, Duration::ZERO) {
-            Ok(again) => again,
-            Err(error) => {
-                self.failed(&error);
-                return false;
+        let mut again = Vec::new();
+        while again.len() < back.len() {
+            // What is given out again is noted before, which a bad disk may refuse; where it cannot be read in the
+            // middle, what was found before comes alone.
+            match consumer.receive(got.len() + 1, Duration::ZERO) {
+                Ok(more) if more.is_empty() => break,
+                Ok(more) => again.extend(more),
+                Err(error) => {
+                    self.failed(&error);
+                    return false;
+                }
             }
-        };
+        }
         let first: Vec<u64> = again.iter().take(back.len()).map(|one| one.sequence()).collect();
         assert_eq!(first, back, "what was given back comes first, in order");
         assert!(again[..back.len()].iter().all(|one| one.deliveries() >= 2));
@@ -637,7 +642,9 @@ impl Client {
         let sequences = |got: &[repliq::Received]| -> Vec<u64> {
             got.iter().map(repliq::Received::sequence).collect()
         };
-        assert_eq!(sequences(&got), sequences(&again), "after a roll back all comes again");
+        // The note of a second delivery is synced, and with it newer messages that were not durable before.
+        let (got, again) = (sequences(&got), sequences(&again));
+        assert!(again.starts_with(&got), "after a roll back all comes again: {got:?}, {again:?}");
         true
     }
 
