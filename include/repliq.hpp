@@ -746,8 +746,8 @@ struct consumer_options {
     std::chrono::milliseconds retry_delay_max = std::chrono::milliseconds(0);
     /** How often a message is handed out at most: one that comes back from the last time moves to dead_letters. */
     std::uint32_t max_deliveries = 0;
-    /** The queue it moves to, with headers that say why, how often, when and from where. */
-    std::optional<queue> dead_letters = {};
+    /** Number of the queue it moves to, with headers that say why, how often, when and from where; 0 = none. */
+    repliq_queue dead_letters = 0;
 };
 
 class consumer;
@@ -1098,7 +1098,7 @@ public:
         options.retry_multiplier = chosen.retry_multiplier;
         options.retry_delay_ms_max = detail::ms(chosen.retry_delay_max);
         options.max_deliveries = chosen.max_deliveries;
-        options.dead_letters = chosen.dead_letters ? chosen.dead_letters->number() : 0;
+        options.dead_letters = chosen.dead_letters;
         repliq_consumer *made = nullptr;
         std::string text = detail::text(name, "consumer");
         detail::check(repliq_consumer_open(c(), text.c_str(), of.number(), &options, &made));

@@ -350,7 +350,7 @@ private:
         options.retry_delay_max = std::chrono::milliseconds(number("retry_delay_ms_max"));
         options.max_deliveries = static_cast<std::uint32_t>(number("max_deliveries"));
         if (auto dead = of.field("dead_letters"))
-            options.dead_letters = get(queues_, *dead);
+            options.dead_letters = get(queues_, *dead).number();
         set(consumers_, of.word(1), store(of, 2).consumer(of.word(4), queue_of(of, 3), options));
     }
     void consumer_delete(const step &of) { store(of, 1).consumer_delete(of.word(3), queue_of(of, 2)); }
