@@ -98,7 +98,7 @@ impl Floors {
                 }
                 let to = &mut copies[at..at + frame.len()];
                 to.copy_from_slice(&frame);
-                to[0] = crc32fast::hash(std::hint::black_box(&frame[..frame.len() - 4])) as u8;
+                to[0] = repliq::sum::of(std::hint::black_box(&frame[..frame.len() - 4])) as u8;
                 at += frame.len();
                 Ok(())
             })
@@ -113,7 +113,7 @@ impl Floors {
                 if at + frame > COPY_BYTES {
                     at = 0;
                 }
-                sum ^= crc32fast::hash(std::hint::black_box(&frames[at..at + frame]));
+                sum ^= repliq::sum::of(std::hint::black_box(&frames[at..at + frame]));
                 std::hint::black_box(sum);
                 at += frame;
                 Ok(())
