@@ -52,7 +52,7 @@ impl Attempts {
         }
     }
 
-    /// Forgets messages that were acknowledged; none where the range is none.
+    /// Forgets messages that were acknowledged or purged; none where nothing was purged.
     pub(super) fn forget(&mut self, first: u64, last: u64) {
         if first > last {
             return;

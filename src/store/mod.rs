@@ -16,6 +16,7 @@ mod pins;
 mod ranges;
 mod received;
 mod record;
+mod remembered;
 mod repair;
 mod sessions;
 mod state;

@@ -181,7 +181,11 @@ pub fn ack(body: &[u8]) -> Result<Change<'_>> {
     if ranges.len() % 16 != 0 {
         return Err(unread("ack"));
     }
-    let pairs = ranges.chunks_exact(16).map(|pair| Ok((sequence(pair, 0)?, sequence(pair, 8)?)));
+    let pairs =
+        ranges.chunks_exact(16).map(|pair| match (sequence(pair, 0)?, sequence(pair, 8)?) {
+            (first, last) if last < first => Err(unread("ack")),
+            range => Ok(range),
+        });
     Ok(Change::Ack(name, pairs.collect::<Result<_>>()?))
 }
 
@@ -233,4 +237,19 @@ pub fn history(body: &[u8]) -> Result<Change<'static>> {
 pub fn unread(what: &str) -> Error {
     let text = format!("the journal holds a {what} record that this version does not read");
     Error::new(Code::Version, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_acknowledgement_of_a_range_that_ends_before_it_begins_is_refused() {
+        let record = |ranges: Vec<(u64, u64)>| Change::Ack(b"c", ranges).encode();
+        let sound = record(vec![(1, 1), (3, 9)]);
+        assert_eq!(ack(&sound).unwrap(), Change::Ack(b"c", vec![(1, 1), (3, 9)]));
+        for wrong in [vec![(2, 1)], vec![(1, 1), (9, 3)]] {
+            assert_eq!(ack(&record(wrong)).unwrap_err().code(), Code::Version);
+        }
+    }
 }

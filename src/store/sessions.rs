@@ -19,6 +19,7 @@
 //! Relies on: the state's lock, under which a commit looks at its row and changes it.
 
 use super::record::unread;
+use super::remembered::{SessionId, SessionRow};
 use super::state::{State, check_name};
 use super::{Core, Entry, Level, Staged};
 use crate::error::{Code, Error, Result};
@@ -61,26 +62,16 @@ pub enum Outcome {
     Expired,
 }
 
-/// A session as its records left it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SessionRow {
-    /// Its epoch, and the number up to which all is decided.
-    pub decided: (u32, u64),
-    /// The last transaction that was committed; zeros before the first.
-    pub committed: (u32, u64),
-    /// Where that is.
-    pub transaction: u64,
-    /// When it was used last, in milliseconds since 1970 UTC.
-    pub used_ms: u64,
-    /// Whose it is; empty for whoever opened the directory.
-    pub user: String,
-    /// Its name, or empty.
-    pub name: String,
-}
-
 /// The sessions of this process, by id: whether another took over.
 #[derive(Default)]
-pub struct OpenSessions(Mutex<HashMap<[u8; 16], Arc<AtomicBool>>>);
+pub struct OpenSessions(Mutex<Open>);
+
+#[derive(Default)]
+struct Open {
+    sessions: HashMap<SessionId, Arc<AtomicBool>>,
+    /// Where the next look for rows of age begins.
+    looked: SessionId,
+}
 
 /// The identity of an open session.
 pub struct Identity {
@@ -91,7 +82,7 @@ pub struct Identity {
 }
 
 /// Finds the session that is to go on.
-type Find<'a> = dyn Fn(&State) -> Result<Option<([u8; 16], &SessionRow)>> + 'a;
+type Find<'a> = dyn Fn(&State) -> Result<Option<(SessionId, &SessionRow)>> + 'a;
 
 const OPEN: u8 = 1;
 const COMMIT: u8 = 2;
@@ -221,8 +212,9 @@ impl State {
         }
         if body[0] == OPEN {
             let (user, name) = two_names(rest).ok_or_else(|| unread("session"))?;
-            let row = self.sessions.entry(session).or_default();
-            (row.decided, row.used_ms, row.user, row.name) = (place, used_ms, user, name);
+            let former = self.sessions.get(&session).cloned().unwrap_or_default();
+            let row = SessionRow { decided: place, used_ms, user, name, ..former };
+            self.sessions.insert(session, row);
             return Ok(());
         }
         if !rest.is_empty() || !matches!(body[0], COMMIT | REFUSE | FORGET) {
@@ -244,7 +236,7 @@ impl State {
 
     /// Writes the rows to a run.
     pub(super) fn freeze_sessions(&self, table: u32, rows: &mut Rows) {
-        for (session, row) in &self.sessions {
+        for (session, row) in self.sessions.iter() {
             if sabotage!("sessions lost at a roll") {
                 break;
             }
@@ -275,13 +267,18 @@ impl State {
         }
         let value = SessionRow { decided, committed, transaction, used_ms, user, name };
         let session = front[..16].try_into().unwrap_or_default();
-        self.sessions.insert(session, value).is_none()
+        self.sessions.insert(session, value)
+    }
+
+    /// The row of the session, while its owner in this epoch has it.
+    fn owned(&self, id: &TransactionId) -> Result<&SessionRow> {
+        let row = self.sessions.get(&id.session).filter(|row| row.decided.0 == id.epoch);
+        row.ok_or_else(|| fenced(&id.session))
     }
 
     /// Whether this transaction may be committed.
     fn may_commit(&self, id: &TransactionId) -> Result<()> {
-        let row = self.sessions.get(&id.session).filter(|row| row.decided.0 == id.epoch);
-        let Some(row) = row else { return Err(fenced(&id.session)) };
+        let row = self.owned(id)?;
         if id.place() > row.decided || sabotage!("late commit of a session taken") {
             return Ok(());
         }
@@ -316,10 +313,7 @@ impl Core {
             return self.session_begin((user, name), true, &|_| Ok(None));
         }
         check_name("session", name)?;
-        self.session_begin((user, name), takeover, &|state| {
-            let named = state.sessions.iter().find(|(_, row)| row.name == name);
-            Ok(named.map(|(session, row)| (*session, row)))
-        })
+        self.session_begin((user, name), takeover, &|state| Ok(state.sessions.named(name)))
     }
 
     /// Goes on with a session whose owner in this epoch lost its connection.
@@ -353,7 +347,7 @@ impl Core {
         // One at a time, so that a name is not found free twice.
         let mut open = self.sessions.0.lock();
         let now_ms = self.journal.disk().now_ms();
-        let mut changes = self.forgotten(now_ms, &open);
+        let mut changes = self.forgotten(now_ms, &mut open);
         let gone = changes.len();
         let (session, epoch) = self.look(|state| match find(state)? {
             Some((_, row)) if row.user != user => Err(denied()),
@@ -365,7 +359,7 @@ impl Core {
             }
             None => Ok((drawn, 1)),
         })?;
-        if open.contains_key(&session) && !takeover {
+        if open.sessions.contains_key(&session) && !takeover {
             return Err(Error::new(Code::Exists, format!("session {name:?} is open already")));
         }
         let id = TransactionId { session, epoch, number: 0 };
@@ -373,7 +367,7 @@ impl Core {
         changes.push(record(OPEN, &id, now_ms, &[user, name]));
         let staged = self.transact(&[], &changes, Level::Power)?;
         let fenced = Arc::new(AtomicBool::new(false));
-        if let Some(other) = open.insert(session, fenced.clone()) {
+        if let Some(other) = open.sessions.insert(session, fenced.clone()) {
             other.store(true, Ordering::SeqCst);
         }
         drop(open);
@@ -384,24 +378,18 @@ impl Core {
     }
 
     /// The records that forget what was not used for too long.
-    fn forgotten(
-        &self,
-        now_ms: u64,
-        open: &HashMap<[u8; 16], Arc<AtomicBool>>,
-    ) -> Vec<(Type, u32, Vec<u8>)> {
+    fn forgotten(&self, now_ms: u64, open: &mut Open) -> Vec<(Type, u32, Vec<u8>)> {
         let least = now_ms.saturating_sub(limits::SESSION_KEEP_MS);
-        self.look(|state| {
-            let old = state
-                .sessions
-                .iter()
-                .filter(|(session, row)| row.used_ms < least && !open.contains_key(*session));
-            let gone = old.take(limits::SESSIONS_FORGOTTEN_MAX).map(|(session, row)| {
-                let (epoch, number) = row.decided;
-                let id = TransactionId { session: *session, epoch, number };
-                record(FORGET, &id, now_ms, &[])
-            });
-            gone.collect()
-        })
+        let (old, last) = self.look(|state| {
+            let full = state.sessions.len() >= limits::SESSIONS_MAX;
+            state.sessions.of_age(least, open.looked, limits::SESSIONS_FORGOTTEN_MAX, full)
+        });
+        open.looked = last;
+        let closed = old.into_iter().filter(|(session, _)| !open.sessions.contains_key(session));
+        let gone = closed.map(|(session, (epoch, number))| {
+            record(FORGET, &TransactionId { session, epoch, number }, now_ms, &[])
+        });
+        gone.collect()
     }
 
     /// Commits as [`Core::transact`] does, under this identity. Fails with FENCED, and with ROLLED_BACK when it was
@@ -482,7 +470,7 @@ impl Core {
         let open = self.sessions.0.lock();
         self.look(|state| {
             let rows = state.sessions.iter();
-            rows.map(|(id, row)| (*id, row.clone(), open.contains_key(id))).collect()
+            rows.map(|(id, row)| (*id, row.clone(), open.sessions.contains_key(id))).collect()
         })
     }
 }
@@ -540,7 +528,8 @@ impl Identity {
     pub fn forget(&self) -> Result<()> {
         let now_ms = self.core.journal.disk().now_ms();
         let gone = [record(FORGET, &self.id, now_ms, &[])];
-        let same = |state: &State| state.may_commit(&self.id);
+        // Somebody may have asked about a later number than the one that is open.
+        let same = |state: &State| state.owned(&self.id).map(|_| ());
         self.core.transact_checked(&[], &gone, Level::Process, false, &same).map(|_| ())
     }
 }
@@ -548,6 +537,7 @@ impl Identity {
 impl Drop for Identity {
     fn drop(&mut self) {
         let mut open = self.core.sessions.0.lock();
+        let open = &mut open.sessions;
         if open.get(&self.id.session).is_some_and(|flag| Arc::ptr_eq(flag, &self.fenced)) {
             open.remove(&self.id.session);
         }
@@ -609,7 +599,7 @@ mod tests {
             user: "ann".into(),
             name: "x".into(),
         };
-        assert_eq!(state.sessions[&ID.session], row);
+        assert_eq!(state.sessions.get(&ID.session), Some(&row));
         let mut bytes = ID.session.to_vec();
         bytes.extend_from_slice(b"\x02\0\0\0\x07\0\0\0\0\0\0\0\x02\0\0\0\x07\0\0\0\0\0\0\0");
         bytes.extend_from_slice(b"\x04\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\x03ann\x01x");

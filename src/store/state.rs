@@ -24,7 +24,7 @@ use super::attempts::{Attempt, Attempts};
 use super::ranges::Ranges;
 use super::received::{Received, StreamId};
 use super::record::{self, Change, Delivery};
-use super::sessions::SessionRow;
+use super::remembered::Remembered;
 use super::stream::Stream;
 use crate::error::{Code, Error, Result};
 use crate::journal::{Adoption, Front, Held, Rows, Stretch, Type, u32_at, u64_at};
@@ -84,7 +84,7 @@ pub struct State {
     /// By store id: the identity of the directory a member lives in.
     pub files: BTreeMap<[u8; 16], Vec<u8>>,
     /// Sessions that are remembered, by id.
-    pub(super) sessions: BTreeMap<[u8; 16], SessionRow>,
+    pub(super) sessions: Remembered,
     deleted: BTreeMap<u32, String>,
     pub(super) reclaim_due: bool,
     /// When every stream is beyond this sequence, segments may go.
