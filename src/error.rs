@@ -180,6 +180,13 @@ impl Error {
         made
     }
 
+    /// The answer to the commit of a transaction that could only be rolled back, for this first reason: it is.
+    pub(crate) fn doomed(why: &Error) -> Error {
+        let cause = if why.code() == Code::RollbackOnly { why.cause() } else { why.code() };
+        let what = "the transaction could only be rolled back, and was";
+        Error::because(Code::RolledBack, what, why).caused_by(cause)
+    }
+
     /// The same error, caused by one of this code whose text is part of its own.
     pub(crate) fn caused_by(mut self, cause: Code) -> Error {
         self.0.cause = cause;

@@ -5,6 +5,7 @@
 //! | `order` | priorities, times, keys |
 //! | `letters` | dead letters |
 //! | `workers` | leases, retries, what is counted |
+//! | `served` | the same rows once more, at a server |
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,22 +13,26 @@
 mod letters;
 #[path = "registry/order.rs"]
 mod order;
+#[path = "registry/served.rs"]
+mod served;
 #[path = "registry/workers.rs"]
 mod workers;
 
 use repliq::disk::model::ModelDisk;
 use repliq::{Consumer, ConsumerOptions, Message, Queue, Received, Rules, Store, StoreOptions};
+use served::Served;
 use std::sync::Arc;
 use std::time::Duration;
 
 const NOW: Duration = Duration::ZERO;
 const SOON: Duration = Duration::from_secs(20);
 
-/// A store on a disk of memory, whose clock the test sets.
+/// A store on a disk of memory, whose clock the test sets; at a server where `served` says so.
 struct Place {
     disk: ModelDisk,
     store: Store,
     queue: Queue,
+    _served: Option<Served>,
 }
 
 impl Place {
@@ -36,9 +41,11 @@ impl Place {
     }
 
     fn on(disk: ModelDisk) -> Place {
-        let store = Store::open_on(Arc::new(disk.clone()), &StoreOptions::default()).unwrap();
+        let own = Store::open_on(Arc::new(disk.clone()), &StoreOptions::default()).unwrap();
+        let served = Served::if_asked(&own);
+        let store = served.as_ref().map_or(own, |served| served.store.clone());
         let queue = store.queue("records").unwrap();
-        Place { disk, store, queue }
+        Place { disk, store, queue, _served: served }
     }
 
     /// The same store after the process was killed.

@@ -4,9 +4,17 @@
 
 #[path = "sessions/identity.rs"]
 mod identity;
+#[path = "sessions/limits.rs"]
+mod limits;
 #[path = "sessions/place.rs"]
 mod place;
+#[path = "sessions/pressure.rs"]
+mod pressure;
+#[path = "sessions/process.rs"]
+mod process;
 #[path = "sessions/remote.rs"]
 mod remote;
 #[path = "sessions/rows.rs"]
 mod rows;
+#[path = "sessions/workers.rs"]
+mod workers;

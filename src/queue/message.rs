@@ -76,9 +76,16 @@ impl<'a> Message<'a> {
     #[inline]
     pub fn append_to(&self, bodies: &mut Vec<u8>) -> Result<u32> {
         let start = bodies.len();
+        self.append_unsummed(bodies)?;
+        Ok(body_sum(&[&bodies[start..]]))
+    }
+
+    /// The same for who sums it elsewhere.
+    #[inline]
+    pub(crate) fn append_unsummed(&self, bodies: &mut Vec<u8>) -> Result<()> {
         self.append_front(self.payload.len(), bodies)?;
         bodies.extend_from_slice(self.payload);
-        Ok(body_sum(&[&bodies[start..]]))
+        Ok(())
     }
 
     /// Appends the body to `bodies` with a payload of `length` bytes that `fill` writes there, and gives its sum.

@@ -38,6 +38,14 @@ impl Hosted {
         }
     }
 
+    /// Rolls back and fails when the transaction cannot be committed.
+    pub fn end_doomed(&mut self, transaction: u64) -> Result<()> {
+        let Some(why) = self.failed.take() else { return Ok(()) };
+        self.session.rollback()?;
+        self.begin(transaction + 1);
+        Err(Error::doomed(&why))
+    }
+
     /// Stages messages as they came.
     pub fn put(&mut self, messages: &[(u32, &[u8])]) -> Result<()> {
         for (index, (queue, body)) in messages.iter().enumerate() {

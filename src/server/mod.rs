@@ -10,7 +10,8 @@
 //! | `connection` | one connection from its first byte to its last |
 //! | `requests` | answering requests |
 //! | `hosted` | one session of them |
-//! | `sessions` | the sessions and consumers of a connection |
+//! | `readers` | the consumers of a connection |
+//! | `sessions` | what a connection asks of its sessions and consumers |
 //! | `orders` | what an administrator orders over a connection |
 //! | `streams` | taking a stream from another store |
 //! | `client` | the other end of a requests connection |
@@ -24,6 +25,7 @@ mod hosted;
 mod listen;
 mod options;
 mod orders;
+mod readers;
 mod requests;
 mod sessions;
 mod streams;

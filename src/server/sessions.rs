@@ -11,18 +11,17 @@
 use super::AUDIT;
 use super::connection::Shared;
 use super::hosted::Hosted;
+use super::readers::{self, Readers};
 use super::table::Seat;
 use super::users::{User, Verb};
 use crate::error::{Code, Error, Result};
 use crate::limits;
 use crate::link::{panicked, spawn};
-use crate::queue::{From, Queue, Received};
-use crate::session::{Consumer, ConsumerOptions, SessionOptions};
+use crate::queue::{Queue, Received};
+use crate::session::{ConsumerOptions, SessionOptions};
 use crate::store::{Commit, Level, Outcome, Staged, TransactionId, Watch};
 use crate::sync::{Condvar, Mutex, Ordering};
-use crate::wire::{
-    Answer, Given, REQUESTS_MAX, SessionAnswer, SessionRequest, Start, Undo, Waker, Which,
-};
+use crate::wire::{Answer, REQUESTS_MAX, SessionAnswer, SessionRequest, Undo, Waker, Which};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -68,7 +67,7 @@ struct Worker {
     name: String,
     desk: Arc<Desk>,
     sessions: BTreeMap<u32, Hosted>,
-    consumers: BTreeMap<u32, Consumer>,
+    consumers: Readers,
     next: u32,
     waits: Vec<Wait>,
     watch: Option<Watch>,
@@ -81,6 +80,8 @@ struct Wait {
     transaction: u64,
     consumer: u32,
     max: usize,
+    /// Whether all of one transaction are wanted.
+    job: bool,
     until: Instant,
 }
 
@@ -105,7 +106,7 @@ impl Sessions {
             name: name.into(),
             desk: desk.clone(),
             sessions: BTreeMap::new(),
-            consumers: BTreeMap::new(),
+            consumers: Readers::default(),
             next: 1,
             waits: Vec::new(),
             watch: None,
@@ -248,7 +249,7 @@ impl Worker {
 
     /// When something is to be done without being asked.
     fn deadline(&self) -> Option<Instant> {
-        let times = |wait: &Wait| self.consumers.get(&wait.consumer)?.next_time();
+        let times = |wait: &Wait| self.consumers.of(wait.consumer).ok()?.next_time();
         // One that is over and gives nothing is looked at again, but not at once.
         let least = Instant::now() + BREATH;
         let times = self.waits.iter().filter_map(times).map(|time| time.max(least));
@@ -288,7 +289,16 @@ impl Worker {
                 return Ok(());
             }
             Ok(Told::Answer(answer)) => answer.encode(number, &mut body)?,
-            Ok(Told::Messages(messages)) => given(&messages).encode(number, &mut body)?,
+            Ok(Told::Messages(messages)) => {
+                let answers = readers::answers(&messages);
+                let Some((last, parts)) = answers.split_last() else { return Ok(()) };
+                for part in parts {
+                    let mut body = Vec::new();
+                    let kind = part.encode(number, &mut body)?;
+                    self.desk.answer(kind, body, 0);
+                }
+                last.encode(number, &mut body)?
+            }
             Err(error) => Answer::Refused(error).encode(number, &mut body)?,
         };
         self.desk.answer(kind, body, 1);
@@ -311,14 +321,16 @@ impl Worker {
         let done = |()| Told::Answer(SessionAnswer::Done);
         match request {
             SessionRequest::Queue { name, make } => self.queue(name, make),
-            SessionRequest::Session { which, idle_ms } => self.open(which, idle_ms),
+            SessionRequest::Session { which, idle_ms, bytes_max } => {
+                self.open(which, idle_ms, bytes_max)
+            }
             SessionRequest::Stage { session, transaction, messages } => {
                 self.stage(session, transaction, &messages).map(done)
             }
-            SessionRequest::Receive { session, transaction, consumer, max, timeout_ms } => {
+            SessionRequest::Receive { session, transaction, consumer, max, timeout_ms, job } => {
                 let max = usize::try_from(max).unwrap_or(usize::MAX);
                 let until = Instant::now() + Duration::from_millis(timeout_ms.into());
-                self.receive(Wait { number, session, transaction, consumer, max, until })
+                self.receive(Wait { number, session, transaction, consumer, max, job, until })
             }
             SessionRequest::Commit { session, transaction, level } => {
                 self.commit(session, transaction, level)
@@ -328,26 +340,26 @@ impl Worker {
             }
             SessionRequest::Leave { session, forget } => self.leave(session, forget).map(done),
             SessionRequest::Resolve(id) => self.resolve(&id),
-            SessionRequest::Consumer { queue, name, from, level } => {
-                let from = match from {
-                    Start::Oldest => From::Oldest,
-                    Start::Now => From::Now,
-                    Start::At(sequence) => From::Sequence(sequence),
-                };
-                self.consumer(queue, name, from, level)
+            SessionRequest::Consumer { queue, name, from, level, giving } => {
+                let options =
+                    ConsumerOptions { ack_level: level, ..readers::options(from, giving) };
+                self.consumer(queue, name, &options)
             }
             SessionRequest::Ack(consumer, sequences) => {
-                self.of(consumer)?.ack_staged(&sequences).map(Told::Staged)
+                self.consumers.of(consumer)?.ack_staged(&sequences).map(Told::Staged)
             }
-            SessionRequest::Reject(consumer, sequences) => {
-                self.of(consumer)?.reject(&sequences).map(done)
+            SessionRequest::Reject { consumer, sequences, delay_ms, reason } => {
+                let of = self.consumers.of(consumer)?;
+                of.reject_with(&sequences, delay_ms, reason).map(done)
+            }
+            SessionRequest::Renew(consumer, sequences) => {
+                self.consumers.of(consumer)?.renew(&sequences).map(done)
             }
             SessionRequest::Seek(consumer, sequence) => {
-                self.of(consumer)?.seek(sequence).map(Told::Stored)
+                self.consumers.of(consumer)?.seek(sequence).map(Told::Stored)
             }
             SessionRequest::Detach(consumer) => {
-                self.of(consumer)?.close();
-                self.consumers.remove(&consumer);
+                self.consumers.close(consumer)?;
                 // Who waits for its messages is told.
                 self.desk.ring();
                 Ok(done(()))
@@ -392,7 +404,7 @@ impl Worker {
         Ok(Told::Answer(SessionAnswer::Numbered(queue.number())))
     }
 
-    fn open(&mut self, which: Which<'_>, idle_ms: u32) -> Result<Told> {
+    fn open(&mut self, which: Which<'_>, idle_ms: u32, bytes_max: u64) -> Result<Told> {
         self.check_open()?;
         if !self.user()?.may_anything() {
             return Err(denied());
@@ -402,16 +414,13 @@ impl Worker {
             let text = format!("this connection has {count} sessions open already");
             return Err(Error::new(Code::Quota, text));
         }
-        let user = self.name.clone();
+        let own =
+            SessionOptions { user: self.name.clone(), bytes_max, ..SessionOptions::default() };
         let options = match which {
-            Which::New => SessionOptions { user, ..SessionOptions::default() },
-            Which::Named(name, takeover) => {
-                let name = name.into();
-                SessionOptions { name, takeover, user, ..SessionOptions::default() }
-            }
+            Which::New => own,
+            Which::Named(name, takeover) => SessionOptions { name: name.into(), takeover, ..own },
             Which::Resumed(session, epoch) => {
-                let resume = Some((session, epoch));
-                SessionOptions { user, resume, ..SessionOptions::default() }
+                SessionOptions { resume: Some((session, epoch)), ..own }
             }
         };
         let mut session = self.shared.store.session_with(&options)?;
@@ -493,19 +502,26 @@ impl Worker {
 
     /// `None` while there is nothing to say.
     fn try_receive(&mut self, wait: &Wait) -> Result<Option<Vec<Received>>> {
-        if wait.max == 0 {
-            return Ok(self.of(wait.consumer)?.is_ready()?.then(Vec::new));
-        }
         if wait.session == 0 {
-            let found = self.of(wait.consumer)?.receive(wait.max, Duration::ZERO)?;
+            let consumer = self.consumers.of(wait.consumer)?;
+            if wait.max == 0 {
+                return Ok(consumer.is_ready()?.then(Vec::new));
+            }
+            if wait.job {
+                let text = "the messages of a whole transaction are received in a session only";
+                return Err(Error::new(Code::Invalid, text));
+            }
+            let found = consumer.receive(wait.max, Duration::ZERO)?;
             return Ok(Some(found).filter(|found| !found.is_empty()));
         }
         self.hosted(wait.session, wait.transaction)?.check()?;
-        let consumer = self.consumers.get(&wait.consumer);
-        let consumer = consumer.ok_or_else(|| no_consumer(wait.consumer))?;
+        let consumer = self.consumers.of(wait.consumer)?;
         let hosted = self.sessions.get_mut(&wait.session);
         let hosted = hosted.ok_or_else(|| no_session(wait.session))?;
-        let found = hosted.session.receive(consumer, wait.max, Duration::ZERO)?;
+        let found = match wait.job {
+            true => hosted.session.receive_job(consumer, Duration::ZERO)?,
+            false => hosted.session.receive(consumer, wait.max, Duration::ZERO)?,
+        };
         if !found.is_empty() {
             hosted.touched.insert((false, consumer.queue().number()));
         }
@@ -516,7 +532,7 @@ impl Worker {
     fn look_again(&mut self) -> Result<()> {
         let now = Instant::now();
         for wait in std::mem::take(&mut self.waits) {
-            let found = match self.consumers.contains_key(&wait.consumer) {
+            let found = match self.consumers.has(wait.consumer) {
                 true => self.try_receive(&wait),
                 false => Err(Error::new(Code::Closed, "the consumer was closed")),
             };
@@ -552,8 +568,11 @@ impl Worker {
 
     fn commit(&mut self, session: u32, transaction: u64, level: Option<Level>) -> Result<Told> {
         let known = self.sessions.get_mut(&session).ok_or_else(|| no_session(session))?;
-        let id = TransactionId { number: transaction, ..known.session.id()? };
-        if transaction < known.session.id()?.number && known.idled != Some(transaction) {
+        let open = known.session.id()?;
+        let late = transaction < open.number && sabotage!("commit applied to the next transaction");
+        let transaction = if late { open.number } else { transaction };
+        let id = TransactionId { number: transaction, ..open };
+        if transaction < open.number && known.idled != Some(transaction) {
             // It was answered before, and the answer was lost.
             let user = self.name.clone();
             return match self.shared.store.core().resolve(&id, Some(&user))? {
@@ -573,9 +592,14 @@ impl Worker {
         });
         let level = level.unwrap_or(self.shared.store.core().level());
         let hosted = self.hosted(session, transaction)?;
-        hosted.check()?;
+        hosted.end_doomed(transaction)?;
         allowed?;
-        let staged = hosted.session.hand_over(level)?;
+        let staged = hosted.session.hand_over(level);
+        if staged.is_err() && hosted.session.is_empty() {
+            // It was rolled back, and another one begins.
+            hosted.forget();
+        }
+        let staged = staged?;
         hosted.forget();
         hosted.session.go_to(transaction + 1);
         Ok(Told::Staged(staged))
@@ -612,29 +636,18 @@ impl Worker {
         Ok(Told::Answer(SessionAnswer::Resolved(outcome)))
     }
 
-    fn consumer(
-        &mut self,
-        queue: u32,
-        name: &str,
-        from: From,
-        ack_level: Option<Level>,
-    ) -> Result<Told> {
+    fn consumer(&mut self, queue: u32, name: &str, options: &ConsumerOptions) -> Result<Told> {
         self.check_open()?;
         self.allow(Verb::Consume, queue)?;
-        if self.consumers.len() >= limits::CONSUMERS_OF_CONNECTION_MAX {
-            let count = limits::CONSUMERS_OF_CONNECTION_MAX;
-            let text = format!("this connection has {count} consumers open already");
-            return Err(Error::new(Code::Quota, text));
+        options.rules.check()?;
+        if let Some(dead) = options.rules.dead_letters {
+            self.allow(Verb::Publish, dead.number())?;
         }
-        let options = ConsumerOptions { from, ack_level, ..ConsumerOptions::default() };
-        let consumer = self.shared.store.consumer(name, Queue::from_number(queue), &options)?;
+        self.consumers.check_room()?;
+        let consumer = self.shared.store.consumer(name, Queue::from_number(queue), options)?;
         let number = self.number();
-        self.consumers.insert(number, consumer);
+        self.consumers.add(number, consumer);
         Ok(Told::Answer(SessionAnswer::Numbered(number)))
-    }
-
-    fn of(&self, consumer: u32) -> Result<&Consumer> {
-        self.consumers.get(&consumer).ok_or_else(|| no_consumer(consumer))
     }
 }
 
@@ -644,21 +657,4 @@ fn denied() -> Error {
 
 fn no_session(number: u32) -> Error {
     Error::new(Code::BadHandle, format!("this connection has no session {number}"))
-}
-
-fn no_consumer(number: u32) -> Error {
-    Error::new(Code::BadHandle, format!("this connection has no consumer {number}"))
-}
-
-fn given(messages: &[Received]) -> SessionAnswer<'_> {
-    let rows = messages.iter().map(|message| Given {
-        queue: message.queue().number(),
-        index: message.index(),
-        deliveries: message.deliveries(),
-        sequence: message.sequence(),
-        transaction: message.transaction(),
-        committed_ms: message.committed_ms(),
-        body: message.stored().0,
-    });
-    SessionAnswer::Received(rows.collect())
 }

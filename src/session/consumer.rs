@@ -25,6 +25,9 @@ pub struct ConsumerOptions {
 /// An open consumer: messages in order, each until it is acknowledged. Usable from several threads.
 ///
 /// With [`Rules::shared`] several may be open under one name; each message goes to one of them.
+///
+/// At a server, what it has goes back to its queue as soon as the connection is lost, whatever is left of a lease: an
+/// acknowledgement of it is STALE then, where messages have leases. The next call opens the consumer anew.
 pub struct Consumer {
     home: Home,
 }
@@ -55,13 +58,7 @@ impl Consumer {
         queue: Queue,
         options: &ConsumerOptions,
     ) -> Result<Consumer> {
-        let ConsumerOptions { from, ack_level, rules } = *options;
-        if rules != Rules::default() {
-            let text =
-                format!("consumer {name:?} is at a server, which gives messages in order only");
-            return Err(Error::new(Code::Unsupported, text));
-        }
-        let consumer = RemoteConsumer::open(store.line(), name, queue, from, ack_level)?;
+        let consumer = RemoteConsumer::open(store.line(), name, queue, options)?;
         Ok(Consumer { home: Home::Remote(consumer) })
     }
 
@@ -152,6 +149,10 @@ impl Consumer {
     }
 
     /// Acknowledges messages, in any order, as a transaction of its own.
+    ///
+    /// Fails with STALE where messages have leases and one is not this handle's any more; nothing is acknowledged then. At
+    /// a server, OUTCOME_UNKNOWN when the answer was lost with the connection and their leases with it: they are
+    /// acknowledged, or come again.
     pub fn ack(&self, sequences: &[u64]) -> Result<Commit> {
         match &self.home {
             Home::Remote(consumer) => consumer.ack(sequences),
@@ -174,31 +175,37 @@ impl Consumer {
     ///
     /// Fails with STALE where messages have leases and one is not this handle's any more.
     pub fn reject(&self, sequences: &[u64]) -> Result<()> {
-        match &self.home {
-            Home::Remote(consumer) => consumer.reject(sequences),
-            Home::Local { inner, reader, .. } => {
-                inner.check_writable()?;
-                reader.reject(sequences, None, "")
-            }
-        }
+        self.reject_with(sequences, None, "")
     }
 
     /// The same for a reason, and after so many milliseconds, which outlast a reopen; `None` as `retry_delay_ms` says. The
-    /// reason is kept in the dead letter, where the message becomes one. UNSUPPORTED at a server.
+    /// reason is kept in the dead letter, where the message becomes one.
     pub fn reject_with(
         &self,
         sequences: &[u64],
         delay_ms: Option<u64>,
         reason: &str,
     ) -> Result<()> {
-        self.local()?.0.reject(sequences, delay_ms, reason)
+        match &self.home {
+            Home::Remote(consumer) => consumer.reject(sequences, delay_ms, reason),
+            Home::Local { inner, reader, .. } => {
+                inner.check_writable()?;
+                reader.reject(sequences, delay_ms, reason)
+            }
+        }
     }
 
     /// Keeps messages for another `lease_ms` from now on.
     ///
-    /// Fails with STALE for one whose time was over, INVALID without `lease_ms`, UNSUPPORTED at a server.
+    /// Fails with STALE for one whose time was over, INVALID without `lease_ms`.
     pub fn renew(&self, sequences: &[u64]) -> Result<()> {
-        self.local()?.0.renew(sequences)
+        match &self.home {
+            Home::Remote(consumer) => consumer.renew(sequences),
+            Home::Local { inner, reader, .. } => {
+                inner.check_writable()?;
+                reader.renew(sequences)
+            }
+        }
     }
 
     /// Goes on with this sequence: all before counts as acknowledged, nothing from it on.

@@ -217,6 +217,12 @@ impl Work {
                     Code::Paused | Code::NoSpace | Code::Quota | Code::RollbackOnly => {
                         self.pause();
                     }
+                    // What it had comes again, to this one or to another; a commit of unknown outcome, too, or never.
+                    Code::Stale
+                    | Code::RolledBack
+                    | Code::Unreachable
+                    | Code::Timeout
+                    | Code::OutcomeUnknown => self.pause(),
                     _ => {
                         self.shared.status.lock().ended = Some(error);
                         return;

@@ -6,6 +6,7 @@
 //! | `store` | the open store: queues, puts, tokens |
 //! | `transaction` | transactions, wherever the store is |
 //! | `session` | transactions in a store of this process |
+//! | `watched` | the same where they may not be idle for long |
 //! | `remote` | the same faces at a server |
 //! | `consumer` | durable readers |
 //! | `listener` | a consumer with a handler |
@@ -28,6 +29,7 @@ mod snapshot;
 mod status;
 mod store;
 mod transaction;
+mod watched;
 
 pub use consumer::{Consumer, ConsumerOptions};
 pub use listener::{Handled, Listener, ListenerOptions, ListenerStatus, Policy, Unit, Work};

@@ -6,7 +6,8 @@
 //! acknowledged by the commit, and after a roll back come again, in order, before newer ones.
 //!
 //! What is put gathers in memory up to a bound, and beyond it in staged files of the session's own. When those
-//! cannot be written, the transaction can only be rolled back.
+//! cannot be written, or the transaction is larger than its session allows, it can only be rolled back, and its commit does
+//! that.
 
 use super::consumer::Consumer;
 use super::port::Port;
@@ -27,6 +28,12 @@ pub struct LocalSession {
     inner: Arc<Inner>,
     /// Bytes that may gather in memory.
     memory: usize,
+    /// Bytes that may gather before anybody has to look: what is left of `memory` and of `bytes_max`.
+    room: usize,
+    /// Bytes a transaction may have.
+    bytes_max: u64,
+    /// Bytes of it that are in staged files.
+    staged_bytes: u64,
     bodies: Vec<u8>,
     puts: Vec<(u32, Range<usize>, u32)>,
     /// What was put before, once that was too much for memory.
@@ -41,6 +48,10 @@ pub struct LocalSession {
 impl LocalSession {
     pub(super) fn open(inner: &Arc<Inner>, options: &SessionOptions) -> Result<LocalSession> {
         let mut session = LocalSession::open_unnamed(inner)?;
+        if options.bytes_max > 0 {
+            session.bytes_max = options.bytes_max;
+            session.measure();
+        }
         let SessionOptions { name, takeover, user, resume, .. } = options;
         let identity = match resume {
             Some((session, epoch)) => inner.core.session_resume(user, *session, *epoch)?,
@@ -59,6 +70,9 @@ impl LocalSession {
         Ok(LocalSession {
             inner,
             memory,
+            room: memory,
+            bytes_max: u64::MAX,
+            staged_bytes: 0,
             bodies,
             puts,
             staging: None,
@@ -73,7 +87,8 @@ impl LocalSession {
     /// Fails with INVALID, UNSUPPORTED or TOO_LARGE for what the message is, NO_SUCH_NAME without such a queue;
     /// the transaction is then as it was. A queue that is deleted after the first put may be told by the commit. A
     /// transaction above 1 MiB is written to files as it grows; when that fails, with NO_SPACE or IO, the transaction
-    /// can only be rolled back, and answers ROLLBACK_ONLY until it is.
+    /// can only be rolled back, and answers ROLLBACK_ONLY until it is; a commit rolls it back and says so, with the
+    /// first cause. The same after QUOTA, for a transaction that has more than the session's `bytes_max`.
     pub fn put(&mut self, queue: Queue, message: &Message<'_>) -> Result<()> {
         self.check_queue(queue)?;
         self.stage(queue, message).map_err(|error| error.at_message(0))
@@ -106,7 +121,7 @@ impl LocalSession {
         for (index, message) in messages.enumerate() {
             if let Err(error) = self.stage(queue, message.borrow()) {
                 if self.failed.is_some() {
-                    return Err(error);
+                    return Err(error.at_message(index));
                 }
                 self.bodies.truncate(bodies);
                 self.puts.truncate(puts);
@@ -166,14 +181,35 @@ impl LocalSession {
         self.make_room(0)
     }
 
-    /// Makes sure that so many bytes more are not too much for memory.
+    /// Makes sure that so many bytes more are not too much for memory, and that the transaction is not too large.
     #[inline]
     fn make_room(&mut self, more: usize) -> Result<()> {
         let bytes = self.bodies.len() + self.puts.len() * limits::RECORD_BYTES + more;
+        if bytes <= self.room { Ok(()) } else { self.find_room(bytes, more) }
+    }
+
+    fn find_room(&mut self, bytes: usize, more: usize) -> Result<()> {
+        if self.staged_bytes + (bytes - more) as u64 > self.bytes_max {
+            let error = Error::new(
+                Code::Quota,
+                format!(
+                    "the transaction is larger than the {} bytes of its session",
+                    self.bytes_max
+                ),
+            );
+            self.failed = Some(error.clone());
+            return Err(error);
+        }
         if bytes <= self.memory || self.puts.len() + usize::from(more > 0) < 2 {
             return Ok(());
         }
         self.spill()
+    }
+
+    /// Finds out how much may gather before the next look.
+    fn measure(&mut self) {
+        let left = self.bytes_max.saturating_sub(self.staged_bytes);
+        self.room = usize::try_from(left).unwrap_or(usize::MAX).min(self.memory);
     }
 
     /// Moves what gathered in memory to the session's staged files.
@@ -186,7 +222,9 @@ impl LocalSession {
             return Err(error);
         }
         self.staging = Some(staging);
+        self.staged_bytes += (self.bodies.len() + self.puts.len() * limits::RECORD_BYTES) as u64;
         self.forget_memory();
+        self.measure();
         Ok(())
     }
 
@@ -231,7 +269,7 @@ impl LocalSession {
         wait: Duration,
     ) -> Result<Vec<Received>> {
         self.inner.check_writable()?;
-        self.check_owned()?;
+        self.check_whole()?;
         let reader = self.of_this_store(from)?;
         let messages = reader.receive(max, wait)?;
         self.note(reader, &messages);
@@ -244,7 +282,7 @@ impl LocalSession {
     /// [`LocalSession::receive`], piece by piece.
     pub fn receive_job(&mut self, from: &Consumer, wait: Duration) -> Result<Vec<Received>> {
         self.inner.check_writable()?;
-        self.check_owned()?;
+        self.check_whole()?;
         let reader = self.of_this_store(from)?;
         let messages = reader.receive_job(wait)?;
         self.note(reader, &messages);
@@ -315,7 +353,11 @@ impl LocalSession {
     /// Commits up to the wait for the level.
     pub(crate) fn hand_over(&mut self, level: Level) -> Result<Staged> {
         self.inner.check_writable()?;
-        self.check_whole()?;
+        self.check_owned()?;
+        if let Some(why) = self.failed.clone() {
+            self.rollback()?;
+            return Err(Error::doomed(&why));
+        }
         let changes = self.acknowledge()?;
         let staged = match self.staging.is_some() {
             true => self.hand_over_staged(&changes, level),
@@ -431,6 +473,10 @@ impl LocalSession {
     pub(super) fn forget_puts(&mut self) {
         self.forget_memory();
         (self.staging, self.failed) = (None, None);
+        if self.staged_bytes > 0 {
+            self.staged_bytes = 0;
+            self.measure();
+        }
     }
 
     /// Forgets what was received: it is neither acknowledged nor given back, and comes again when its

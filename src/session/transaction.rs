@@ -9,6 +9,7 @@ use super::port::Port;
 use super::remote::{RemoteConsumer, RemoteSession, RemoteStore};
 use super::session::LocalSession;
 use super::store::Inner;
+use super::watched::Watched;
 use crate::error::{Code, Error, Result};
 use crate::queue::{Message, Queue, Received};
 use crate::store::{Commit, Level, Staged, TransactionId};
@@ -23,9 +24,13 @@ pub struct SessionOptions {
     pub name: String,
     /// Takes the session of this name over from whoever has it open: that one is FENCED from then on.
     pub takeover: bool,
-    /// Milliseconds a transaction at a server may be open without a call before it is rolled back; 0 for the server's
-    /// own bound, 60,000. In this process nobody is in the way of an open transaction.
+    /// Milliseconds a transaction may be open without a call before it is rolled back; the next call then answers
+    /// ROLLED_BACK, caused by TIMEOUT, and the one after it is about the next transaction. 0 for no bound, at a server for
+    /// the server's own, 60,000.
     pub idle_ms: u32,
+    /// Bytes a transaction may put, 64 more for each message; 0 for no bound. The put that goes beyond is refused with
+    /// QUOTA, and the transaction can only be rolled back.
+    pub bytes_max: u64,
     /// Who opens it, where that is not whoever opened the store.
     #[doc(hidden)]
     pub user: String,
@@ -42,6 +47,7 @@ pub struct Session {
 #[allow(clippy::large_enum_variant)] // The local one is the one that is to be fast.
 enum Home {
     Local(LocalSession),
+    Watched(Watched),
     Remote(Box<RemoteSession>),
 }
 
@@ -51,7 +57,13 @@ impl Session {
     }
 
     pub(super) fn open_with(inner: &Arc<Inner>, options: &SessionOptions) -> Result<Session> {
-        Ok(Session { home: Home::Local(LocalSession::open(inner, options)?) })
+        let session = LocalSession::open(inner, options)?;
+        Ok(Session {
+            home: match options.idle_ms {
+                0 => Home::Local(session),
+                idle_ms => Home::Watched(Watched::new(session, idle_ms)),
+            },
+        })
     }
 
     pub(super) fn open_remote(
@@ -69,6 +81,7 @@ impl Session {
     pub fn id(&mut self) -> Result<TransactionId> {
         match &mut self.home {
             Home::Local(session) => session.id(),
+            Home::Watched(session) => session.work(LocalSession::id),
             Home::Remote(session) => session.id(),
         }
     }
@@ -86,6 +99,7 @@ impl Session {
     pub fn put(&mut self, queue: Queue, message: &Message<'_>) -> Result<()> {
         match &mut self.home {
             Home::Local(session) => session.put(queue, message),
+            Home::Watched(session) => session.work(|session| session.put(queue, message)),
             Home::Remote(session) => session.put(queue, message),
         }
     }
@@ -95,6 +109,7 @@ impl Session {
     pub fn put_many(&mut self, queue: Queue, messages: &[Message<'_>]) -> Result<()> {
         match &mut self.home {
             Home::Local(session) => session.put_many(queue, messages),
+            Home::Watched(session) => session.work(|session| session.put_many(queue, messages)),
             Home::Remote(session) => session.put_many(queue, messages),
         }
     }
@@ -108,6 +123,7 @@ impl Session {
     ) -> Result<()> {
         match &mut self.home {
             Home::Local(session) => session.put_each(queue, messages),
+            Home::Watched(session) => session.work(|session| session.put_each(queue, messages)),
             Home::Remote(session) => session.put_each(queue, messages),
         }
     }
@@ -126,6 +142,9 @@ impl Session {
     ) -> std::result::Result<(), E> {
         let session = match &mut self.home {
             Home::Local(session) => return session.put_filled(queue, message, length, fill),
+            Home::Watched(session) => {
+                return session.work(|session| session.put_filled(queue, message, length, fill));
+            }
             Home::Remote(session) => session,
         };
         if !message.payload.is_empty() {
@@ -150,6 +169,7 @@ impl Session {
     ) -> Result<Vec<Received>> {
         match &mut self.home {
             Home::Local(session) => session.receive(from, max, wait),
+            Home::Watched(session) => session.work(|session| session.receive(from, max, wait)),
             Home::Remote(session) => session.receive(of_server(session, from)?, max, wait),
         }
     }
@@ -157,21 +177,20 @@ impl Session {
     /// The same for all messages of the next transaction that has any.
     ///
     /// Fails with TOO_LARGE where these have more than 64 MiB: they are not lost, and come by
-    /// [`Session::receive`], piece by piece. UNSUPPORTED at a server.
+    /// [`Session::receive`], piece by piece.
     pub fn receive_job(&mut self, from: &Consumer, wait: Duration) -> Result<Vec<Received>> {
         match &mut self.home {
             Home::Local(session) => session.receive_job(from, wait),
-            Home::Remote(_) => {
-                let text = "a server gives messages and no whole jobs: receive them one by one";
-                Err(Error::new(Code::Unsupported, text))
-            }
+            Home::Watched(session) => session.work(|session| session.receive_job(from, wait)),
+            Home::Remote(session) => session.receive_job(of_server(session, from)?, wait),
         }
     }
 
     /// Commits at the store's level and begins the next transaction.
     ///
     /// An error before anything was written (PAUSED, OUT_OF_ORDER, NO_SPACE …) leaves the transaction as it
-    /// is, to be tried again or rolled back. ROLLED_BACK and FENCED end it. OUTCOME_UNKNOWN ends it, too: it is
+    /// is, to be tried again or rolled back. ROLLED_BACK, with the first cause where something of it had failed, STALE and
+    /// FENCED end it. OUTCOME_UNKNOWN ends it, too: it is
     /// committed or not, as [`Store::resolve`](crate::Store::resolve) tells.
     ///
     /// At a server, a commit whose answer is lost with the connection is asked for again, within the time a call to
@@ -180,6 +199,7 @@ impl Session {
     pub fn commit(&mut self) -> Result<Commit> {
         match &mut self.home {
             Home::Local(session) => session.commit(),
+            Home::Watched(session) => session.work(LocalSession::commit),
             Home::Remote(session) => session.commit(None),
         }
     }
@@ -188,14 +208,20 @@ impl Session {
     pub fn commit_at(&mut self, level: Level) -> Result<Commit> {
         match &mut self.home {
             Home::Local(session) => session.commit_at(level),
+            Home::Watched(session) => session.work(|session| session.commit_at(level)),
             Home::Remote(session) => session.commit(Some(level)),
         }
     }
 
     /// Commits without waiting; the port gets the outcome under this tag, and the next transaction begins.
+    ///
+    /// At a server, one whose answer is lost with the connection is asked for in the next one, as by
+    /// [`Session::commit`]. Of several of one session that are lost together the last that was committed is told, and those
+    /// before it are OUTCOME_EXPIRED: a session remembers one.
     pub fn commit_start(&mut self, port: &Port, tag: u64) -> Result<()> {
         match &mut self.home {
             Home::Local(session) => session.commit_start(port, tag),
+            Home::Watched(session) => session.work(|session| session.commit_start(port, tag)),
             Home::Remote(session) => session.commit_start(port, tag),
         }
     }
@@ -204,6 +230,7 @@ impl Session {
     pub fn rollback(&mut self) -> Result<()> {
         match &mut self.home {
             Home::Local(session) => session.rollback(),
+            Home::Watched(session) => session.rollback(),
             Home::Remote(session) => session.rollback(),
         }
     }
@@ -212,6 +239,7 @@ impl Session {
     pub fn is_empty(&self) -> bool {
         match &self.home {
             Home::Local(session) => session.is_empty(),
+            Home::Watched(session) => session.is_empty(),
             Home::Remote(session) => session.is_empty(),
         }
     }
@@ -220,6 +248,7 @@ impl Session {
     pub(crate) fn forget_puts(&mut self) {
         match &mut self.home {
             Home::Local(session) => session.forget_puts(),
+            Home::Watched(session) => session.held(LocalSession::forget_puts),
             Home::Remote(session) => session.forget_puts(),
         }
     }
@@ -229,15 +258,18 @@ impl Session {
     pub(crate) fn pass_over(&mut self) {
         match &mut self.home {
             Home::Local(session) => session.pass_over(),
+            Home::Watched(session) => session.held(LocalSession::pass_over),
             Home::Remote(session) => session.pass_over(),
         }
     }
 
-    /// The session, where its store is of this process: a server hosts no other.
+    /// The session, where nobody but its owner ends its transactions: a server hosts no other.
     fn local(&mut self) -> Result<&mut LocalSession> {
         match &mut self.home {
             Home::Local(session) => Ok(session),
-            Home::Remote(_) => Err(Error::new(Code::Unsupported, "the session is at a server")),
+            Home::Watched(_) | Home::Remote(_) => {
+                Err(Error::new(Code::Unsupported, "the session is watched, or at a server"))
+            }
         }
     }
 

@@ -11,6 +11,7 @@
 //! | `fault` | an error on its way to the other side |
 //! | `request` | the bodies of requests and their answers |
 //! | `session` | the bodies of what sessions and consumers are asked and answer |
+//! | `giving` | how a consumer gives out its messages |
 //! | `base64` | the text form of bytes in SCRAM |
 //!
 //! Kinds of frames: 1 to 31 belong to the connection, 32 to 63 to replication, 64 to 127 to requests, of these
@@ -20,6 +21,7 @@
 mod base64;
 mod fault;
 mod frame;
+mod giving;
 mod hello;
 mod login;
 mod request;
@@ -35,12 +37,14 @@ use std::time::Instant;
 pub use base64::{decode as from_base64, encode as to_base64};
 pub use fault::Fault;
 pub use frame::{FRAME_BYTES_MAX, Inbox, LOGIN_FRAME_BYTES_MAX, put_frame};
+pub use giving::Giving;
 pub use hello::{HEARTBEAT_MS_MAX, HEARTBEAT_MS_MIN};
 pub use login::{ClientLogin, ServerLogin, Turn, Welcome};
 pub use request::{Answer, REQUESTS_MAX, Request, Row, TOKENS_MAX};
 pub use scram::{Binding, SaltedPassword};
 pub use session::{
-    Given, STAGED_HEAD, SessionAnswer, SessionRequest, Start, Undo, Which, begin_stage, put_staged,
+    Given, RECEIVED_HEAD, STAGED_HEAD, SessionAnswer, SessionRequest, Start, Undo, Which,
+    begin_stage, put_staged,
 };
 pub use verifier::{ITERATIONS, Verifier};
 

@@ -332,6 +332,12 @@ impl<'a> Rest<'a> {
         text(self.take(usize::from(length))?)
     }
 
+    /// A text with a length of two bytes.
+    pub fn reason(&mut self) -> Result<&'a str> {
+        let length = u16::from_le_bytes(self.array()?);
+        text(self.take(usize::from(length))?)
+    }
+
     pub fn token(&mut self) -> Result<Token> {
         Token::parse(&self.array::<TOKEN_SIZE>()?)
     }

@@ -8,21 +8,24 @@
 //! kind  request   behind the number
 //!   96  QUEUE     name of the queue, 1 to make it where there is none, else 0 (1): NUMBERED
 //!   97  SESSION   how (1): 0 new, 1 the one of this name, 2 the same and take it over, 3 resume; idle time in ms (4),
-//!                 name; for 3 then the session's id (16) and epoch (4): OPENED
+//!                 bytes a transaction may have (8), name; for 3 then the session's id (16) and epoch (4): OPENED
 //!   98  STAGE     session, transaction, count (4), then each message: number of the queue (4), length (4), body: DONE
 //!   99  RECEIVE   session or 0, transaction, consumer, at most so many (4), timeout in ms (4): RECEIVED; with 0
-//!                 messages at most it only waits until there are some
+//!                 messages at most it only waits until there are some; what (1): 0 messages, 1 all of the next
+//!                 transaction that has any, however many, in a session only
 //!  100  COMMIT    session, transaction, level (1): 0 process, 1 power, 255 the store's: STORED
 //!  101  ROLLBACK  session, transaction, what (1): 0 all, 1 what was put, 2 all but without giving back what was
 //!                 received: DONE
 //!  102  LEAVE     session, 1 to forget it, else 0 (1): DONE
 //!  103  RESOLVE   identity of the transaction (28): RESOLVED
 //!  104  CONSUMER  number of the queue (4), name, where a new one begins (1): 0 oldest, 1 now, 2 at the sequence (8);
-//!                 level of ACK (1) as in COMMIT: NUMBERED
+//!                 level of ACK (1) as in COMMIT; how it gives out, as `giving` says: NUMBERED
 //!  105  ACK       consumer, count (4), sequences (8 each): STORED
-//!  106  REJECT    consumer, count (4), sequences (8 each): DONE
+//!  106  REJECT    consumer, not to be given out again for so many ms (8), 2^64 - 1 = as the consumer's retries say;
+//!                 length of the reason (2), reason, UTF-8; count (4), sequences (8 each): DONE
 //!  107  SEEK      consumer, sequence (8): STORED
 //!  108  DETACH    consumer: DONE
+//!  109  RENEW     consumer, count (4), sequences (8 each): DONE
 //!
 //! kind  answer    behind the number
 //!  112  DONE      nothing
@@ -31,13 +34,16 @@
 //!  115  RESOLVED  outcome (1): 1 committed, 2 rolled back, 3 pending, 4 expired; token (40), zeros but for 1
 //!  116  RECEIVED  count (4), then each: number of the queue (4), index (4), deliveries (4), sequence (8),
 //!                 transaction (8), committed at in ms since 1970 UTC (8), length (4), body
+//!  117  PART      the same, and more with this number follows: of a transaction that is too much for one frame
 //! ```
 //!
 //! REFUSED and STORED are those of `request`; the identity of a transaction is described in `store/sessions.rs`.
-//! The idle time is 0 for the server's own.
+//! The idle time is 0 for the server's own, the bytes are 0 for no bound but the server's own.
 
+use super::giving::Giving;
 use super::request::{Rest, length, put_name};
 use crate::error::{Code, Error, Result};
+use crate::limits;
 use crate::position::{TOKEN_SIZE, Token};
 use crate::store::{Level, Outcome, TRANSACTION_ID_SIZE, TransactionId};
 
@@ -54,11 +60,16 @@ const ACK: u8 = 105;
 const REJECT: u8 = 106;
 const SEEK: u8 = 107;
 const DETACH: u8 = 108;
+const RENEW: u8 = 109;
 const DONE: u8 = 112;
 const NUMBERED: u8 = 113;
 const OPENED: u8 = 114;
 const RESOLVED: u8 = 115;
 const RECEIVED: u8 = 116;
+const PART: u8 = 117;
+
+/// A delay that is left to the consumer.
+const AS_RETRIES: u64 = u64::MAX;
 
 /// Bytes of a staged message beside its body.
 pub const STAGED_HEAD: usize = 8;
@@ -114,6 +125,8 @@ pub enum SessionRequest<'a> {
         which: Which<'a>,
         /// How long a transaction may be idle.
         idle_ms: u32,
+        /// How many bytes it may have.
+        bytes_max: u64,
     },
     /// Stage messages.
     Stage {
@@ -136,6 +149,8 @@ pub enum SessionRequest<'a> {
         max: u32,
         /// How long to wait for the first.
         timeout_ms: u32,
+        /// Whether all messages of one transaction are wanted.
+        job: bool,
     },
     /// Commit.
     Commit {
@@ -174,11 +189,24 @@ pub enum SessionRequest<'a> {
         from: Start,
         /// The level of its acknowledgements, or the store's.
         level: Option<Level>,
+        /// How it gives out.
+        giving: Giving,
     },
     /// Acknowledge.
     Ack(u32, Vec<u64>),
     /// Give back.
-    Reject(u32, Vec<u64>),
+    Reject {
+        /// The consumer.
+        consumer: u32,
+        /// Which messages.
+        sequences: Vec<u64>,
+        /// Not to be given out again for so long; `None` as its retries say.
+        delay_ms: Option<u64>,
+        /// Why.
+        reason: &'a str,
+    },
+    /// Keep messages for another while.
+    Renew(u32, Vec<u64>),
     /// Go on elsewhere.
     Seek(u32, u64),
     /// Close a consumer.
@@ -217,6 +245,8 @@ pub enum SessionAnswer<'a> {
     Resolved(Outcome),
     /// Messages.
     Received(Vec<Given<'a>>),
+    /// Messages, and more follow.
+    Part(Vec<Given<'a>>),
 }
 
 fn level_byte(level: Option<Level>) -> u8 {
@@ -268,18 +298,32 @@ pub fn begin_stage(
     STAGE
 }
 
-/// Appends a message of a STAGE request.
-pub fn put_staged(queue: u32, body: &[u8], out: &mut Vec<u8>) {
+/// Appends a message of a STAGE request, whose body `append` writes; what that leaves when it fails is taken back.
+pub fn put_staged(
+    queue: u32,
+    out: &mut Vec<u8>,
+    append: impl FnOnce(&mut Vec<u8>) -> Result<()>,
+) -> Result<()> {
+    let start = out.len();
     out.extend_from_slice(&queue.to_le_bytes());
-    // A body was measured when it was packed.
-    out.extend_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
-    out.extend_from_slice(body);
+    out.extend_from_slice(&[0; 4]);
+    let appended = append(out).and_then(|()| length(out.len() - start - STAGED_HEAD));
+    match appended {
+        Ok(length) => {
+            out[start + 4..start + STAGED_HEAD].copy_from_slice(&length.to_le_bytes());
+            Ok(())
+        }
+        Err(error) => {
+            out.truncate(start);
+            Err(error)
+        }
+    }
 }
 
 impl SessionRequest<'_> {
     /// Whether frames of this kind are these.
     pub fn is_one(kind: u8) -> bool {
-        (QUEUE..=DETACH).contains(&kind)
+        (QUEUE..=RENEW).contains(&kind)
     }
 
     /// Appends the body and returns the kind.
@@ -293,21 +337,27 @@ impl SessionRequest<'_> {
                 out.push(u8::from(*make));
                 QUEUE
             }
-            SessionRequest::Session { which, idle_ms } => {
-                put_which(*which, *idle_ms, out)?;
+            SessionRequest::Session { which, idle_ms, bytes_max } => {
+                put_which(*which, (*idle_ms, *bytes_max), out)?;
                 SESSION
             }
             SessionRequest::Stage { session, transaction, messages } => {
                 let count = length(messages.len())?;
                 begin_stage(number, *session, *transaction, count, out);
-                messages.iter().for_each(|(queue, body)| put_staged(*queue, body, out));
+                for (queue, body) in messages {
+                    put_staged(*queue, out, |out| {
+                        out.extend_from_slice(body);
+                        Ok(())
+                    })?;
+                }
                 STAGE
             }
-            SessionRequest::Receive { session, transaction, consumer, max, timeout_ms } => {
+            SessionRequest::Receive { session, transaction, consumer, max, timeout_ms, job } => {
                 put_place(*session, *transaction, out);
                 for word in [consumer, max, timeout_ms] {
                     out.extend_from_slice(&word.to_le_bytes());
                 }
+                out.push(u8::from(*job));
                 RECEIVE
             }
             SessionRequest::Commit { session, transaction, level } => {
@@ -329,7 +379,7 @@ impl SessionRequest<'_> {
                 out.extend_from_slice(&id.to_bytes());
                 RESOLVE
             }
-            SessionRequest::Consumer { queue, name, from, level } => {
+            SessionRequest::Consumer { queue, name, from, level, giving } => {
                 out.extend_from_slice(&queue.to_le_bytes());
                 put_name(out, name)?;
                 let (how, sequence) = match from {
@@ -340,6 +390,7 @@ impl SessionRequest<'_> {
                 out.push(how);
                 out.extend_from_slice(&u64::to_le_bytes(sequence));
                 out.push(level_byte(*level));
+                giving.put(out);
                 CONSUMER
             }
             SessionRequest::Ack(consumer, sequences) => {
@@ -347,10 +398,17 @@ impl SessionRequest<'_> {
                 put_sequences(sequences, out)?;
                 ACK
             }
-            SessionRequest::Reject(consumer, sequences) => {
+            SessionRequest::Reject { consumer, sequences, delay_ms, reason } => {
                 out.extend_from_slice(&consumer.to_le_bytes());
+                out.extend_from_slice(&delay_ms.unwrap_or(AS_RETRIES).to_le_bytes());
+                put_reason(reason, out);
                 put_sequences(sequences, out)?;
                 REJECT
+            }
+            SessionRequest::Renew(consumer, sequences) => {
+                out.extend_from_slice(&consumer.to_le_bytes());
+                put_sequences(sequences, out)?;
+                RENEW
             }
             SessionRequest::Seek(consumer, sequence) => {
                 put_place(*consumer, *sequence, out);
@@ -387,6 +445,7 @@ impl SessionRequest<'_> {
                 consumer: rest.word()?,
                 max: rest.word()?,
                 timeout_ms: rest.word()?,
+                job: flag(rest.byte()?)?,
             },
             COMMIT => SessionRequest::Commit {
                 session: rest.word()?,
@@ -423,10 +482,17 @@ impl SessionRequest<'_> {
                         return Err(Error::new(Code::Unsupported, text));
                     }
                 };
-                SessionRequest::Consumer { queue, name, from, level: level_of(rest.byte()?)? }
+                let (level, giving) = (level_of(rest.byte()?)?, Giving::take(&mut rest)?);
+                SessionRequest::Consumer { queue, name, from, level, giving }
             }
             ACK => SessionRequest::Ack(rest.word()?, take_sequences(&mut rest)?),
-            REJECT => SessionRequest::Reject(rest.word()?, take_sequences(&mut rest)?),
+            REJECT => {
+                let (consumer, delay_ms, reason) = (rest.word()?, rest.long()?, rest.reason()?);
+                let delay_ms = Some(delay_ms).filter(|delay| *delay != AS_RETRIES);
+                let sequences = take_sequences(&mut rest)?;
+                SessionRequest::Reject { consumer, sequences, delay_ms, reason }
+            }
+            RENEW => SessionRequest::Renew(rest.word()?, take_sequences(&mut rest)?),
             SEEK => SessionRequest::Seek(rest.word()?, rest.long()?),
             DETACH => SessionRequest::Detach(rest.word()?),
             _ => {
@@ -440,7 +506,15 @@ impl SessionRequest<'_> {
     }
 }
 
-fn put_which(which: Which<'_>, idle_ms: u32, out: &mut Vec<u8>) -> Result<()> {
+/// A reason as long as is kept of one.
+fn put_reason(reason: &str, out: &mut Vec<u8>) {
+    let end = reason.char_indices().nth(limits::REASON_CHARS_MAX).map_or(reason.len(), |at| at.0);
+    // Four bytes a character at most.
+    out.extend_from_slice(&u16::try_from(end).unwrap_or(u16::MAX).to_le_bytes());
+    out.extend_from_slice(&reason.as_bytes()[..end]);
+}
+
+fn put_which(which: Which<'_>, (idle_ms, bytes_max): (u32, u64), out: &mut Vec<u8>) -> Result<()> {
     let (how, name) = match which {
         Which::New => (0, ""),
         Which::Named(name, takeover) => (1 + u8::from(takeover), name),
@@ -448,6 +522,7 @@ fn put_which(which: Which<'_>, idle_ms: u32, out: &mut Vec<u8>) -> Result<()> {
     };
     out.push(how);
     out.extend_from_slice(&idle_ms.to_le_bytes());
+    out.extend_from_slice(&bytes_max.to_le_bytes());
     put_name(out, name)?;
     if let Which::Resumed(session, epoch) = which {
         out.extend_from_slice(&session);
@@ -457,7 +532,7 @@ fn put_which(which: Which<'_>, idle_ms: u32, out: &mut Vec<u8>) -> Result<()> {
 }
 
 fn take_session<'a>(rest: &mut Rest<'a>) -> Result<SessionRequest<'a>> {
-    let (how, idle_ms, name) = (rest.byte()?, rest.word()?, rest.name()?);
+    let (how, idle_ms, bytes_max, name) = (rest.byte()?, rest.word()?, rest.long()?, rest.name()?);
     let which = match how {
         0 => Which::New,
         1 | 2 => Which::Named(name, how == 2),
@@ -467,7 +542,7 @@ fn take_session<'a>(rest: &mut Rest<'a>) -> Result<SessionRequest<'a>> {
             return Err(Error::new(Code::Unsupported, text));
         }
     };
-    Ok(SessionRequest::Session { which, idle_ms })
+    Ok(SessionRequest::Session { which, idle_ms, bytes_max })
 }
 
 fn take_sequences(rest: &mut Rest<'_>) -> Result<Vec<u64>> {
@@ -482,7 +557,21 @@ fn take_sequences(rest: &mut Rest<'_>) -> Result<Vec<u64>> {
 impl SessionAnswer<'_> {
     /// Whether frames of this kind are these.
     pub fn is_one(kind: u8) -> bool {
-        (DONE..=RECEIVED).contains(&kind)
+        (DONE..=PART).contains(&kind)
+    }
+
+    /// Whether more follows a frame of this kind.
+    pub fn is_part(kind: u8) -> bool {
+        kind == PART
+    }
+
+    /// The messages of the body of a part.
+    pub fn decode_part(body: &[u8]) -> Result<Vec<Given<'_>>> {
+        let mut rest = Rest(body);
+        rest.word()?;
+        let given = take_given(&mut rest)?;
+        rest.end()?;
+        Ok(given)
     }
 
     /// Appends the body and returns the kind.
@@ -513,18 +602,12 @@ impl SessionAnswer<'_> {
                 RESOLVED
             }
             SessionAnswer::Received(given) => {
-                out.extend_from_slice(&length(given.len())?.to_le_bytes());
-                for one in given {
-                    for word in [one.queue, one.index, one.deliveries] {
-                        out.extend_from_slice(&word.to_le_bytes());
-                    }
-                    for long in [one.sequence, one.transaction, one.committed_ms] {
-                        out.extend_from_slice(&long.to_le_bytes());
-                    }
-                    out.extend_from_slice(&length(one.body.len())?.to_le_bytes());
-                    out.extend_from_slice(one.body);
-                }
+                put_given(given, out)?;
                 RECEIVED
+            }
+            SessionAnswer::Part(given) => {
+                put_given(given, out)?;
+                PART
             }
         })
     }
@@ -555,6 +638,7 @@ impl SessionAnswer<'_> {
                 })
             }
             RECEIVED => SessionAnswer::Received(take_given(&mut rest)?),
+            PART => SessionAnswer::Part(take_given(&mut rest)?),
             _ => {
                 let text =
                     format!("an answer of kind {kind} arrived, which this version does not know");
@@ -564,6 +648,21 @@ impl SessionAnswer<'_> {
         rest.end()?;
         Ok((number, answer))
     }
+}
+
+fn put_given(given: &[Given<'_>], out: &mut Vec<u8>) -> Result<()> {
+    out.extend_from_slice(&length(given.len())?.to_le_bytes());
+    for one in given {
+        for word in [one.queue, one.index, one.deliveries] {
+            out.extend_from_slice(&word.to_le_bytes());
+        }
+        for long in [one.sequence, one.transaction, one.committed_ms] {
+            out.extend_from_slice(&long.to_le_bytes());
+        }
+        out.extend_from_slice(&length(one.body.len())?.to_le_bytes());
+        out.extend_from_slice(one.body);
+    }
+    Ok(())
 }
 
 fn take_given<'a>(rest: &mut Rest<'a>) -> Result<Vec<Given<'a>>> {
@@ -580,119 +679,4 @@ fn take_given<'a>(rest: &mut Rest<'a>) -> Result<Vec<Given<'a>>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::position::{GroupId, Position};
-
-    const ID: TransactionId = TransactionId { session: *b"0123456789abcdef", epoch: 2, number: 7 };
-
-    fn requests() -> Vec<SessionRequest<'static>> {
-        vec![
-            SessionRequest::Queue { name: "ä", make: true },
-            SessionRequest::Session { which: Which::New, idle_ms: 0 },
-            SessionRequest::Session { which: Which::Named("x", true), idle_ms: 9 },
-            SessionRequest::Session { which: Which::Resumed(ID.session, 2), idle_ms: 9 },
-            SessionRequest::Stage {
-                session: 1,
-                transaction: 2,
-                messages: vec![(3, b"ab"), (4, b"")],
-            },
-            SessionRequest::Receive {
-                session: 1,
-                transaction: 2,
-                consumer: 3,
-                max: 4,
-                timeout_ms: 5,
-            },
-            SessionRequest::Commit { session: 1, transaction: 2, level: None },
-            SessionRequest::Commit { session: 1, transaction: 2, level: Some(Level::Process) },
-            SessionRequest::Rollback { session: 1, transaction: 2, what: Undo::Keep },
-            SessionRequest::Leave { session: 1, forget: true },
-            SessionRequest::Resolve(ID),
-            SessionRequest::Consumer { queue: 1, name: "c", from: Start::At(8), level: None },
-            SessionRequest::Ack(1, vec![2, 3]),
-            SessionRequest::Reject(1, vec![4]),
-            SessionRequest::Seek(1, 2),
-            SessionRequest::Detach(1),
-        ]
-    }
-
-    fn answers() -> Vec<SessionAnswer<'static>> {
-        let position = Position { epoch: 1, sequence: 2 };
-        let token = Token::new(GroupId::from_bytes(*b"0123456789abcdef"), 3, position);
-        let given = Given {
-            queue: 1,
-            index: 2,
-            deliveries: 3,
-            sequence: 4,
-            transaction: 5,
-            committed_ms: 6,
-            body: b"xyz",
-        };
-        vec![
-            SessionAnswer::Done,
-            SessionAnswer::Numbered(5),
-            SessionAnswer::Opened(1, ID),
-            SessionAnswer::Resolved(Outcome::Committed(token)),
-            SessionAnswer::Resolved(Outcome::Expired),
-            SessionAnswer::Received(vec![given, given]),
-        ]
-    }
-
-    #[test]
-    fn golden_bytes_of_session_requests_and_answers() {
-        let coded = |one: &SessionRequest<'_>| {
-            let mut out = Vec::new();
-            (one.encode(0x0102, &mut out).unwrap(), out)
-        };
-        let all = requests();
-        let rows: [(usize, u8, &[u8]); 7] = [
-            (0, 96, b"\x02\x01\0\0\x02\xc3\xa4\x01"),
-            (2, 97, b"\x02\x01\0\0\x02\x09\0\0\0\x01x"),
-            (3, 97, b"\x02\x01\0\0\x03\x09\0\0\0\x000123456789abcdef\x02\0\0\0"),
-            (4, 98, b"\x02\x01\0\0\x01\0\0\0\x02\0\0\0\0\0\0\0\x02\0\0\0\x03\0\0\0\x02\0\0\0ab\x04\0\0\0\0\0\0\0"),
-            (6, 100, b"\x02\x01\0\0\x01\0\0\0\x02\0\0\0\0\0\0\0\xff"),
-            (10, 103, b"\x02\x01\0\x000123456789abcdef\0\0\0\x02\0\0\0\0\0\0\0\x07"),
-            (11, 104, b"\x02\x01\0\0\x01\0\0\0\x01c\x02\x08\0\0\0\0\0\0\0\xff"),
-        ];
-        for (at, kind, golden) in rows {
-            assert_eq!(coded(&all[at]), (kind, golden.to_vec()), "{:?}", all[at]);
-        }
-        let mut out = Vec::new();
-        assert_eq!(answers()[2].encode(1, &mut out).unwrap(), 114);
-        assert_eq!(out, b"\x01\0\0\0\x01\0\0\x000123456789abcdef\x02\0\0\0\x07\0\0\0\0\0\0\0");
-        out.clear();
-        assert_eq!(answers()[5].encode(1, &mut out).unwrap(), 116);
-        let one = b"\x01\0\0\0\x02\0\0\0\x03\0\0\0\x04\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\x06\0\0\0\0\0\0\0\x03\0\0\0xyz";
-        assert_eq!(out, [&b"\x01\0\0\0\x02\0\0\0"[..], one, one].concat());
-    }
-
-    #[test]
-    fn requests_and_answers_come_out_as_they_went_in_and_cut_ones_are_refused() {
-        for request in requests() {
-            let mut body = Vec::new();
-            let kind = request.encode(5, &mut body).unwrap();
-            assert!(SessionRequest::is_one(kind));
-            assert_eq!(SessionRequest::decode(kind, &body).unwrap(), (5, request.clone()));
-            for cut in 0..body.len() {
-                assert!(SessionRequest::decode(kind, &body[..cut]).is_err(), "{request:?} {cut}");
-            }
-            body.push(0);
-            assert_eq!(SessionRequest::decode(kind, &body).unwrap_err().code(), Code::Protocol);
-        }
-        for answer in answers() {
-            let mut body = Vec::new();
-            let kind = answer.encode(5, &mut body).unwrap();
-            assert_eq!(SessionAnswer::decode(kind, &body).unwrap(), (5, answer.clone()));
-            for cut in 0..body.len() {
-                assert!(SessionAnswer::decode(kind, &body[..cut]).is_err(), "{answer:?} {cut}");
-            }
-        }
-        let wild = b"\0\0\0\0\x01\0\0\0\x02\0\0\0\0\0\0\0\xff\xff\xff\xff";
-        assert_eq!(SessionRequest::decode(98, wild).unwrap_err().code(), Code::Protocol);
-        assert_eq!(
-            SessionAnswer::decode(116, b"\0\0\0\0\xff\xff\xff\xff").unwrap_err().code(),
-            Code::Protocol
-        );
-    }
-}
+mod tests;

@@ -718,7 +718,7 @@ impl Client {
                 // A transaction that outgrows memory is written to files, which may fail.
                 if let Err(error) = session.put(*queue, &Message::new(payload)) {
                     let after = session.commit_at(level).unwrap_err();
-                    assert_eq!(after.code(), Code::RollbackOnly, "{after:?}");
+                    assert_eq!(after.code(), Code::RolledBack, "{after:?}");
                     return self.note(model, Err(error));
                 }
             }

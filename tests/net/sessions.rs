@@ -13,18 +13,18 @@ const REFUSED: u8 = 80;
 const STORED: u8 = 82;
 
 /// A client that asks one thing after the other.
-struct Asking {
+pub struct Asking {
     raw: Raw,
     number: u32,
 }
 
 impl Asking {
-    fn new(raw: Raw) -> Asking {
+    pub fn new(raw: Raw) -> Asking {
         Asking { raw, number: 7 }
     }
 
     /// Asks and gives kind and body of the answer, without the number.
-    fn ask(&mut self, kind: u8, body: &[&[u8]]) -> (u8, Vec<u8>) {
+    pub fn ask(&mut self, kind: u8, body: &[&[u8]]) -> (u8, Vec<u8>) {
         self.number += 1;
         let number = self.number.to_le_bytes();
         self.raw.send(&frame(kind, &[&number[..], &body.concat()].concat()));
@@ -37,15 +37,15 @@ impl Asking {
         }
     }
 
-    fn number_of(&mut self, name: &str) -> [u8; 4] {
+    pub fn number_of(&mut self, name: &str) -> [u8; 4] {
         let (kind, body) = self.ask(96, &[&[name.len() as u8], name.as_bytes(), &[1]]);
         assert_eq!(kind, NUMBERED);
         body.try_into().unwrap()
     }
 
     /// A new session: its number, id and epoch.
-    fn session(&mut self) -> ([u8; 4], Vec<u8>, u32) {
-        let (kind, body) = self.ask(97, &[&[0], &[0; 4], &[0]]);
+    pub fn session(&mut self) -> ([u8; 4], Vec<u8>, u32) {
+        let (kind, body) = self.ask(97, &[&[0], &[0; 12], &[0]]);
         assert_eq!((kind, body.len()), (OPENED, 32));
         let epoch = u32::from_le_bytes(body[20..24].try_into().unwrap());
         assert_eq!(body[24..], 1u64.to_le_bytes());
@@ -53,13 +53,13 @@ impl Asking {
     }
 }
 
-fn refused(answer: (u8, Vec<u8>)) -> (u16, u16) {
+pub fn refused(answer: (u8, Vec<u8>)) -> (u16, u16) {
     assert_eq!(answer.0, REFUSED);
     let word = |at: usize| u16::from_le_bytes([answer.1[at], answer.1[at + 1]]);
     (word(0), word(2))
 }
 
-fn long(value: u64) -> [u8; 8] {
+pub fn long(value: u64) -> [u8; 8] {
     value.to_le_bytes()
 }
 
@@ -73,9 +73,9 @@ fn a_client_from_the_page_moves_a_message_and_a_repeated_commit_says_the_same() 
     let (from, to) = (client.number_of("from"), client.number_of("to"));
     assert_eq!(from, own.number().to_le_bytes());
     let (session, id, epoch) = client.session();
-    let (kind, consumer) = client.ask(104, &[&from, &[1], b"c", &[0], &long(0), &[255]]);
+    let (kind, consumer) = client.ask(104, &[&from, &[1], b"c", &[0], &long(0), &[255], &[0; 45]]);
     assert_eq!(kind, NUMBERED);
-    let receive = [&session[..], &long(1), &consumer, &9u32.to_le_bytes(), &[0; 4]].concat();
+    let receive = [&session[..], &long(1), &consumer, &9u32.to_le_bytes(), &[0; 5]].concat();
     let (kind, body) = client.ask(99, &[&receive]);
     assert_eq!((kind, &body[..4]), (RECEIVED, &1u32.to_le_bytes()[..]));
     assert_eq!((&body[4..8], &body[12..16]), (&from[..], &1u32.to_le_bytes()[..]));
@@ -95,7 +95,7 @@ fn a_client_from_the_page_moves_a_message_and_a_repeated_commit_says_the_same() 
         let (kind, outcome) = client.ask(103, &[&big]);
         assert_eq!((kind, outcome[0], &outcome[1..]), (RESOLVED, 1, &stored[..40]));
     }
-    let (kind, none) = client.ask(99, &[&session, &long(2), &consumer, &[9, 0, 0, 0], &[0; 4]]);
+    let (kind, none) = client.ask(99, &[&session, &long(2), &consumer, &[9, 0, 0, 0], &[0; 5]]);
     assert_eq!((kind, &none[..]), (RECEIVED, &[0; 4][..]));
     // A transaction that was given up by a later number is refused for ever.
     let stage = |number: u64| [&session[..], &long(number), &1u32.to_le_bytes(), &staged].concat();
@@ -125,7 +125,7 @@ fn a_stage_refused_for_one_message_dooms_its_transaction_and_no_other() {
     assert_eq!(refused(client.ask(98, &[&stage])).0, Code::Invalid as u16);
     let commit = |number: u64| [&session[..], &long(number), &[255]].concat();
     let outcome = refused(client.ask(100, &[&commit(1)]));
-    assert_eq!(outcome, (Code::RollbackOnly as u16, Code::Invalid as u16));
+    assert_eq!(outcome, (Code::RolledBack as u16, Code::Invalid as u16));
     let empty = client.ask(100, &[&commit(2)]);
     assert_eq!(empty.0, STORED);
     assert_eq!(place.store.queues().unwrap()[0].next_sequence, 1);
@@ -133,7 +133,13 @@ fn a_stage_refused_for_one_message_dooms_its_transaction_and_no_other() {
 
 #[test]
 fn a_request_of_sessions_that_cannot_be_read_ends_the_connection_and_rolls_back() {
-    for (kind, body) in [(98, &b"\0\0\0\0\x01"[..]), (100, b"\0"), (109, b"\0\0\0\0"), (112, b"")] {
+    for (kind, body) in [
+        (98, &b"\0\0\0\0\x01"[..]),
+        (100, b"\0"),
+        (109, b"\0\0\0\0"),
+        (110, b"\0\0\0\0"),
+        (112, b""),
+    ] {
         let place = Place::new();
         let server = place.plain();
         let mut client = Asking::new(Raw::log_in(server.addresses()[0], "ann", PASSWORD, 5_000));

@@ -57,14 +57,24 @@ pub fn by_url(url: &str, connect: ConnectOptions) -> repliq::Result<Store> {
 
 impl Place {
     pub fn local() -> Place {
+        Place::with(&StoreOptions::default())
+    }
+
+    /// One that is opened in a way of its own.
+    pub fn with(options: &StoreOptions) -> Place {
         let folder = tempfile::tempdir().unwrap();
-        let own = Store::open(folder.path().join("store"), &StoreOptions::default()).unwrap();
+        let own = Store::open(folder.path().join("store"), options).unwrap();
         Place { name: "local", store: own.clone(), own, server: None, folder }
     }
 
     /// The same behind a server.
     pub fn remote() -> Place {
-        let mut place = Place::local();
+        Place::local().served()
+    }
+
+    /// The same, for any store.
+    pub fn served(self) -> Place {
+        let mut place = self;
         let socket = format!("unix:{}", place.folder.path().join("socket").display());
         let options = ServerOptions {
             listen: vec!["127.0.0.1:0".into(), socket],
@@ -77,6 +87,21 @@ impl Place {
         place.store = by_url(&place.url("ann"), connect()).unwrap();
         place.name = "remote";
         place
+    }
+
+    /// The same over the socket of this machine.
+    pub fn on_socket() -> Place {
+        let mut place = Place::remote();
+        place.store = by_url(&place.socket(), connect()).unwrap();
+        place
+    }
+
+    /// The same store once more, as another client sees it.
+    pub fn another(&self) -> Store {
+        match self.server {
+            None => self.own.clone(),
+            Some(_) => by_url(&self.url("ann"), connect()).unwrap(),
+        }
     }
 
     /// Where this user finds it.
@@ -103,6 +128,7 @@ impl Place {
 pub fn everywhere(row: impl Fn(&Place)) {
     row(&Place::local());
     row(&Place::remote());
+    row(&Place::on_socket());
 }
 
 /// Waits until something is so.

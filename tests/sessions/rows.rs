@@ -139,7 +139,7 @@ fn txs_09_a_queue_paused_or_deleted_meanwhile_refuses_the_commit_as_a_whole() {
         let error = session.commit().unwrap_err();
         let codes = (error.code(), error.cause());
         assert!(
-            codes.0 == Code::NoSuchName || codes == (Code::RollbackOnly, Code::NoSuchName),
+            codes.0 == Code::NoSuchName || codes == (Code::RolledBack, Code::NoSuchName),
             "{error}"
         );
         session.rollback().unwrap();

@@ -5,9 +5,10 @@
 //! it was done is for the caller to find out.
 
 use crate::error::{Code, Error, Result};
+use crate::limits::JOB_BYTES_MAX;
 use crate::link::{ConnectOptions, Endpoint, Link, LinkState};
 use crate::sync::{Condvar, Mutex, MutexGuard};
-use crate::wire::{FRAME_BYTES_MAX, Machine, REQUESTS_MAX, Waker};
+use crate::wire::{FRAME_BYTES_MAX, Machine, REQUESTS_MAX, SessionAnswer, Waker};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,8 +16,13 @@ use std::time::{Duration, Instant};
 /// The longest time that is still added to a clock.
 const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 
+/// Bytes an answer in several frames may have: the largest transaction that is received as a whole.
+const PARTS_BYTES_MAX: usize = JOB_BYTES_MAX + FRAME_BYTES_MAX;
+
 /// A body that is encoded once its number is known.
 pub type Encode<'a> = &'a dyn Fn(u32, &mut Vec<u8>) -> Result<u8>;
+/// The same, for a request that waits for a connection.
+pub type OwnEncode = Box<dyn Fn(u32, &mut Vec<u8>) -> Result<u8> + Send>;
 /// Hears the answer, on the connection's thread.
 pub type OnAnswer = Box<dyn FnOnce(std::result::Result<Raw, Lost>) + Send>;
 
@@ -26,6 +32,17 @@ pub struct Raw {
     pub kind: u8,
     /// Its body.
     pub body: Vec<u8>,
+    /// Of an answer in several frames, the bodies of those before the last.
+    pub parts: Vec<Vec<u8>>,
+}
+
+/// What has come of an answer in several frames.
+#[derive(Default)]
+struct Parts {
+    bodies: Vec<Vec<u8>>,
+    bytes: usize,
+    /// When the last one came: who waits goes on while they come.
+    came: Option<Instant>,
 }
 
 /// Why there is no answer.
@@ -68,6 +85,15 @@ struct State {
     next: u32,
     unsent: VecDeque<(u32, u8, Vec<u8>)>,
     asked: HashMap<u32, Asked>,
+    parts: HashMap<u32, Parts>,
+    later: Vec<Later>,
+}
+
+/// A request for the next life of the connection.
+struct Later {
+    encode: OwnEncode,
+    on_answer: OnAnswer,
+    until: Instant,
 }
 
 /// A request under way.
@@ -86,10 +112,7 @@ impl Asker {
             endpoint.clone(),
             options.clone(),
             Box::new(move |waker| {
-                let mut state = of_machine.state.lock();
-                state.waker = Some(waker);
-                state.life += 1;
-                drop(state);
+                of_machine.state.lock().begin_life(waker);
                 of_machine.changed.notify_all();
                 Box::new(Asking { shared: of_machine.clone() })
             }),
@@ -172,15 +195,19 @@ impl Asker {
         if life.is_none() {
             self.life(until).map_err(Lost::Unsent)?;
         }
-        let (number, mut state) = self.send(life, encode, Asked::Open)?;
+        let sent = self.send(life, encode, Asked::Open);
+        let (number, mut state) = sent.map_err(|(lost, _)| lost)?;
         loop {
             match state.asked.remove(&number) {
                 Some(Asked::Answered(outcome)) => return outcome,
                 Some(asked) => state.asked.insert(number, asked),
                 None => return Err(Lost::Open(closed())),
             };
-            if self.shared.changed.wait_until(&mut state, until).timed_out() {
+            let until = state.until(number, until, self.patience);
+            let late = self.shared.changed.wait_until(&mut state, until).timed_out();
+            if late && state.until(number, until, self.patience) <= until {
                 state.asked.remove(&number);
+                state.parts.remove(&number);
                 let text = format!("{} did not answer in the time given", self.endpoint);
                 let late = Error::new(Code::Timeout, text);
                 let before = state.unsent.len();
@@ -200,7 +227,35 @@ impl Asker {
         encode: Encode<'_>,
         on_answer: OnAnswer,
     ) -> std::result::Result<(), Lost> {
-        self.send(Some(life), encode, Asked::Call(on_answer)).map(|_| ())
+        let begun = self.send(Some(life), encode, Asked::Call(on_answer));
+        begun.map(|_| ()).map_err(|(lost, _)| lost)
+    }
+
+    /// The same, for who is told by `on_answer` also when it cannot be asked.
+    pub fn begin(&self, life: u64, encode: Encode<'_>, on_answer: OnAnswer) {
+        let begun = self.send(Some(life), encode, Asked::Call(on_answer)).map(|_| ());
+        if let Err((lost, Asked::Call(call))) = begun {
+            call(Err(lost));
+        }
+    }
+
+    /// Asks as the first of all in the next life, or now where there is a connection; `on_answer` is called in any case,
+    /// also when there is no connection until then.
+    pub fn start_later(&self, encode: OwnEncode, on_answer: OnAnswer, until: Instant) {
+        let mut state = self.shared.state.lock();
+        if matches!(state.link, Some(LinkState::Closed)) {
+            drop(state);
+            on_answer(Err(Lost::Unsent(closed())));
+            return;
+        }
+        let Some(waker) = state.waker.clone() else {
+            state.later.push(Later { encode, on_answer, until });
+            return;
+        };
+        // A request of some bytes always encodes.
+        let _ = state.push(&encode, Asked::Call(on_answer));
+        drop(state);
+        waker();
     }
 
     fn send(
@@ -208,8 +263,10 @@ impl Asker {
         life: Option<u64>,
         encode: Encode<'_>,
         asked: Asked,
-    ) -> std::result::Result<(u32, MutexGuard<'_, State>), Lost> {
-        self.link.check().map_err(Lost::Unsent)?;
+    ) -> std::result::Result<(u32, MutexGuard<'_, State>), (Lost, Asked)> {
+        if let Err(error) = self.link.check() {
+            return Err((Lost::Unsent(error), asked));
+        }
         let mut state = self.shared.state.lock();
         if state.waker.is_none() || life.is_some_and(|life| life != state.life) {
             let why = match &state.link {
@@ -217,22 +274,14 @@ impl Asker {
                 Some(LinkState::Closed) => closed(),
                 _ => Error::new(Code::Unreachable, "the connection to the server was lost"),
             };
-            return Err(Lost::Unsent(why));
+            return Err((Lost::Unsent(why), asked));
         }
         if state.asked.len() >= REQUESTS_MAX {
             let text = format!("{REQUESTS_MAX} requests are under way already");
-            return Err(Lost::Unsent(Error::new(Code::Quota, text)));
+            return Err((Lost::Unsent(Error::new(Code::Quota, text)), asked));
         }
-        let number = state.next;
-        state.next = number.wrapping_add(1);
-        let mut body = Vec::new();
-        let kind = encode(number, &mut body).map_err(Lost::Unsent)?;
-        if body.len() > FRAME_BYTES_MAX {
-            let text = format!("a request of {} bytes is above the bound of a frame", body.len());
-            return Err(Lost::Unsent(Error::new(Code::TooLarge, text)));
-        }
-        state.unsent.push_back((number, kind, body));
-        state.asked.insert(number, asked);
+        let pushed = state.push(encode, asked);
+        let number = pushed.map_err(|(error, asked)| (Lost::Unsent(error), asked))?;
         if let Some(waker) = state.waker.clone() {
             MutexGuard::unlocked(&mut state, || waker());
         }
@@ -249,6 +298,65 @@ fn closed() -> Error {
     Error::new(Code::Closed, "the connection to the server was closed")
 }
 
+impl State {
+    /// When a wait for an answer is over: not while parts of it come.
+    fn until(&self, number: u32, until: Instant, patience: Duration) -> Instant {
+        let came = self.parts.get(&number).and_then(|parts| parts.came);
+        came.map_or(until, |came| until.max(came + patience))
+    }
+
+    /// Sends what waited for this life, before everything else.
+    fn begin_life(&mut self, waker: Waker) {
+        self.waker = Some(waker);
+        self.life += 1;
+        for Later { encode, on_answer, .. } in std::mem::take(&mut self.later) {
+            // A request of some bytes always encodes.
+            let _ = self.push(&encode, Asked::Call(on_answer));
+        }
+    }
+
+    /// Puts a request among the unsent, and gives its number.
+    fn push(
+        &mut self,
+        encode: Encode<'_>,
+        asked: Asked,
+    ) -> std::result::Result<u32, (Error, Asked)> {
+        let number = self.next;
+        let mut body = Vec::new();
+        let encoded = encode(number, &mut body).and_then(|kind| match body.len() {
+            0..=FRAME_BYTES_MAX => Ok(kind),
+            bytes => {
+                let text = format!("a request of {bytes} bytes is above the bound of a frame");
+                Err(Error::new(Code::TooLarge, text))
+            }
+        });
+        let kind = match encoded {
+            Ok(kind) => kind,
+            Err(error) => return Err((error, asked)),
+        };
+        self.next = number.wrapping_add(1);
+        self.unsent.push_back((number, kind, body));
+        self.asked.insert(number, asked);
+        Ok(number)
+    }
+
+    /// Keeps a part of an answer that somebody waits for.
+    fn keep_part(&mut self, number: u32, body: &[u8], now: Instant) -> Result<()> {
+        if !self.asked.contains_key(&number) {
+            return Ok(());
+        }
+        let parts = self.parts.entry(number).or_default();
+        parts.bytes += body.len();
+        if parts.bytes > PARTS_BYTES_MAX {
+            let text = format!("an answer of more than {PARTS_BYTES_MAX} bytes arrived");
+            return Err(Error::new(Code::Protocol, text));
+        }
+        parts.bodies.push(body.to_vec());
+        parts.came = Some(now);
+        Ok(())
+    }
+}
+
 impl Shared {
     fn on_state(&self, link: &LinkState) {
         let mut calls = Vec::new();
@@ -259,11 +367,17 @@ impl Shared {
             _ => None,
         } {
             state.waker = None;
+            state.parts.clear();
             let unsent: Vec<u32> = state.unsent.drain(..).map(|(number, ..)| number).collect();
             let lost = |number: u32| match unsent.contains(&number) {
                 true => Lost::Unsent(why.clone()),
                 false => Lost::Open(why.clone()),
             };
+            let (now, closed) = (Instant::now(), matches!(link, LinkState::Closed));
+            let over = |later: &mut Later| closed || later.until <= now;
+            for Later { on_answer, .. } in state.later.extract_if(.., over) {
+                calls.push((on_answer, Lost::Unsent(why.clone())));
+            }
             let open: Vec<u32> = state.asked.keys().copied().collect();
             for number in open {
                 match state.asked.remove(&number) {
@@ -294,12 +408,16 @@ struct Asking {
 }
 
 impl Machine for Asking {
-    fn on_frame(&mut self, kind: u8, body: &[u8], _now: Instant) -> Result<()> {
+    fn on_frame(&mut self, kind: u8, body: &[u8], now: Instant) -> Result<()> {
         let Some(number) = body.first_chunk().copied().map(u32::from_le_bytes) else {
             return Err(Error::new(Code::Protocol, "an answer arrived without its number"));
         };
-        let raw = Raw { kind, body: body.to_vec() };
         let mut state = self.shared.state.lock();
+        if SessionAnswer::is_part(kind) {
+            return state.keep_part(number, body, now);
+        }
+        let parts = state.parts.remove(&number).unwrap_or_default().bodies;
+        let raw = Raw { kind, body: body.to_vec(), parts };
         match state.asked.remove(&number) {
             // Nobody waits for it any more.
             None => {}

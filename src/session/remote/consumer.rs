@@ -1,18 +1,20 @@
 //! A durable reader of a queue at a server.
 //!
 //! A connection that is lost closes it there, and what it had given out and was not acknowledged comes again: the
-//! next call opens it anew. An acknowledgement of what was given out before says the same on another connection.
+//! next call opens it anew. An acknowledgement of what was given out before says the same on another connection, but
+//! where messages have leases: these end with the connection, and what is done under one of them is STALE.
 
-use super::asker::OnAnswer;
+use super::asker::{Lost, OnAnswer};
 use super::store::{Failure, Line, Reply, odd, reply, wait_ms};
 use crate::error::{Code, Error, Result};
 use crate::limits;
 use crate::position::{GroupId, Token};
-use crate::queue::{From, Queue, Received};
+use crate::queue::{From, Queue, Received, Rules};
+use crate::session::consumer::ConsumerOptions;
 use crate::session::port::Port;
 use crate::store::{Commit, Level};
 use crate::sync::{AtomicBool, Mutex, Ordering};
-use crate::wire::{SessionRequest, Start};
+use crate::wire::{Giving, SessionRequest, Start};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,28 +26,25 @@ pub struct RemoteConsumer {
     line: Arc<Line>,
     name: String,
     queue: Queue,
-    from: From,
-    level: Option<Level>,
+    options: ConsumerOptions,
     /// The life of the connection it is open in, and its number there.
     place: Mutex<Option<(u64, u32)>>,
     closed: AtomicBool,
 }
 
 impl RemoteConsumer {
-    /// Opens it. Fails with BUSY while it is open elsewhere.
+    /// Opens it. Fails with BUSY while it is open elsewhere, unless both are to share it.
     pub fn open(
         line: &Arc<Line>,
         name: &str,
         queue: Queue,
-        from: From,
-        level: Option<Level>,
+        options: &ConsumerOptions,
     ) -> Result<RemoteConsumer> {
         let consumer = RemoteConsumer {
             line: line.clone(),
             name: name.into(),
             queue,
-            from,
-            level,
+            options: *options,
             place: Mutex::default(),
             closed: AtomicBool::new(false),
         };
@@ -73,12 +72,14 @@ impl RemoteConsumer {
 
     fn attach(&self, life: u64, until: Instant) -> std::result::Result<u32, Failure> {
         let (queue, name) = (self.queue.number(), self.name.as_str());
-        let from = match self.from {
+        let ConsumerOptions { from, ack_level: level, rules } = self.options;
+        let from = match from {
             From::Oldest => Start::Oldest,
             From::Now => Start::Now,
             From::Sequence(sequence) => Start::At(sequence),
         };
-        let request = SessionRequest::Consumer { queue, name, from, level: self.level };
+        let giving = giving(rules);
+        let request = SessionRequest::Consumer { queue, name, from, level, giving };
         match self.line.ask(Some(life), &request, until)? {
             Reply::Numbered(number) => Ok(number),
             _ => Err(Failure::Refused(odd())),
@@ -120,31 +121,44 @@ impl RemoteConsumer {
     }
 
     /// Asks about this consumer; what was lost with a connection is asked again in the next one.
-    fn ask(
+    fn ask<'r>(
         &self,
         until: Instant,
-        request: &dyn Fn(u32) -> SessionRequest<'static>,
+        request: &dyn Fn(u32) -> SessionRequest<'r>,
     ) -> Result<Reply> {
+        self.ask_once(until, request).map_err(|(error, _)| error)
+    }
+
+    /// The same; an error comes with the one that a request before it was lost with, which may have been done.
+    fn ask_once<'r>(
+        &self,
+        until: Instant,
+        request: &dyn Fn(u32) -> SessionRequest<'r>,
+    ) -> std::result::Result<Reply, (Error, Option<Error>)> {
+        let mut open = None;
         loop {
-            let life = self.line.asker().life(until)?;
+            let life = self.line.asker().life(until).map_err(|error| (error, open.clone()))?;
             let number = match self.place(life, until) {
+                Ok(number) => number,
                 Err(_) if self.line.asker().current_life() != life => continue,
-                number => number?,
+                Err(error) => return Err((error, open)),
             };
-            match self.line.ask(Some(life), &request(number), until) {
+            let lost = match self.line.ask(Some(life), &request(number), until) {
                 Ok(reply) => return Ok(reply),
-                Err(Failure::Refused(error)) => return Err(error),
-                Err(Failure::Lost(lost)) => {
-                    let error = lost.error();
-                    if Instant::now() >= until {
-                        self.detach_late(life, number);
-                        return Err(error);
-                    }
-                    self.check()?;
-                    if self.line.asker().current_life() == life {
-                        return Err(error);
-                    }
-                }
+                Err(Failure::Refused(error)) => return Err((error, open)),
+                Err(Failure::Lost(lost)) => lost,
+            };
+            if let Lost::Open(why) = &lost {
+                open = Some(why.clone());
+            }
+            let error = lost.error();
+            if Instant::now() >= until {
+                self.detach_late(life, number);
+                return Err((error, open));
+            }
+            self.check().map_err(|error| (error, open.clone()))?;
+            if self.line.asker().current_life() == life {
+                return Err((error, open));
             }
         }
     }
@@ -175,6 +189,7 @@ impl RemoteConsumer {
                 consumer,
                 max,
                 timeout_ms,
+                job: false,
             };
             match self.ask(self.line.asker().until(asked), &request)? {
                 Reply::Messages(messages) if !messages.is_empty() || asked >= left => {
@@ -197,6 +212,7 @@ impl RemoteConsumer {
             consumer,
             max: 0,
             timeout_ms: u32::MAX,
+            job: false,
         };
         let encode = |number: u32, out: &mut Vec<u8>| request.encode(number, out);
         let started = port.start_elsewhere(tag)?;
@@ -207,7 +223,7 @@ impl RemoteConsumer {
             started.end(outcome.map(|()| Commit { token, level: Level::Process }));
         });
         // An operation that did not begin ends on the port like one that did.
-        let _ = self.line.asker().start(life, &encode, ended);
+        self.line.asker().begin(life, &encode, ended);
         Ok(())
     }
 
@@ -217,22 +233,41 @@ impl RemoteConsumer {
             return Err(Error::new(Code::Invalid, "no message was named to acknowledge"));
         }
         let request = |consumer: u32| SessionRequest::Ack(consumer, sequences.to_vec());
-        self.stored(&request)
+        match self.ask_once(self.line.asker().until(Duration::ZERO), &request) {
+            Ok(Reply::Stored(commit)) => Ok(commit),
+            Ok(_) => Err(odd()),
+            Err((error, Some(lost))) if error.code() == Code::Stale => {
+                let text = format!(
+                    "the answer to an acknowledgement of consumer {:?} did not come, and the leases ended with the \
+                     connection: the messages are acknowledged, or come again",
+                    self.name
+                );
+                Err(Error::because(Code::OutcomeUnknown, text, &lost))
+            }
+            Err((error, _)) => Err(error),
+        }
     }
 
-    /// Gives messages back.
-    pub fn reject(&self, sequences: &[u64]) -> Result<()> {
-        let request = |consumer: u32| SessionRequest::Reject(consumer, sequences.to_vec());
+    /// Gives messages back, for a reason, to come again after so many milliseconds or as the rules say.
+    pub fn reject(&self, sequences: &[u64], delay_ms: Option<u64>, reason: &str) -> Result<()> {
+        let until = self.line.asker().until(Duration::ZERO);
+        let request = |consumer: u32| {
+            let sequences = sequences.to_vec();
+            SessionRequest::Reject { consumer, sequences, delay_ms, reason }
+        };
+        self.ask(until, &request).map(|_| ())
+    }
+
+    /// Keeps messages for another while of the lease.
+    pub fn renew(&self, sequences: &[u64]) -> Result<()> {
+        let request = |consumer: u32| SessionRequest::Renew(consumer, sequences.to_vec());
         self.ask(self.line.asker().until(Duration::ZERO), &request).map(|_| ())
     }
 
     /// Goes on with this sequence.
     pub fn seek(&self, sequence: u64) -> Result<Commit> {
-        self.stored(&|consumer: u32| SessionRequest::Seek(consumer, sequence))
-    }
-
-    fn stored(&self, request: &dyn Fn(u32) -> SessionRequest<'static>) -> Result<Commit> {
-        match self.ask(self.line.asker().until(Duration::ZERO), request)? {
+        let request = |consumer: u32| SessionRequest::Seek(consumer, sequence);
+        match self.ask(self.line.asker().until(Duration::ZERO), &request)? {
             Reply::Stored(commit) => Ok(commit),
             _ => Err(odd()),
         }
@@ -249,6 +284,34 @@ impl RemoteConsumer {
             // A connection that is gone closed it.
             let _ = self.line.ask(Some(life), &SessionRequest::Detach(number), until);
         }
+    }
+}
+
+/// The rules as they travel.
+fn giving(rules: Rules) -> Giving {
+    let Rules {
+        shared,
+        parallel,
+        keyed,
+        per_key,
+        lease_ms,
+        retry_delay_ms,
+        retry_multiplier,
+        retry_delay_ms_max,
+        max_deliveries,
+        dead_letters,
+    } = rules;
+    Giving {
+        shared,
+        keyed,
+        parallel,
+        per_key,
+        lease_ms,
+        retry_delay_ms,
+        retry_multiplier,
+        retry_delay_ms_max,
+        max_deliveries,
+        dead_letters: dead_letters.map_or(0, Queue::number),
     }
 }
 

@@ -8,13 +8,13 @@
 //! Promises: a commit is done once or not at all, whatever is lost on the way, and what it says is final; a message
 //! that was not shown is not acknowledged.
 
-use super::asker::{Lost, OnAnswer};
+use super::asker::{Lost, OnAnswer, OwnEncode};
 use super::consumer::RemoteConsumer;
 use super::store::{Failure, Line, Reply, odd, reply, wait_ms};
 use crate::error::{Code, Error, Result};
 use crate::limits;
 use crate::queue::{Message, Queue, Received};
-use crate::session::port::Port;
+use crate::session::port::{Port, Started};
 use crate::session::transaction::SessionOptions;
 use crate::store::{Commit, Level, Outcome, TransactionId};
 use crate::sync::Mutex;
@@ -42,6 +42,8 @@ pub struct RemoteSession {
     told: bool,
     gathered: Vec<u8>,
     count: u32,
+    /// What the transaction has put so far.
+    bytes: u64,
     failed: Option<Error>,
     /// What the server refused of what was sent without waiting.
     refused: Arc<Mutex<Option<Error>>>,
@@ -61,6 +63,7 @@ impl RemoteSession {
             told: false,
             gathered: Vec::new(),
             count: 0,
+            bytes: 0,
             failed: None,
             refused: Arc::default(),
             known: !options.name.is_empty(),
@@ -103,13 +106,14 @@ impl RemoteSession {
         }
         loop {
             let life = self.line.asker().life(until)?;
-            let (idle_ms, name) = (self.options.idle_ms, self.options.name.as_str());
+            let SessionOptions { idle_ms, bytes_max, ref name, .. } = self.options;
             let which = match self.id.epoch {
                 0 if name.is_empty() => Which::New,
                 0 => Which::Named(name, self.options.takeover),
                 epoch => Which::Resumed(self.id.session, epoch),
             };
-            match self.line.ask(Some(life), &SessionRequest::Session { which, idle_ms }, until) {
+            let request = SessionRequest::Session { which, idle_ms, bytes_max };
+            match self.line.ask(Some(life), &request, until) {
                 Ok(Reply::Opened(number, id)) => {
                     (self.place, self.id) = (Some((life, number)), id);
                     return Ok((life, number));
@@ -127,19 +131,40 @@ impl RemoteSession {
         }
     }
 
-    /// Fails when the transaction can only be rolled back.
-    fn check(&mut self) -> Result<()> {
+    /// Why the transaction can only be rolled back.
+    fn why(&mut self) -> Option<Error> {
         if self.failed.is_none() {
             self.failed = self.refused.lock().take();
         }
-        match &self.failed {
-            None => Ok(()),
-            Some(why) if matches!(why.code(), Code::Fenced | Code::RollbackOnly) => {
-                Err(why.clone())
+        self.failed.clone()
+    }
+
+    /// Fails when the transaction can only be rolled back, or is.
+    fn check(&mut self) -> Result<()> {
+        let Some(why) = self.why() else { return Ok(()) };
+        match why.code() {
+            Code::Fenced | Code::RollbackOnly => Err(why),
+            // It was idle for too long before it was staged.
+            Code::RolledBack => {
+                self.next();
+                Err(why)
             }
-            Some(why) => {
+            _ => {
                 let what = "the transaction could not be staged and can only be rolled back";
-                Err(Error::because(Code::RollbackOnly, what, why))
+                Err(Error::because(Code::RollbackOnly, what, &why))
+            }
+        }
+    }
+
+    /// Rolls back and fails when the transaction cannot be committed.
+    fn end_doomed(&mut self) -> Result<()> {
+        match self.why() {
+            None => Ok(()),
+            Some(why) if matches!(why.code(), Code::Fenced | Code::RolledBack) => self.check(),
+            Some(why) => {
+                self.undo(Undo::All);
+                self.next();
+                Err(Error::doomed(&why))
             }
         }
     }
@@ -149,6 +174,7 @@ impl RemoteSession {
         self.id.number += 1;
         (self.sent, self.told) = (false, false);
         self.forget_gathered();
+        self.bytes = 0;
         self.failed = None;
         // What is refused of the one that is over reaches nobody.
         self.refused = Arc::default();
@@ -179,19 +205,30 @@ impl RemoteSession {
             message.borrow().check().map_err(|error| error.at_message(index))?;
         }
         for (index, message) in messages.enumerate() {
-            let packed = message.borrow().pack().map_err(|error| error.at_message(index))?;
-            let body = packed.entry(0).parts.as_slice().concat();
-            self.gather(queue, &body)?;
+            self.gather(queue, message.borrow()).map_err(|error| error.at_message(index))?;
         }
         Ok(())
     }
 
-    fn gather(&mut self, queue: Queue, body: &[u8]) -> Result<()> {
-        if self.count > 0 && self.gathered.len() + STAGED_HEAD + body.len() > GATHER_BYTES {
+    fn gather(&mut self, queue: Queue, message: &Message<'_>) -> Result<()> {
+        let most = self.gathered.len() + STAGED_HEAD + message.bytes_max();
+        if self.count > 0 && most > GATHER_BYTES {
             self.send()?;
         }
-        put_staged(queue.number(), body, &mut self.gathered);
+        let start = self.gathered.len();
+        put_staged(queue.number(), &mut self.gathered, |out| message.append_unsummed(out))?;
         self.count += 1;
+        let body = self.gathered.len() - start - STAGED_HEAD;
+        self.bytes += (body + limits::RECORD_BYTES) as u64;
+        let most = self.options.bytes_max;
+        if most > 0 && self.bytes > most {
+            let text = format!("the transaction is larger than the {most} bytes of its session");
+            let error = Error::new(Code::Quota, text);
+            // Nothing of it needs to go to the server any more.
+            self.forget_gathered();
+            self.failed = Some(error.clone());
+            return Err(error);
+        }
         Ok(())
     }
 
@@ -270,6 +307,20 @@ impl RemoteSession {
         max: usize,
         wait: Duration,
     ) -> Result<Vec<Received>> {
+        self.receive_some(from, (max, false), wait)
+    }
+
+    /// Receives all messages of the next transaction that has any.
+    pub fn receive_job(&mut self, from: &RemoteConsumer, wait: Duration) -> Result<Vec<Received>> {
+        self.receive_some(from, (1, true), wait)
+    }
+
+    fn receive_some(
+        &mut self,
+        from: &RemoteConsumer,
+        (max, job): (usize, bool),
+        wait: Duration,
+    ) -> Result<Vec<Received>> {
         self.check()?;
         let max = u32::try_from(max.clamp(1, limits::RECEIVE_MESSAGES_MAX)).unwrap_or(u32::MAX);
         let deadline = Instant::now().checked_add(wait);
@@ -281,7 +332,7 @@ impl RemoteSession {
             let consumer = from.place(life, until)?;
             let transaction = self.id.number;
             let request =
-                SessionRequest::Receive { session, transaction, consumer, max, timeout_ms };
+                SessionRequest::Receive { session, transaction, consumer, max, timeout_ms, job };
             match self.line.ask(Some(life), &request, until) {
                 Ok(Reply::Messages(messages)) => {
                     self.sent |= !messages.is_empty();
@@ -312,7 +363,7 @@ impl RemoteSession {
     /// Takes note of a refusal that ends the transaction.
     fn over(&mut self, error: Error) -> Error {
         match error.code() {
-            Code::RolledBack => self.next(),
+            Code::RolledBack | Code::Stale => self.next(),
             Code::RollbackOnly => self.failed = Some(error.clone()),
             _ => {}
         }
@@ -321,7 +372,7 @@ impl RemoteSession {
 
     /// Commits and begins the next transaction.
     pub fn commit(&mut self, level: Option<Level>) -> Result<Commit> {
-        self.check()?;
+        self.end_doomed()?;
         self.send()?;
         let until = self.line.asker().until(Duration::ZERO);
         let (life, session) = self.connect(until)?;
@@ -347,20 +398,12 @@ impl RemoteSession {
     fn in_doubt(&self, id: &TransactionId, why: Error, until: Instant) -> Result<Commit> {
         while Instant::now() < until {
             match self.line.ask(None, &SessionRequest::Resolve(*id), until) {
-                Ok(Reply::Resolved(Outcome::Committed(token))) => {
-                    return Ok(Commit { token, level: Level::Power });
+                Ok(reply) => {
+                    if let Some(outcome) = told(id, &reply, &why) {
+                        return outcome;
+                    }
                 }
-                Ok(Reply::Resolved(Outcome::RolledBack)) => {
-                    let text =
-                        "the transaction did not reach its commit before the connection was lost";
-                    return Err(Error::because(Code::RolledBack, text, &why));
-                }
-                Ok(Reply::Resolved(Outcome::Expired)) => {
-                    let text = format!("the outcome of transaction {id} is not known any more");
-                    return Err(Error::because(Code::OutcomeExpired, text, &why));
-                }
-                Ok(Reply::Resolved(_)) | Err(Failure::Lost(_)) => {}
-                Ok(_) => return Err(odd()),
+                Err(Failure::Lost(_)) => {}
                 Err(Failure::Refused(_)) => break,
             }
             if self.line.asker().check().is_err() {
@@ -368,21 +411,21 @@ impl RemoteSession {
             }
             std::thread::sleep(PAUSE);
         }
-        let text = format!("the answer to the commit of transaction {id} did not come");
-        Err(Error::because(Code::OutcomeUnknown, text, &why))
+        Err(unknown(id, &why))
     }
 
-    /// Commits without waiting; the port gets the outcome.
+    /// Commits without waiting; the port gets the outcome. One whose answer is lost is asked for in the next life of the
+    /// connection, where that comes within the time of a call.
     pub fn commit_start(&mut self, port: &Port, tag: u64) -> Result<()> {
-        self.check()?;
+        self.end_doomed()?;
         self.send()?;
         let (life, session) = self.connect(self.line.asker().until(Duration::ZERO))?;
         let id = self.id;
         let request = SessionRequest::Commit { session, transaction: id.number, level: None };
         let encode = |number: u32, out: &mut Vec<u8>| request.encode(number, out);
-        let started = port.start_elsewhere(tag)?;
+        let (started, line) = (port.start_elsewhere(tag)?, self.line.clone());
         let ended: OnAnswer = Box::new(move |answer| {
-            started.end(match answer {
+            let outcome = match answer {
                 Ok(raw) => match reply(&raw) {
                     Ok(Reply::Stored(commit)) => Ok(commit),
                     Ok(_) => Err(odd()),
@@ -392,15 +435,13 @@ impl RemoteSession {
                     let text = "the transaction is gone with its connection";
                     Err(Error::because(Code::RolledBack, text, &why))
                 }
-                Err(Lost::Open(why)) => {
-                    let text = format!("the answer to the commit of transaction {id} did not come");
-                    Err(Error::because(Code::OutcomeUnknown, text, &why))
-                }
-            });
+                Err(Lost::Open(why)) => return resolve_later(&line, id, why, started),
+            };
+            started.end(outcome);
         });
         self.known = true;
         // One that did not begin ends on the port, too: what was started is over.
-        let _ = self.line.asker().start(life, &encode, ended);
+        self.line.asker().begin(life, &encode, ended);
         self.next();
         Ok(())
     }
@@ -421,6 +462,7 @@ impl RemoteSession {
     /// Drops what was staged and keeps what was received.
     pub fn forget_puts(&mut self) {
         self.forget_gathered();
+        self.bytes = 0;
         self.undo(Undo::Puts);
         self.failed = None;
         self.refused = Arc::default();
@@ -439,6 +481,43 @@ impl RemoteSession {
         // A connection that is lost undoes more.
         let _ = self.line.ask(Some(life), &request, until);
     }
+}
+
+/// What an answer to RESOLVE says of a commit; `None` when that is nothing final.
+fn told(id: &TransactionId, reply: &Reply, why: &Error) -> Option<Result<Commit>> {
+    let Reply::Resolved(outcome) = reply else { return Some(Err(odd())) };
+    match outcome {
+        Outcome::Committed(token) => Some(Ok(Commit { token: *token, level: Level::Power })),
+        Outcome::RolledBack => {
+            let text = "the transaction did not reach its commit before the connection was lost";
+            Some(Err(Error::because(Code::RolledBack, text, why)))
+        }
+        Outcome::Expired => {
+            let text = format!("the outcome of transaction {id} is not known any more");
+            Some(Err(Error::because(Code::OutcomeExpired, text, why)))
+        }
+        Outcome::Pending => None,
+    }
+}
+
+fn unknown(id: &TransactionId, why: &Error) -> Error {
+    let text = format!("the answer to the commit of transaction {id} did not come");
+    Error::because(Code::OutcomeUnknown, text, why)
+}
+
+/// Asks what became of a commit once there is a connection again, before anything else is asked there: a later
+/// transaction of the session must not come first.
+fn resolve_later(line: &Line, id: TransactionId, why: Error, started: Started) {
+    let encode: OwnEncode =
+        Box::new(move |number, out| SessionRequest::Resolve(id).encode(number, out));
+    let ended: OnAnswer = Box::new(move |answer| {
+        let told = match answer.as_ref().ok().map(reply) {
+            Some(Ok(reply)) => told(&id, &reply, &why),
+            Some(Err(_)) | None => None,
+        };
+        started.end(told.unwrap_or_else(|| Err(unknown(&id, &why))));
+    });
+    line.asker().start_later(encode, ended, line.asker().until(Duration::ZERO));
 }
 
 fn gone() -> Error {

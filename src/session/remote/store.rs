@@ -117,9 +117,19 @@ pub fn reply(raw: &Raw) -> Result<Reply> {
         SessionAnswer::Numbered(number) => Reply::Numbered(number),
         SessionAnswer::Opened(session, id) => Reply::Opened(session, id),
         SessionAnswer::Resolved(outcome) => Reply::Resolved(outcome),
-        SessionAnswer::Received(given) => {
-            Reply::Messages(given.iter().map(shown).collect::<Result<_>>()?)
+        SessionAnswer::Received(last) => {
+            let mut messages = Vec::new();
+            for part in &raw.parts {
+                for one in &SessionAnswer::decode_part(part)? {
+                    messages.push(shown(one)?);
+                }
+            }
+            for one in &last {
+                messages.push(shown(one)?);
+            }
+            Reply::Messages(messages)
         }
+        SessionAnswer::Part(_) => return Err(odd()),
     })
 }
 
@@ -282,7 +292,7 @@ impl RemoteStore {
             started.end(outcome.map(|_| Commit { token: last, level: Level::Power }));
         });
         // An operation that did not begin ends on the port like one that did.
-        let _ = self.line.asker.start(life, &encode, ended);
+        self.line.asker.begin(life, &encode, ended);
         Ok(())
     }
 
