@@ -20,6 +20,8 @@ mod checker;
 mod child;
 #[path = "kill/history.rs"]
 mod history;
+#[path = "kill/movers.rs"]
+mod movers;
 #[path = "kill/namespaces.rs"]
 mod namespaces;
 #[path = "kill/proxy.rs"]
@@ -100,6 +102,22 @@ impl Harness {
     fn kill(&mut self, mut running: Running) {
         running.child.kill().unwrap();
         self.ended(running, Some(9));
+    }
+
+    /// The same for one that may have done all its work before.
+    fn kill_or_done(&mut self, mut running: Running) {
+        let done = running.child.try_wait().unwrap().is_some();
+        // It may end by itself just now; then the signal reaches nobody.
+        let _ = running.child.kill();
+        let status = running.child.wait().unwrap();
+        let signal = if done || status.success() { None } else { Some(9) };
+        self.ended(running, signal);
+    }
+
+    /// One that ends itself, unless it has done all its work before.
+    fn ended_or_done(&mut self, mut running: Running) {
+        let status = running.child.wait().unwrap();
+        self.ended(running, if status.success() { None } else { Some(9) });
     }
 
     fn ended(&mut self, mut running: Running, signal: Option<i32>) {

@@ -15,6 +15,8 @@ mod flood;
 mod fuzz;
 #[path = "net/hostile.rs"]
 mod hostile;
+#[path = "net/late.rs"]
+mod late;
 #[path = "net/login.rs"]
 mod login;
 #[path = "net/place.rs"]

@@ -99,6 +99,24 @@ const BUGS: &[(&str, Tier)] = &[
         ),
     ),
     ("key order broken by prefetch", KEYS),
+    (
+        "dead letter lost between skip and write",
+        Tier(
+            "registry",
+            "letters::reg_13_after_the_last_try_a_message_is_a_dead_letter_and_other_recipients_are_not_touched",
+        ),
+    ),
+    (
+        "redelivery out of order",
+        sessions(
+            "rows::txs_04_received_and_rolled_back_messages_come_again_in_order_before_newer_ones",
+        ),
+    ),
+    ("sequence gap accepted", MODEL),
+    (
+        "commit applied to the next transaction",
+        net("late::a_commit_abort_or_resolve_in_any_later_slot_is_answered_as_readers_see_it"),
+    ),
     ("plain frame believed", PLAIN),
     ("arrival taken twice", STREAMS),
     ("arrival confirmed before it is durable", SHIPPED),

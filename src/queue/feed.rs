@@ -259,6 +259,9 @@ impl Feed {
             _ => self.rules.retry_delay(deliveries),
         };
         if delay == 0 {
+            if sabotage!("redelivery out of order") {
+                return place.lanes.later(one, self.now_ms() + 1);
+            }
             place.lanes.back(one);
             return;
         }

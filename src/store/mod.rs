@@ -632,7 +632,8 @@ fn repeats<'a>(
     let known = producers.iter().position(|(other, _)| *other == id);
     let last = known.map_or(row.map_or(0, |row| row.sequence), |at| producers[at].1);
     let next = last.saturating_add(1);
-    if sequence > last && sequence == next || sabotage!("duplicate of a producer taken") {
+    let next_one = sequence == next || sequence > next && sabotage!("sequence gap accepted");
+    if sequence > last && next_one || sabotage!("duplicate of a producer taken") {
         match known {
             Some(at) => producers[at].1 = sequence,
             None => producers.push((id, sequence)),

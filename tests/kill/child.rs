@@ -1,7 +1,7 @@
 //! What a child of the kill loop does: one of two servers, the sender, or the sender that only drains; and of the
 //! chaos on the network: a server with TLS, and a sender that is far away.
 
-use crate::rivals;
+use crate::{movers, rivals};
 use repliq::{
     Message, Replication, ReplicationOptions, Right, Server, ServerOptions, Store, StoreOptions,
     TargetOptions, UserSource, Users, Verb,
@@ -46,9 +46,11 @@ pub fn run() {
         "reader" => rivals::look_on(&folder),
         "far" => send_far(&folder),
         "far drain" => drain_far(&folder),
-        role => match role.strip_prefix("writer ") {
-            Some(rival) => rivals::write(&folder, rival.parse().unwrap()),
-            None => serve(&folder, role),
+        "bank" => movers::serve(&folder),
+        role => match (role.strip_prefix("writer "), role.strip_prefix("mover ")) {
+            (Some(rival), _) => rivals::write(&folder, rival.parse().unwrap()),
+            (_, Some(point)) => movers::work(&folder, point),
+            _ => serve(&folder, role),
         },
     }
 }
@@ -80,7 +82,7 @@ fn serve(folder: &Path, name: &str) {
 }
 
 /// The port of a server just killed may take a moment to be free.
-fn open_server(store: &Store, listen: &str, users: &Path) -> Server {
+pub fn open_server(store: &Store, listen: &str, users: &Path) -> Server {
     // Where there is a certificate, nothing goes without.
     let certificate = users.with_file_name("server.pem");
     let secured = certificate.exists();
