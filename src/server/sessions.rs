@@ -462,7 +462,10 @@ impl Worker {
         let hosted = self.hosted(session, transaction)?;
         let new = queues.iter().filter(|queue| !hosted.touched.contains(&(true, **queue)));
         let new: Vec<u32> = new.copied().collect();
-        let allowed = new.iter().try_for_each(|queue| self.allow(Verb::Publish, *queue));
+        let allowed = new.iter().try_for_each(|queue| {
+            let first = messages.iter().position(|(of, _)| of == queue).unwrap_or_default();
+            self.allow(Verb::Publish, *queue).map_err(|error| error.at_message(first))
+        });
         let hosted = self.hosted(session, transaction)?;
         hosted.check()?;
         let staged = allowed.and_then(|()| {

@@ -393,7 +393,7 @@ mod tests {
             (answer.encode(1, &mut out).unwrap(), out)
         };
         let refused = Answer::Refused(Error::new(Code::Denied, "no"));
-        assert_eq!(answer(&refused), (80, b"\x01\0\0\0\x25\0\0\0no".to_vec()));
+        assert_eq!(answer(&refused), (80, b"\x01\0\0\0\x25\0\0\0\xff\xff\xff\xffno".to_vec()));
         assert_eq!(answer(&Answer::Text("{}")), (81, b"\x01\0\0\0{}".to_vec()));
         let (kind, stored) = answer(&Answer::Stored(token(), Level::Power));
         assert_eq!((kind, stored.len(), stored[44]), (82, 45, 1));

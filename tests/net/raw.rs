@@ -162,7 +162,7 @@ impl Raw {
     pub fn error(&mut self) -> (u16, String) {
         let Came::Frame(ERROR, body) = self.word() else { panic!("no error came") };
         assert_eq!(self.frame(), Came::End);
-        (u16::from_le_bytes([body[0], body[1]]), String::from_utf8(body[4..].to_vec()).unwrap())
+        (u16::from_le_bytes([body[0], body[1]]), String::from_utf8(body[8..].to_vec()).unwrap())
     }
 
     pub fn text(&mut self) -> String {

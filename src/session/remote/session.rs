@@ -81,6 +81,11 @@ impl RemoteSession {
         Ok(self.id)
     }
 
+    /// Where it is noted what the server refused of what the open transaction puts.
+    pub fn refusal(&self) -> Arc<Mutex<Option<Error>>> {
+        self.refused.clone()
+    }
+
     /// Whether this session belongs to that store.
     pub fn is_of(&self, line: &Arc<Line>) -> bool {
         Arc::ptr_eq(&self.line, line)
@@ -134,13 +139,14 @@ impl RemoteSession {
     /// Why the transaction can only be rolled back.
     fn why(&mut self) -> Option<Error> {
         if self.failed.is_none() {
-            self.failed = self.refused.lock().take();
+            self.failed = self.refused.lock().clone();
         }
         self.failed.clone()
     }
 
-    /// Fails when the transaction can only be rolled back, or is.
+    /// Fails when the transaction can only be rolled back, or is, and when the store is closed.
     fn check(&mut self) -> Result<()> {
+        self.line.asker().check()?;
         let Some(why) = self.why() else { return Ok(()) };
         match why.code() {
             Code::Fenced | Code::RollbackOnly => Err(why),
