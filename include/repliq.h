@@ -175,6 +175,21 @@ enum {
 /** A commit with this level survives a power cut. */
 #define REPLIQ_LEVEL_POWER 2
 
+/** What became of a transaction: it is committed, durably. */
+#define REPLIQ_OUTCOME_COMMITTED 1
+
+/** What became of a transaction: it is not committed, and never will be. */
+#define REPLIQ_OUTCOME_ROLLED_BACK 2
+
+/** What became of a transaction: it is not known yet; its commit waits for other members of the group. */
+#define REPLIQ_OUTCOME_PENDING 3
+
+/**
+ * What became of a transaction: nobody knows any more. Later ones of its session were committed, or the session was
+ * forgotten.
+ */
+#define REPLIQ_OUTCOME_EXPIRED 4
+
 /** A new consumer begins with the oldest message there is. */
 #define REPLIQ_FROM_OLDEST 0
 
@@ -228,6 +243,12 @@ enum {
 
 /** Number of bytes of a token's text, with the NUL at its end. */
 #define REPLIQ_TOKEN_TEXT_SIZE 55
+
+/** Number of bytes of a transaction's identity. */
+#define REPLIQ_TRANSACTION_ID_SIZE 28
+
+/** Number of bytes that the text of a transaction's identity has at most, with the NUL at its end. */
+#define REPLIQ_TRANSACTION_ID_TEXT_SIZE 65
 
 /** Number of bytes of an error's text, with the NUL at its end. */
 #define REPLIQ_ERROR_TEXT_SIZE 512
@@ -293,6 +314,12 @@ typedef struct repliq_token {
     uint8_t bytes[REPLIQ_TOKEN_SIZE];
 } repliq_token;
 
+/** The identity of a session's transaction, known before its commit and after. Compare with memcmp. */
+typedef struct repliq_transaction_id {
+    /** The same on every machine: the session (16), its epoch (4) and the transaction's number (8), big-endian. */
+    uint8_t bytes[REPLIQ_TRANSACTION_ID_SIZE];
+} repliq_transaction_id;
+
 /** A length of bytes somewhere. `data` may be NULL when `len` is 0. */
 typedef struct repliq_bytes {
     /** The first byte. */
@@ -332,6 +359,25 @@ typedef struct repliq_store_options {
      * answer REPLIQ_NO_SPACE, with REPLIQ_QUOTA as its cause, until something was acknowledged, purged or deleted.
      */
     uint64_t quota_bytes;
+    /** A store opened by URL, as what follows: as whom to log in where the URL does not say, or NULL. */
+    const char *user;
+    /** PEM file of the authorities to trust instead of the system's, or NULL. */
+    const char *ca_file;
+    /** The name the server's certificate must hold where it is not the host of the URL, or NULL. */
+    const char *server_name;
+    /** Plain TCP instead of TLS; REPLIQ_NO by default. The server must allow it, too. */
+    int32_t plain;
+    /** Whether to try again after a lost connection; REPLIQ_YES by default. */
+    int32_t reconnect;
+    /** Milliseconds after which a silent connection shows that it lives; 0 for the default, as from here on. */
+    uint64_t heartbeat_ms;
+    /**
+     * Milliseconds for everything from the name of the host to the end of the login, and for a call to the server
+     * beside what it waits for there.
+     */
+    uint64_t connect_timeout_ms;
+    /** The longest time between two tries, in milliseconds. */
+    uint64_t reconnect_ms_max;
 } repliq_store_options;
 
 /** What a backup or a restore did. */
@@ -415,6 +461,14 @@ typedef struct repliq_result {
     int32_t level;
 } repliq_result;
 
+/** What became of a transaction. */
+typedef struct repliq_outcome {
+    /** REPLIQ_OUTCOME_*. */
+    int32_t state;
+    /** Where it is in the order of commits, of REPLIQ_OUTCOME_COMMITTED; zeros otherwise. */
+    repliq_token token;
+} repliq_outcome;
+
 /** How to open a session: `repliq_session_options o = REPLIQ_SESSION_OPTIONS;`. */
 typedef struct repliq_session_options {
     /** sizeof(repliq_session_options), as the macro sets it. */
@@ -423,6 +477,23 @@ typedef struct repliq_session_options {
     uint32_t flags;
     /** What its commits must survive; the store's level by default. */
     int32_t level;
+    /** Its name, of which one is open at a time; NULL or empty for none. */
+    const char *name;
+    /**
+     * Whether to take the session of this name over, REPLIQ_NO by default: whoever has it open is REPLIQ_FENCED from
+     * then on.
+     */
+    int32_t takeover;
+    /**
+     * Milliseconds a transaction at a server may be open without a call before it is rolled back; 0 for the server's
+     * own bound, 60000. In this process nobody is in the way of an open transaction.
+     */
+    uint32_t idle_ms;
+    /**
+     * Bytes a transaction may put, 64 more for each message; the put beyond it is refused with REPLIQ_QUOTA, and the
+     * transaction can only be rolled back; 0 for no bound.
+     */
+    uint64_t bytes_max;
 } repliq_session_options;
 
 /** How to open a consumer: `repliq_consumer_options o = REPLIQ_CONSUMER_OPTIONS;`. */
@@ -693,20 +764,42 @@ repliq_code repliq_token_join(const repliq_token *tokens,
                               size_t *m);
 
 /**
- * Opens the store in the directory `path`, which is created when there is none, and stores it in `*store`.
+ * Reads the identity of a transaction: 28 bytes, or its text.
  *
- * No thread is started and no socket opened. `options` may be NULL. Close with repliq_store_close.
+ * Fails with REPLIQ_INVALID (NULL, or anything that is no identity), REPLIQ_TOO_LARGE (length).
+ */
+repliq_code repliq_transaction_id_parse(const void *data, size_t len, repliq_transaction_id *id);
+
+/**
+ * Writes the text of a transaction's identity, the session in hexadecimal digits, the epoch and the number with dots
+ * between them, and a NUL, to `text`, which has room for `size` bytes.
+ *
+ * Fails with REPLIQ_INVALID (NULL, less room than REPLIQ_TRANSACTION_ID_TEXT_SIZE, no identity).
+ */
+repliq_code repliq_transaction_id_text(const repliq_transaction_id *id,
+                                       char *text,
+                                       size_t size);
+
+/**
+ * Opens the store in the directory `path`, which is created when there is none, and stores it in `*store`. A `path`
+ * such as "repliq://user@host:port" or "repliq+unix://user@/path/of/socket" opens the store at that server.
+ *
+ * For a directory no thread is started and no socket opened. At a server `password` is the user's; a connection that
+ * is lost comes back by itself, and what only the owner of a directory can do, such as a backup, is
+ * REPLIQ_UNSUPPORTED. `options` may be NULL. Close with repliq_store_close.
  *
  * Fails with REPLIQ_INVALID (NULL, not UTF-8, an option out of range), REPLIQ_NO_SUCH_NAME (nothing there and
  * `create` is REPLIQ_NO), REPLIQ_NOT_A_STORE, REPLIQ_LOCKED (open elsewhere; the owner is named),
- * REPLIQ_BAD_PASSWORD, REPLIQ_PERMISSION, REPLIQ_VERSION, REPLIQ_CORRUPT, REPLIQ_NO_SPACE, REPLIQ_IO.
+ * REPLIQ_BAD_PASSWORD, REPLIQ_PERMISSION, REPLIQ_VERSION, REPLIQ_CORRUPT, REPLIQ_NO_SPACE, REPLIQ_IO; for a URL with
+ * REPLIQ_INVALID, REPLIQ_UNREACHABLE, REPLIQ_DENIED, REPLIQ_CERTIFICATE, REPLIQ_PROTOCOL, REPLIQ_TIMEOUT.
  */
 repliq_code repliq_store_open(const char *path,
                               const repliq_store_options *options,
                               repliq_store **store);
 
 /**
- * Makes everything durable, ends the store's threads and gives the directory free.
+ * Makes everything durable, ends the store's threads and gives the directory free; leaves the server of a URL, where
+ * what is open is rolled back.
  *
  * Waits for calls inside. Sessions, consumers, listeners and snapshots of the store answer REPLIQ_CLOSED from
  * now on and still want to be closed. NULL is fine.
@@ -830,6 +923,20 @@ repliq_code repliq_store_watch(repliq_store *store,
                                uint64_t tag);
 
 /**
+ * Stores what became of a session's transaction in `*outcome`, finally: a commit that is under way is waited for, and
+ * one that has not begun never will be; its session hears REPLIQ_ROLLED_BACK.
+ *
+ * REPLIQ_OUTCOME_EXPIRED answers for all before the session's last committed transaction, and for sessions that were
+ * not used for 24 hours. Thread-safe.
+ *
+ * Fails with REPLIQ_INVALID (NULL, no identity, or one its session never came to), REPLIQ_DENIED (another user's),
+ * REPLIQ_READ_ONLY, REPLIQ_CLOSED; at a server with REPLIQ_UNREACHABLE, REPLIQ_TIMEOUT: ask again.
+ */
+repliq_code repliq_store_resolve(repliq_store *store,
+                                 const repliq_transaction_id *id,
+                                 repliq_outcome *outcome);
+
+/**
  * Writes what the store is and has, as JSON, to `text`, which has room for `size` bytes, and the length of the
  * whole to `*len`.
  *
@@ -883,13 +990,33 @@ repliq_code repliq_queue_delete(repliq_store *store, repliq_queue queue, repliq_
  * Opens a session on a store and stores it in `*session`.
  *
  * A session is one transaction after the other: puts and receives, then commit or rollback, and the next one
- * begins by itself. One thread at a time. `options` may be NULL. Close with repliq_session_close.
+ * begins by itself. One thread at a time. One with a name is remembered, and open once at a time. `options` may be
+ * NULL. Close with repliq_session_close.
  *
- * Fails with REPLIQ_INVALID, REPLIQ_READ_ONLY, REPLIQ_CLOSED.
+ * At a server, puts are staged there while the program goes on: what it refuses, also for the queue, is told by a
+ * later call, with REPLIQ_ROLLBACK_ONLY and the first cause; a connection that is lost takes the open transaction with
+ * it (REPLIQ_ROLLED_BACK), and the session goes on with the next one.
+ *
+ * Fails with REPLIQ_INVALID, REPLIQ_TOO_LARGE (the name), REPLIQ_EXISTS (open already, and no takeover), REPLIQ_DENIED
+ * (another user's), REPLIQ_QUOTA (too many remembered), REPLIQ_READ_ONLY, REPLIQ_CLOSED; at a server with
+ * REPLIQ_UNREACHABLE, REPLIQ_TIMEOUT.
  */
 repliq_code repliq_session_open(repliq_store *store,
                                 const repliq_session_options *options,
                                 repliq_session **session);
+
+/**
+ * Stores the identity of the open transaction in `*id`: repliq_store_resolve tells what became of it, also after a
+ * crash, for 24 hours after the session's last use.
+ *
+ * In this process a session without a name is remembered from the first call on, which is a small transaction of its
+ * own; its later commits write a line more.
+ *
+ * Fails with REPLIQ_INVALID, REPLIQ_QUOTA (too many sessions are remembered), REPLIQ_READ_ONLY, REPLIQ_NO_SPACE,
+ * REPLIQ_FENCED, REPLIQ_BUSY, REPLIQ_CLOSED.
+ */
+repliq_code repliq_session_id(repliq_session *session,
+                              repliq_transaction_id *id);
 
 /**
  * Adds `n` messages for a queue to the transaction. They are visible after the commit, not before.
@@ -897,7 +1024,7 @@ repliq_code repliq_session_open(repliq_store *store,
  * The bytes are copied. After an error none of the `n` was added.
  *
  * Fails with REPLIQ_INVALID, REPLIQ_TOO_LARGE, REPLIQ_NO_SUCH_NAME, REPLIQ_UNSUPPORTED, REPLIQ_BUSY (another
- * thread), REPLIQ_CLOSED.
+ * thread), REPLIQ_ROLLBACK_ONLY (an earlier put failed: roll back), REPLIQ_ROLLED_BACK, REPLIQ_FENCED, REPLIQ_CLOSED.
  */
 repliq_code repliq_session_put(repliq_session *session,
                                repliq_queue queue,
@@ -911,7 +1038,8 @@ repliq_code repliq_session_put(repliq_session *session,
  * What the messages point to lives until the next receive, commit, rollback or close of the session.
  *
  * Fails with REPLIQ_INVALID (also: a consumer of another store), REPLIQ_PAUSED, REPLIQ_NO_SUCH_NAME (deleted),
- * REPLIQ_CORRUPT (with the range), REPLIQ_BUSY, REPLIQ_CLOSED.
+ * REPLIQ_CORRUPT (with the range), REPLIQ_ROLLBACK_ONLY, REPLIQ_ROLLED_BACK, REPLIQ_FENCED, REPLIQ_BUSY,
+ * REPLIQ_CLOSED.
  */
 repliq_code repliq_session_receive(repliq_session *session,
                                    repliq_consumer *consumer,
@@ -926,8 +1054,9 @@ repliq_code repliq_session_receive(repliq_session *session,
  * `result` may be NULL.
  *
  * Fails with REPLIQ_PAUSED, REPLIQ_OUT_OF_ORDER, REPLIQ_NO_SUCH_NAME, REPLIQ_NO_SPACE: nothing was written, the
- * transaction stands and can be tried again or rolled back. REPLIQ_OUTCOME_UNKNOWN: the disk failed, the next
- * open decides. REPLIQ_BUSY, REPLIQ_CLOSED.
+ * transaction stands and can be tried again or rolled back. REPLIQ_STALE, REPLIQ_ROLLED_BACK, REPLIQ_FENCED end it.
+ * REPLIQ_OUTCOME_UNKNOWN ends it, too: it is committed or not, as repliq_store_resolve tells, or after a failed disk
+ * the next open. REPLIQ_ROLLBACK_ONLY, REPLIQ_BUSY, REPLIQ_CLOSED.
  */
 repliq_code repliq_session_commit(repliq_session *session,
                                   repliq_result *result);
@@ -1355,7 +1484,7 @@ repliq_code repliq_server_close(repliq_server *server);
 #define REPLIQ_ERROR {sizeof(repliq_error), 0, 0, 0, 0, 0, 0, 0, {0}}
 
 /** Sets up a repliq_store_options: `repliq_store_options value = REPLIQ_STORE_OPTIONS;`. */
-#define REPLIQ_STORE_OPTIONS {sizeof(repliq_store_options), 0, 0, {0, 0}, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define REPLIQ_STORE_OPTIONS {sizeof(repliq_store_options), 0, 0, {0, 0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /** Sets up a repliq_message: `repliq_message value = REPLIQ_MESSAGE;`. */
 #define REPLIQ_MESSAGE {{0, 0}, {0, 0}, 0, 0, {0, 0}, 0, 0, 0, 0, 0, {0}, 0, 0, 0, 0}
@@ -1364,7 +1493,7 @@ repliq_code repliq_server_close(repliq_server *server);
 #define REPLIQ_PUT_OPTIONS {sizeof(repliq_put_options), 0, 0}
 
 /** Sets up a repliq_session_options: `repliq_session_options value = REPLIQ_SESSION_OPTIONS;`. */
-#define REPLIQ_SESSION_OPTIONS {sizeof(repliq_session_options), 0, 0}
+#define REPLIQ_SESSION_OPTIONS {sizeof(repliq_session_options), 0, 0, 0, 0, 0, 0}
 
 /** Sets up a repliq_consumer_options: `repliq_consumer_options value = REPLIQ_CONSUMER_OPTIONS;`. */
 #define REPLIQ_CONSUMER_OPTIONS {sizeof(repliq_consumer_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}

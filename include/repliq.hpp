@@ -18,7 +18,8 @@
  * - What can fail throws repliq::error, a std::system_error: code() to branch on, what() for people.
  * - store, session, consumer, listener, snapshot and port own their handle and close it at the end of the scope;
  *   a session rolls back what was not committed. They can be moved, not copied.
- * - queue, token, result, bytes, message and received are values. A received message holds its own bytes.
+ * - queue, token, result, transaction_id, outcome, bytes, message and received are values. A received message holds
+ *   its own bytes.
  * - Waiting ends with a timeout, given as std::chrono duration; what was started without waiting ends in a
  *   std::future.
  *
@@ -27,6 +28,7 @@
 #ifndef REPLIQ_HPP
 #define REPLIQ_HPP
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -199,6 +201,12 @@ template <class Rep, class Period> std::uint64_t ms(std::chrono::duration<Rep, P
     return whole < 0 ? 0 : static_cast<std::uint64_t>(whole);
 }
 
+/** The same where C has 32 bits for it; what is longer is as long as they can say. */
+template <class Rep, class Period> std::uint32_t ms32(std::chrono::duration<Rep, Period> wait)
+{
+    return static_cast<std::uint32_t>(std::min<std::uint64_t>(ms(wait), UINT32_MAX));
+}
+
 /** Closes a handle at the end of its owner. A ticket is no address, so a stale one does no harm. */
 template <class T, repliq_code (*Close)(T *)> struct closer {
     void operator()(T *handle) const noexcept { Close(handle); }
@@ -324,6 +332,66 @@ struct result {
     explicit result(const repliq_result &from)
         : token(from.token), level(static_cast<repliq::level>(from.level))
     {
+    }
+};
+
+/** The identity of a session's transaction, known before its commit and after. */
+class transaction_id {
+public:
+    transaction_id() noexcept : raw_{} {}
+    explicit transaction_id(const repliq_transaction_id &raw) noexcept : raw_(raw) {}
+
+    /** From 28 bytes, or text(). */
+    static transaction_id parse(bytes from)
+    {
+        transaction_id made;
+        detail::check(repliq_transaction_id_parse(from.data(), from.size(), &made.raw_));
+        return made;
+    }
+
+    std::string text() const
+    {
+        char made[REPLIQ_TRANSACTION_ID_TEXT_SIZE];
+        detail::check(repliq_transaction_id_text(&raw_, made, sizeof made));
+        return made;
+    }
+
+    const repliq_transaction_id &c() const noexcept { return raw_; }
+    bytes raw() const noexcept { return {raw_.bytes, sizeof raw_.bytes}; }
+    friend bool operator==(const transaction_id &a, const transaction_id &b) noexcept
+    {
+        return std::memcmp(a.raw_.bytes, b.raw_.bytes, sizeof a.raw_.bytes) == 0;
+    }
+    friend bool operator!=(const transaction_id &a, const transaction_id &b) noexcept { return !(a == b); }
+    friend std::ostream &operator<<(std::ostream &out, const transaction_id &id) { return out << id.text(); }
+
+private:
+    repliq_transaction_id raw_;
+};
+
+/** What can have become of a transaction. */
+enum class outcome_state : int {
+    /** It is committed, durably. */
+    committed = REPLIQ_OUTCOME_COMMITTED,
+    /** It is not, and never will be. */
+    rolled_back = REPLIQ_OUTCOME_ROLLED_BACK,
+    /** It is not known yet: its commit waits for other members of the group. */
+    pending = REPLIQ_OUTCOME_PENDING,
+    /** Nobody knows any more: later transactions of the session were committed, or it was forgotten. */
+    expired = REPLIQ_OUTCOME_EXPIRED
+};
+
+/** What became of a transaction. */
+struct outcome {
+    outcome_state state = outcome_state::expired;
+    /** Of a committed one. */
+    std::optional<repliq::token> token = std::nullopt;
+
+    outcome() = default;
+    explicit outcome(const repliq_outcome &from) : state(static_cast<outcome_state>(from.state))
+    {
+        if (state == outcome_state::committed)
+            token = repliq::token(from.token);
     }
 };
 
@@ -750,6 +818,20 @@ struct consumer_options {
     repliq_queue dead_letters = 0;
 };
 
+/** How to open a session. */
+struct session_options {
+    /** What its commits must survive. */
+    repliq::level level = level::of_store;
+    /** Its name, of which one is open at a time; empty for none. */
+    std::string name = {};
+    /** Takes the session of this name over from whoever has it open, who is fenced from then on. */
+    bool takeover = false;
+    /** How long a transaction at a server may be open without a call before it is rolled back; 0 for its own bound. */
+    std::chrono::milliseconds idle = std::chrono::milliseconds(0);
+    /** Bytes a transaction may put, 64 more for each message; beyond it can only be rolled back; 0 for no bound. */
+    std::uint64_t bytes_max = 0;
+};
+
 class consumer;
 class listener;
 
@@ -790,6 +872,17 @@ public:
     }
 
     void rollback() { detail::check(repliq_session_rollback(c())); }
+
+    /** The identity of the open transaction: store::resolve() tells what became of it, also after a crash. */
+    transaction_id id()
+    {
+        repliq_transaction_id made;
+        detail::check(repliq_session_id(c(), &made));
+        return transaction_id(made);
+    }
+
+    /** Rolls back what was not committed; so does the end of the scope. */
+    void close() { detail::check(repliq_session_close(handle_.release())); }
     repliq_session *c() const noexcept { return lent_ != nullptr ? lent_ : handle_.get(); }
 
 private:
@@ -1030,14 +1123,26 @@ struct store_options {
     std::uint64_t keep_ms = 0;
     std::uint64_t keep_bytes = 0;
     std::uint64_t quota_bytes = 0;
+    /** For a store opened by URL, as what follows: plain TCP instead of TLS. */
+    bool plain = false;
+    /** As whom to log in where the URL does not say; `password` is then the user's. */
+    std::string user = {};
+    std::string ca_file = {};
+    std::string server_name = {};
+    std::chrono::milliseconds heartbeat = std::chrono::milliseconds(0);
+    std::chrono::milliseconds connect_timeout = std::chrono::milliseconds(0);
+    std::chrono::milliseconds reconnect_max = std::chrono::milliseconds(0);
+    /** Whether to try again after a lost connection. */
+    bool reconnect = true;
 };
 
-/** An open store. */
+/** An open store: a directory, or a server by its URL. */
 class store {
 public:
     explicit store(std::string_view path, const store_options &chosen = {})
     {
-        repliq_store_options options = made_of(chosen);
+        std::vector<std::string> texts;
+        repliq_store_options options = made_of(chosen, texts);
         repliq_store *made = nullptr;
         detail::check(repliq_store_open(detail::text(path, "store").c_str(), &options, &made));
         try {
@@ -1074,11 +1179,32 @@ public:
 
     repliq::session session(repliq::level at = level::of_store) const
     {
+        session_options chosen;
+        chosen.level = at;
+        return session(chosen);
+    }
+
+    /** A session that is remembered, and open once at a time, where the options name it. */
+    repliq::session session(const session_options &chosen) const
+    {
+        std::string name = detail::text(chosen.name, "session");
         repliq_session_options options = REPLIQ_SESSION_OPTIONS;
-        options.level = static_cast<int>(at);
+        options.level = static_cast<int>(chosen.level);
+        options.name = name.empty() ? nullptr : name.c_str();
+        options.takeover = chosen.takeover ? REPLIQ_YES : REPLIQ_NO;
+        options.idle_ms = detail::ms32(chosen.idle);
+        options.bytes_max = chosen.bytes_max;
         repliq_session *made = nullptr;
         detail::check(repliq_session_open(c(), &options, &made));
         return {of_, made};
+    }
+
+    /** What became of a session's transaction, finally: one whose commit has not begun never will be committed. */
+    outcome resolve(const transaction_id &id) const
+    {
+        repliq_outcome made;
+        detail::check(repliq_store_resolve(c(), &id.c(), &made));
+        return outcome(made);
     }
 
     /** The consumer of this name; it is created on first use. */
@@ -1116,7 +1242,8 @@ public:
     /** Makes a store of a backup in a directory that is empty or missing; it begins a new epoch. */
     static repliq_backup restore(std::string_view backup, std::string_view path, const store_options &chosen = {})
     {
-        repliq_store_options options = made_of(chosen);
+        std::vector<std::string> texts;
+        repliq_store_options options = made_of(chosen, texts);
         repliq_backup made;
         std::string from = detail::text(backup, "backup"), to = detail::text(path, "store");
         detail::check(repliq_store_restore(from.c_str(), to.c_str(), &options, &made));
@@ -1175,8 +1302,16 @@ public:
     repliq_store *c() const noexcept { return of_->ticket; }
 
 private:
-    static repliq_store_options made_of(const store_options &chosen)
+    /** `texts` holds what the options point to. */
+    static repliq_store_options made_of(const store_options &chosen, std::vector<std::string> &texts)
     {
+        texts.reserve(3);
+        auto text = [&](std::string_view from, const char *what) -> const char * {
+            if (from.empty())
+                return nullptr;
+            texts.push_back(detail::text(from, what));
+            return texts.back().c_str();
+        };
         repliq_store_options options = REPLIQ_STORE_OPTIONS;
         options.password = bytes(chosen.password).c();
         options.create = chosen.create ? REPLIQ_YES : REPLIQ_NO;
@@ -1188,6 +1323,14 @@ private:
         options.keep_ms = chosen.keep_ms;
         options.keep_bytes = chosen.keep_bytes;
         options.quota_bytes = chosen.quota_bytes;
+        options.plain = chosen.plain ? REPLIQ_YES : REPLIQ_NO;
+        options.user = text(chosen.user, "user");
+        options.ca_file = text(chosen.ca_file, "file");
+        options.server_name = text(chosen.server_name, "server");
+        options.heartbeat_ms = detail::ms(chosen.heartbeat);
+        options.connect_timeout_ms = detail::ms(chosen.connect_timeout);
+        options.reconnect_ms_max = detail::ms(chosen.reconnect_max);
+        options.reconnect = chosen.reconnect ? REPLIQ_YES : REPLIQ_NO;
         return options;
     }
 
@@ -1458,6 +1601,13 @@ inline void log_set(std::function<void(int, std::string_view, std::string_view)>
 
 template <> struct std::hash<repliq::token> {
     std::size_t operator()(const repliq::token &of) const noexcept
+    {
+        return std::hash<std::string_view>()(of.raw().view());
+    }
+};
+
+template <> struct std::hash<repliq::transaction_id> {
+    std::size_t operator()(const repliq::transaction_id &of) const noexcept
     {
         return std::hash<std::string_view>()(of.raw().view());
     }

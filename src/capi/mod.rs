@@ -28,6 +28,7 @@ mod session;
 mod snapshot;
 mod store;
 mod token;
+mod transaction;
 mod types;
 
 pub use consumer::*;
@@ -41,4 +42,5 @@ pub use session::*;
 pub use snapshot::*;
 pub use store::*;
 pub use token::*;
+pub use transaction::*;
 pub use types::*;

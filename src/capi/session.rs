@@ -3,13 +3,14 @@
 use std::ptr::NonNull;
 
 use crate::error::{Code, Error, Result};
-use crate::session::Session;
+use crate::session::{Session, SessionOptions};
 use crate::store::Level;
 
-use super::argument::{self, Out, OutArray, array, level, wait};
+use super::argument::{self, Out, OutArray, array, level, maybe_text, wait, yes};
 use super::boundary::boundary;
 use super::handle::{self, Face, pin};
 use super::message::{self, Views};
+use super::transaction;
 use super::types::*;
 
 /// A session as C holds it. One thread at a time; a second one is told so and does not wait.
@@ -75,9 +76,16 @@ impl Seat {
 /// Opens a session on a store and stores it in `*session`.
 ///
 /// A session is one transaction after the other: puts and receives, then commit or rollback, and the next one
-/// begins by itself. One thread at a time. `options` may be NULL. Close with repliq_session_close.
+/// begins by itself. One thread at a time. One with a name is remembered, and open once at a time. `options` may be
+/// NULL. Close with repliq_session_close.
 ///
-/// Fails with REPLIQ_INVALID, REPLIQ_READ_ONLY, REPLIQ_CLOSED.
+/// At a server, puts are staged there while the program goes on: what it refuses, also for the queue, is told by a
+/// later call, with REPLIQ_ROLLBACK_ONLY and the first cause; a connection that is lost takes the open transaction with
+/// it (REPLIQ_ROLLED_BACK), and the session goes on with the next one.
+///
+/// Fails with REPLIQ_INVALID, REPLIQ_TOO_LARGE (the name), REPLIQ_EXISTS (open already, and no takeover), REPLIQ_DENIED
+/// (another user's), REPLIQ_QUOTA (too many remembered), REPLIQ_READ_ONLY, REPLIQ_CLOSED; at a server with
+/// REPLIQ_UNREACHABLE, REPLIQ_TIMEOUT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn repliq_session_open(
     store: *mut repliq_store,
@@ -89,8 +97,50 @@ pub unsafe extern "C" fn repliq_session_open(
         // SAFETY: the caller's contract: options or NULL, and a place for the handle.
         let (options, out) =
             unsafe { (argument::options(options)?, Out::needed(session, "session")?) };
-        let level = options.map_or(Ok(None), |options| level(options.level, "level"))?;
-        out.put(handle::open(Seat::new(Held::Own(store.session()?), level))?);
+        let Some(options) = options else {
+            out.put(handle::open(Seat::new(Held::Own(store.session()?), None))?);
+            return Ok(());
+        };
+        let level = level(options.level, "level")?;
+        // SAFETY: the caller's contract: a text or NULL.
+        let chosen = unsafe { session_options(options)? };
+        let session = store.session_with(&chosen)?;
+        out.put(handle::open(Seat::new(Held::Own(session), level))?);
+        Ok(())
+    })
+}
+
+unsafe fn session_options(options: &repliq_session_options) -> Result<SessionOptions> {
+    // SAFETY: the caller's contract of `repliq_session_open`.
+    let name = unsafe { maybe_text(options.name, "name")? };
+    Ok(SessionOptions {
+        name: name.unwrap_or_default().into(),
+        takeover: yes(options.takeover, false, "takeover")?,
+        idle_ms: options.idle_ms,
+        bytes_max: options.bytes_max,
+        ..SessionOptions::default()
+    })
+}
+
+/// Stores the identity of the open transaction in `*id`: repliq_store_resolve tells what became of it, also after a
+/// crash, for 24 hours after the session's last use.
+///
+/// In this process a session without a name is remembered from the first call on, which is a small transaction of its
+/// own; its later commits write a line more.
+///
+/// Fails with REPLIQ_INVALID, REPLIQ_QUOTA (too many sessions are remembered), REPLIQ_READ_ONLY, REPLIQ_NO_SPACE,
+/// REPLIQ_FENCED, REPLIQ_BUSY, REPLIQ_CLOSED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn repliq_session_id(
+    session: *mut repliq_session,
+    id: *mut repliq_transaction_id,
+) -> repliq_code {
+    boundary(|| {
+        let mut seat = pin(session)?;
+        let (session, _, _) = seat.own()?;
+        // SAFETY: the caller's contract: a place for the identity.
+        let out = unsafe { Out::needed(id, "id")? };
+        out.put(transaction::put(&session.id()?));
         Ok(())
     })
 }
@@ -100,7 +150,7 @@ pub unsafe extern "C" fn repliq_session_open(
 /// The bytes are copied. After an error none of the `n` was added.
 ///
 /// Fails with REPLIQ_INVALID, REPLIQ_TOO_LARGE, REPLIQ_NO_SUCH_NAME, REPLIQ_UNSUPPORTED, REPLIQ_BUSY (another
-/// thread), REPLIQ_CLOSED.
+/// thread), REPLIQ_ROLLBACK_ONLY (an earlier put failed: roll back), REPLIQ_ROLLED_BACK, REPLIQ_FENCED, REPLIQ_CLOSED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn repliq_session_put(
     session: *mut repliq_session,
@@ -124,7 +174,8 @@ pub unsafe extern "C" fn repliq_session_put(
 /// What the messages point to lives until the next receive, commit, rollback or close of the session.
 ///
 /// Fails with REPLIQ_INVALID (also: a consumer of another store), REPLIQ_PAUSED, REPLIQ_NO_SUCH_NAME (deleted),
-/// REPLIQ_CORRUPT (with the range), REPLIQ_BUSY, REPLIQ_CLOSED.
+/// REPLIQ_CORRUPT (with the range), REPLIQ_ROLLBACK_ONLY, REPLIQ_ROLLED_BACK, REPLIQ_FENCED, REPLIQ_BUSY,
+/// REPLIQ_CLOSED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn repliq_session_receive(
     session: *mut repliq_session,
@@ -154,8 +205,9 @@ pub unsafe extern "C" fn repliq_session_receive(
 /// `result` may be NULL.
 ///
 /// Fails with REPLIQ_PAUSED, REPLIQ_OUT_OF_ORDER, REPLIQ_NO_SUCH_NAME, REPLIQ_NO_SPACE: nothing was written, the
-/// transaction stands and can be tried again or rolled back. REPLIQ_OUTCOME_UNKNOWN: the disk failed, the next
-/// open decides. REPLIQ_BUSY, REPLIQ_CLOSED.
+/// transaction stands and can be tried again or rolled back. REPLIQ_STALE, REPLIQ_ROLLED_BACK, REPLIQ_FENCED end it.
+/// REPLIQ_OUTCOME_UNKNOWN ends it, too: it is committed or not, as repliq_store_resolve tells, or after a failed disk
+/// the next open. REPLIQ_ROLLBACK_ONLY, REPLIQ_BUSY, REPLIQ_CLOSED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn repliq_session_commit(
     session: *mut repliq_session,

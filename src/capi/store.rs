@@ -4,6 +4,7 @@ use std::ffi::{c_char, c_void};
 
 use crate::error::Result;
 use crate::limits::PASSWORD_BYTES_MAX;
+use crate::link::ConnectOptions;
 use crate::secret::Password;
 use crate::session::{Store, StoreOptions};
 
@@ -11,6 +12,7 @@ use super::argument::{self, Out, array, level, maybe_text, or, put_text, text, w
 use super::boundary::{boundary, quiet_panics};
 use super::handle::{self, Face, pin};
 use super::message;
+use super::transaction;
 use super::types::*;
 
 impl Face for repliq_store {
@@ -19,13 +21,17 @@ impl Face for repliq_store {
     const NAME: &'static str = "store";
 }
 
-/// Opens the store in the directory `path`, which is created when there is none, and stores it in `*store`.
+/// Opens the store in the directory `path`, which is created when there is none, and stores it in `*store`. A `path`
+/// such as "repliq://user@host:port" or "repliq+unix://user@/path/of/socket" opens the store at that server.
 ///
-/// No thread is started and no socket opened. `options` may be NULL. Close with repliq_store_close.
+/// For a directory no thread is started and no socket opened. At a server `password` is the user's; a connection that
+/// is lost comes back by itself, and what only the owner of a directory can do, such as a backup, is
+/// REPLIQ_UNSUPPORTED. `options` may be NULL. Close with repliq_store_close.
 ///
 /// Fails with REPLIQ_INVALID (NULL, not UTF-8, an option out of range), REPLIQ_NO_SUCH_NAME (nothing there and
 /// `create` is REPLIQ_NO), REPLIQ_NOT_A_STORE, REPLIQ_LOCKED (open elsewhere; the owner is named),
-/// REPLIQ_BAD_PASSWORD, REPLIQ_PERMISSION, REPLIQ_VERSION, REPLIQ_CORRUPT, REPLIQ_NO_SPACE, REPLIQ_IO.
+/// REPLIQ_BAD_PASSWORD, REPLIQ_PERMISSION, REPLIQ_VERSION, REPLIQ_CORRUPT, REPLIQ_NO_SPACE, REPLIQ_IO; for a URL with
+/// REPLIQ_INVALID, REPLIQ_UNREACHABLE, REPLIQ_DENIED, REPLIQ_CERTIFICATE, REPLIQ_PROTOCOL, REPLIQ_TIMEOUT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn repliq_store_open(
     path: *const c_char,
@@ -61,10 +67,35 @@ unsafe fn store_options(options: *const repliq_store_options) -> Result<StoreOpt
     chosen.keep_ms = or(options.keep_ms, chosen.keep_ms);
     chosen.keep_bytes = or(options.keep_bytes, chosen.keep_bytes);
     chosen.quota_bytes = or(options.quota_bytes, chosen.quota_bytes);
+    // SAFETY: the caller's contract: texts or NULL.
+    chosen.connect = unsafe { connect_options(options)? };
     Ok(chosen)
 }
 
-/// Makes everything durable, ends the store's threads and gives the directory free.
+/// How the server of a URL is reached; the password is the store's.
+unsafe fn connect_options(options: &repliq_store_options) -> Result<ConnectOptions> {
+    let mut chosen = ConnectOptions::default();
+    // SAFETY: the caller's contract of `repliq_store_open`.
+    let (user, ca_file, server_name) = unsafe {
+        (
+            maybe_text(options.user, "user")?,
+            maybe_text(options.ca_file, "ca_file")?,
+            maybe_text(options.server_name, "server_name")?,
+        )
+    };
+    chosen.user = user.map(Into::into);
+    chosen.ca_file = ca_file.map(Into::into);
+    chosen.server_name = server_name.map(Into::into);
+    chosen.plain = yes(options.plain, chosen.plain, "plain")?;
+    chosen.reconnect = yes(options.reconnect, chosen.reconnect, "reconnect")?;
+    chosen.heartbeat_ms = or(options.heartbeat_ms, chosen.heartbeat_ms);
+    chosen.connect_timeout_ms = or(options.connect_timeout_ms, chosen.connect_timeout_ms);
+    chosen.reconnect_ms_max = or(options.reconnect_ms_max, chosen.reconnect_ms_max);
+    Ok(chosen)
+}
+
+/// Makes everything durable, ends the store's threads and gives the directory free; leaves the server of a URL, where
+/// what is open is rolled back.
 ///
 /// Waits for calls inside. Sessions, consumers, listeners and snapshots of the store answer REPLIQ_CLOSED from
 /// now on and still want to be closed. NULL is fine.
@@ -285,6 +316,29 @@ pub unsafe extern "C" fn repliq_store_watch(
         // SAFETY: the caller's contract: a text or NULL, and `n` tokens.
         let (at, tokens) = unsafe { (maybe_text(at, "at")?, argument::tokens(tokens, n)?) };
         store.watch(at.unwrap_or(""), &tokens, port.port(), tag)
+    })
+}
+
+/// Stores what became of a session's transaction in `*outcome`, finally: a commit that is under way is waited for, and
+/// one that has not begun never will be; its session hears REPLIQ_ROLLED_BACK.
+///
+/// REPLIQ_OUTCOME_EXPIRED answers for all before the session's last committed transaction, and for sessions that were
+/// not used for 24 hours. Thread-safe.
+///
+/// Fails with REPLIQ_INVALID (NULL, no identity, or one its session never came to), REPLIQ_DENIED (another user's),
+/// REPLIQ_READ_ONLY, REPLIQ_CLOSED; at a server with REPLIQ_UNREACHABLE, REPLIQ_TIMEOUT: ask again.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn repliq_store_resolve(
+    store: *mut repliq_store,
+    id: *const repliq_transaction_id,
+    outcome: *mut repliq_outcome,
+) -> repliq_code {
+    boundary(|| {
+        let store = pin(store)?;
+        // SAFETY: the caller's contract: an identity and a place for the outcome.
+        let (id, out) = unsafe { (transaction::id(id, "id")?, Out::needed(outcome, "outcome")?) };
+        out.put(transaction::outcome(&store.resolve(&id)?));
+        Ok(())
     })
 }
 

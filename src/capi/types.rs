@@ -18,6 +18,16 @@ pub const REPLIQ_LEVEL_PROCESS: i32 = 1;
 /// A commit with this level survives a power cut.
 pub const REPLIQ_LEVEL_POWER: i32 = 2;
 
+/// What became of a transaction: it is committed, durably.
+pub const REPLIQ_OUTCOME_COMMITTED: i32 = 1;
+/// What became of a transaction: it is not committed, and never will be.
+pub const REPLIQ_OUTCOME_ROLLED_BACK: i32 = 2;
+/// What became of a transaction: it is not known yet; its commit waits for other members of the group.
+pub const REPLIQ_OUTCOME_PENDING: i32 = 3;
+/// What became of a transaction: nobody knows any more. Later ones of its session were committed, or the session was
+/// forgotten.
+pub const REPLIQ_OUTCOME_EXPIRED: i32 = 4;
+
 /// A new consumer begins with the oldest message there is.
 pub const REPLIQ_FROM_OLDEST: i32 = 0;
 /// A new consumer begins with the first message put after it was created.
@@ -59,6 +69,10 @@ pub const REPLIQ_LOG_TRACE: i32 = 5;
 pub const REPLIQ_TOKEN_SIZE: usize = 40;
 /// Number of bytes of a token's text, with the NUL at its end.
 pub const REPLIQ_TOKEN_TEXT_SIZE: usize = 55;
+/// Number of bytes of a transaction's identity.
+pub const REPLIQ_TRANSACTION_ID_SIZE: usize = 28;
+/// Number of bytes that the text of a transaction's identity has at most, with the NUL at its end.
+pub const REPLIQ_TRANSACTION_ID_TEXT_SIZE: usize = 65;
 /// Number of bytes of an error's text, with the NUL at its end.
 pub const REPLIQ_ERROR_TEXT_SIZE: usize = 512;
 /// The message_index of an error that is about no message.
@@ -136,6 +150,24 @@ pub struct repliq_result {
     pub token: repliq_token,
     /// What it survives: REPLIQ_LEVEL_PROCESS or REPLIQ_LEVEL_POWER.
     pub level: i32,
+}
+
+/// The identity of a session's transaction, known before its commit and after. Compare with memcmp.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct repliq_transaction_id {
+    /// The same on every machine: the session (16), its epoch (4) and the transaction's number (8), big-endian.
+    pub bytes: [u8; REPLIQ_TRANSACTION_ID_SIZE],
+}
+
+/// What became of a transaction.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct repliq_outcome {
+    /// REPLIQ_OUTCOME_*.
+    pub state: i32,
+    /// Where it is in the order of commits, of REPLIQ_OUTCOME_COMMITTED; zeros otherwise.
+    pub token: repliq_token,
 }
 
 /// What a backup or a restore did.
@@ -228,6 +260,23 @@ pub struct repliq_store_options {
     /// Bytes of all segment files together, at least 16 times `segment_bytes`; no bound by default. At the bound puts
     /// answer REPLIQ_NO_SPACE, with REPLIQ_QUOTA as its cause, until something was acknowledged, purged or deleted.
     pub quota_bytes: u64,
+    /// A store opened by URL, as what follows: as whom to log in where the URL does not say, or NULL.
+    pub user: *const c_char,
+    /// PEM file of the authorities to trust instead of the system's, or NULL.
+    pub ca_file: *const c_char,
+    /// The name the server's certificate must hold where it is not the host of the URL, or NULL.
+    pub server_name: *const c_char,
+    /// Plain TCP instead of TLS; REPLIQ_NO by default. The server must allow it, too.
+    pub plain: i32,
+    /// Whether to try again after a lost connection; REPLIQ_YES by default.
+    pub reconnect: i32,
+    /// Milliseconds after which a silent connection shows that it lives; 0 for the default, as from here on.
+    pub heartbeat_ms: u64,
+    /// Milliseconds for everything from the name of the host to the end of the login, and for a call to the server
+    /// beside what it waits for there.
+    pub connect_timeout_ms: u64,
+    /// The longest time between two tries, in milliseconds.
+    pub reconnect_ms_max: u64,
 }
 
 /// How to put: `repliq_put_options o = REPLIQ_PUT_OPTIONS;`.
@@ -250,6 +299,17 @@ pub struct repliq_session_options {
     pub flags: u32,
     /// What its commits must survive; the store's level by default.
     pub level: i32,
+    /// Its name, of which one is open at a time; NULL or empty for none.
+    pub name: *const c_char,
+    /// Whether to take the session of this name over, REPLIQ_NO by default: whoever has it open is REPLIQ_FENCED from
+    /// then on.
+    pub takeover: i32,
+    /// Milliseconds a transaction at a server may be open without a call before it is rolled back; 0 for the server's
+    /// own bound, 60000. In this process nobody is in the way of an open transaction.
+    pub idle_ms: u32,
+    /// Bytes a transaction may put, 64 more for each message; the put beyond it is refused with REPLIQ_QUOTA, and the
+    /// transaction can only be rolled back; 0 for no bound.
+    pub bytes_max: u64,
 }
 
 /// How to open a consumer: `repliq_consumer_options o = REPLIQ_CONSUMER_OPTIONS;`.

@@ -79,6 +79,7 @@ fn declarations() -> String {
         "types",
         "error",
         "token",
+        "transaction",
         "store",
         "queue",
         "session",

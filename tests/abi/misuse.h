@@ -36,6 +36,8 @@ static struct {
     repliq_message messages[2];
     repliq_token tokens[2];
     char token_text[REPLIQ_TOKEN_TEXT_SIZE];
+    repliq_transaction_id id;
+    char id_text[REPLIQ_TRANSACTION_ID_TEXT_SIZE];
     uint64_t sequences[2];
     /* Longer than any text may be, and without an end. */
     char *endless;
@@ -65,6 +67,8 @@ static struct {
     repliq_queue queue;
     repliq_result result;
     repliq_backup backup;
+    repliq_outcome outcome;
+    repliq_transaction_id id[1];
     repliq_token tokens[2];
     repliq_message messages[4];
     repliq_event events[4];
@@ -139,6 +143,8 @@ static void fixture_open(const char *name, int with_server, int with_replication
     F.tokens[0] = F.tokens[1] = result.token;
     must(!repliq_token_text(&result.token, F.token_text, sizeof F.token_text), "token_text");
     must(!repliq_session_open(F.store, NULL, &F.session), "session_open");
+    must(!repliq_session_id(F.session, &F.id), "session_id");
+    must(!repliq_transaction_id_text(&F.id, F.id_text, sizeof F.id_text), "transaction_id_text");
     leased.shared = REPLIQ_YES;
     leased.lease_ms = 3600000;
     must(!repliq_consumer_open(F.store, "c", F.queue, &leased, &F.consumer), "consumer_open");

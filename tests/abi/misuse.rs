@@ -214,6 +214,16 @@ fn tokens() -> Argument {
     Argument { valid: valid.into(), attacks: vec![attack("tokens NULL", "NULL", INVALID), garbage] }
 }
 
+fn transaction_id() -> Argument {
+    let valid = "&F.id";
+    let garbage = Attack {
+        before: "{ repliq_transaction_id kept = F.id; memset(&F.id, 0, sizeof kept);".into(),
+        after: "F.id = kept; }".into(),
+        ..attack("no identity", valid, INVALID)
+    };
+    Argument { valid: valid.into(), attacks: vec![attack("id NULL", "NULL", INVALID), garbage] }
+}
+
 /// The text a function needs to succeed.
 fn valid_text(function: &str, name: &str) -> &'static str {
     match (function, name) {
@@ -259,9 +269,15 @@ fn argument(function: &Function, kind: &str, name: &str) -> Argument {
             sequences
         }
         ("const char *", _) => text(valid_text(&function.name, name)),
+        ("const void *", "data") if function.name == "repliq_transaction_id_parse" => {
+            output("F.id_text", false)
+        }
         ("const void *", "data") => output("F.token_text", false),
         ("size_t", "len") => {
-            count("54", ["repliq_token_parse", "repliq_store_password"].contains(&&*function.name))
+            let text =
+                ["repliq_token_parse", "repliq_store_password", "repliq_transaction_id_parse"];
+            let valid = if function.name == text[2] { "strlen(F.id_text)" } else { "54" };
+            count(valid, text.contains(&&*function.name))
         }
         ("size_t", "n") => count(
             "1",
@@ -278,6 +294,9 @@ fn argument(function: &Function, kind: &str, name: &str) -> Argument {
         ("repliq_message *", _) => output("O.messages", true),
         ("repliq_event *", _) => output("O.events", true),
         ("repliq_token *", _) => output("O.tokens", false),
+        ("const repliq_transaction_id *", _) => transaction_id(),
+        ("repliq_transaction_id *", _) => output("O.id", false),
+        ("repliq_outcome *", _) => output("&O.outcome", true),
         ("repliq_error *", _) => {
             let mut error = output("&E", true);
             error.attacks.push(inside("E.size", "0", "&E", INVALID));

@@ -13,6 +13,8 @@ use std::process::Command;
 
 use repliq::{Message, Right, Server, ServerOptions, Store, StoreOptions, UserSource, Users, Verb};
 
+use crate::interpreter::Way;
+
 use super::authority::{Authority, Leaf};
 use super::header::ROOT;
 use super::install::{installed, interpreter, scripts};
@@ -252,7 +254,7 @@ fn refusals(language: &str, scripts: &[Script], stores: &Path, prefix: &Path) ->
             let folder = stores.join(index.to_string());
             fs::create_dir_all(&folder).unwrap();
             let text = fs::read_to_string(&script.path).unwrap();
-            let held = crate::interpreter::run_in(&text, &folder);
+            let held = crate::interpreter::run_in(&text, &folder, Way::Here);
             let held = held.unwrap_or_else(|(line, why)| panic!("{}:{line}: {why}", script.name));
             let name = &script.name;
             let line = |(line, text)| format!("{name}:{line} {text}");

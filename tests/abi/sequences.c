@@ -25,6 +25,8 @@ struct entry {
 
 static struct entry pool[POOL];
 static char paths[3][512];
+/* Identities of transactions that sessions told; whoever reads one that is being written asks about another. */
+static repliq_transaction_id told[4];
 static long steps;
 static int threads;
 static _Atomic unsigned long counts[64];
@@ -93,6 +95,8 @@ static repliq_code call_store(uint64_t *random, int call, void *handle)
     repliq_message messages[MESSAGES] = {REPLIQ_MESSAGE, REPLIQ_MESSAGE, REPLIQ_MESSAGE, REPLIQ_MESSAGE};
     repliq_queue queue = (repliq_queue)(next(random) % 4);
     const char *name = names[next(random) % 6];
+    repliq_session_options session = REPLIQ_SESSION_OPTIONS;
+    repliq_outcome outcome;
     size_t n = (size_t)(next(random) % (MESSAGES + 1)), at;
     static char bytes[3000];
     repliq_code code;
@@ -111,7 +115,9 @@ static repliq_code call_store(uint64_t *random, int call, void *handle)
     case 5: return repliq_queue_purge(handle, queue, NULL);
     case 6: return next(random) % 8 ? REPLIQ_OK : repliq_queue_delete(handle, queue, NULL);
     case 7:
-        if (!(code = repliq_session_open(handle, NULL, (repliq_session **)&made)))
+        session.name = next(random) % 2 ? name : NULL;
+        session.takeover = next(random) % 2 ? REPLIQ_YES : REPLIQ_NO;
+        if (!(code = repliq_session_open(handle, &session, (repliq_session **)&made)))
             keep(random, made, SESSION);
         return code;
     case 8:
@@ -128,7 +134,11 @@ static repliq_code call_store(uint64_t *random, int call, void *handle)
             keep(random, made, REPLICATION);
         return code;
     case 12: return repliq_store_status(handle, bytes, next(random) % 2 ? sizeof bytes : 0, &n);
-    default: return repliq_store_wait(handle, next(random) % 2 ? "local" : name, NULL, 0, next(random) % 2);
+    default:
+        /* What became of a transaction that some session told last: none, before the first did. */
+        if (next(random) % 2)
+            return repliq_store_resolve(handle, &told[next(random) % 4], &outcome);
+        return repliq_store_wait(handle, next(random) % 2 ? "local" : name, NULL, 0, next(random) % 2);
     }
 }
 
@@ -161,7 +171,11 @@ static repliq_code call_reader(uint64_t *random, int call, void *handle, enum ki
         if (!(code = repliq_session_receive(handle, pick(random)->handle, messages, MESSAGES, 0, &n)))
             look(messages, n);
         return code;
-    case 20: *kind = SESSION; return repliq_session_commit(handle, NULL);
+    case 20:
+        *kind = SESSION;
+        if (next(random) % 4 == 0)
+            return repliq_session_id(handle, &told[next(random) % 4]);
+        return repliq_session_commit(handle, NULL);
     case 21: *kind = SESSION; return repliq_session_commit_start(handle, pick(random)->handle, next(random) % 8);
     case 22: *kind = SESSION; return repliq_session_rollback(handle);
     case 23:

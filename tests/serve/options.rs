@@ -51,11 +51,12 @@ fn said(place: &str, language: &str) -> Names {
     rows.map(|row| row.name).collect()
 }
 
-/// The public fields of a struct in a file.
+/// The public fields of a struct in a file, without those that are hidden.
 fn fields(file: &str, name: &str) -> Names {
     let text = fs::read_to_string(Path::new(ROOT).join(file)).unwrap();
     let begin = text.find(&format!("pub struct {name} {{")).unwrap_or_else(|| panic!("{name}"));
     let body = &text[begin..begin + text[begin..].find("\n}").unwrap()];
+    let body = body.replace("#[doc(hidden)]\n    pub ", "");
     let fields = body.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(": "));
     fields.map(|(field, _)| field.to_string()).filter(|field| !field.contains(' ')).collect()
 }
@@ -68,7 +69,9 @@ fn the_fields_of_the_rust_structs_are_in_the_page() {
         names.retain(|name| !["connect", "select", "limits", "rules"].contains(&name.as_str()));
         names
     };
-    let store = [("src/session/options.rs", "StoreOptions")];
+    let store =
+        [("src/session/options.rs", "StoreOptions"), ("src/link/options.rs", "ConnectOptions")];
+    let session = [("src/session/transaction.rs", "SessionOptions")];
     let consumer =
         [("src/session/consumer.rs", "ConsumerOptions"), ("src/queue/rules.rs", "Rules")];
     let target = [
@@ -80,6 +83,7 @@ fn the_fields_of_the_rust_structs_are_in_the_page() {
         [("src/server/options.rs", "ServerOptions"), ("src/server/options.rs", "ServerLimits")];
     for (place, parts) in [
         ("store", &store[..]),
+        ("session", &session),
         ("consumer", &consumer),
         ("listener", &[("src/session/listener.rs", "ListenerOptions")]),
         ("replication", &[("src/replicate/replication.rs", "ReplicationOptions")]),
