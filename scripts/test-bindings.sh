@@ -16,15 +16,24 @@ case ${1:-} in
         # shellcheck disable=SC2086 # Flags are words.
         cc -std=c11 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -Werror -pedantic -O1 -g \
             bindings/c/tests/conformance.c -o "$work/conformance" $flags "-Wl,-rpath,$stage/lib"
-        "$work/conformance" "$work/stores" tests/conformance/*.script
+        scripts=(tests/conformance/*.script tests/conformance/server/*.script)
+        "$work/conformance" "$work/stores" "${scripts[@]}"
+        for way in tcp unix; do
+            mkdir "$work/$way"
+            "$work/conformance" -r "$way" "$work/$way" "${scripts[@]}"
+        done
         ;;
     cpp)
         cmake -S bindings/cpp -B target/cpp -DCMAKE_PREFIX_PATH="$stage" > target/cpp.log || {
             cat target/cpp.log; exit 1; }
         cmake --build target/cpp -j 2
         ctest --test-dir target/cpp --output-on-failure -j 2
-        rm -rf target/cpp/all && mkdir -p target/cpp/all
-        target/cpp/conformance_17 target/cpp/all tests/conformance/*.script | grep '^conformance'
+        rm -rf target/cpp/all && mkdir -p target/cpp/all/{here,tcp,unix}
+        scripts=(tests/conformance/*.script tests/conformance/server/*.script)
+        target/cpp/conformance_17 target/cpp/all/here "${scripts[@]}" | grep '^conformance'
+        for way in tcp unix; do
+            target/cpp/conformance_17 -r "$way" "target/cpp/all/$way" "${scripts[@]}" | grep '^conformance'
+        done
         ;;
     python)
         venv=$PWD/target/venv

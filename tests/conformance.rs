@@ -7,31 +7,49 @@ mod interpreter;
 #[path = "conformance/words.rs"]
 mod words;
 
+use interpreter::Way;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// The scripts, those of the folder `server` among them.
 fn scripts() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
-    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files = [folder.clone(), folder.join("server")].into_iter().flat_map(|folder| {
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>()
+    });
     let mut files: Vec<_> =
         files.filter(|path| path.extension().is_some_and(|e| e == "script")).collect();
     files.sort();
     files
 }
 
-#[test]
-fn every_script_holds_in_rust() {
+fn hold(way: Way, steps_min: usize) {
     let (mut steps, mut failed) = (0, Vec::new());
     let scripts = scripts();
     for script in &scripts {
-        match interpreter::run(&fs::read_to_string(script).unwrap()) {
+        match interpreter::run(&fs::read_to_string(script).unwrap(), way) {
             Ok(count) => steps += count,
             Err((line, what)) => failed.push(format!("{}:{line}: {what}", script.display())),
         }
     }
-    println!("conformance rust: {} scripts, {steps} steps", scripts.len());
+    println!("conformance rust, {way:?}: {} scripts, {steps} steps", scripts.len());
     assert!(failed.is_empty(), "{}", failed.join("\n"));
-    assert!(scripts.len() >= 12 && steps >= 250, "too little was run");
+    assert!(scripts.len() >= 12 && steps >= steps_min, "too little was run: {steps}");
+}
+
+#[test]
+fn every_script_holds_in_rust() {
+    hold(Way::Here, 250);
+}
+
+#[test]
+fn every_script_holds_at_a_server_over_tcp() {
+    hold(Way::Tcp, 250);
+}
+
+#[test]
+fn every_script_holds_at_a_server_through_a_socket() {
+    hold(Way::Unix, 250);
 }
 
 #[test]
@@ -60,7 +78,7 @@ fn a_step_that_does_not_hold_is_found_at_its_line() {
         ("open s \"a\nb\"\n", 1, "quote"),
     ];
     for (script, line, what) in wrong {
-        let (at, text) = interpreter::run(script).unwrap_err();
+        let (at, text) = interpreter::run(script, Way::Here).unwrap_err();
         assert_eq!(at, line, "{script}: {text}");
         assert!(text.contains(what), "{script}: {text}");
     }

@@ -1,17 +1,22 @@
 //! What the steps of a script mean in Rust.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use repliq::{
     Commit, Consumer, ConsumerOptions, Error, From, Level, Message, Port, Queue, Received,
-    Replication, Rules, Server, Session, Snapshot, Store, StoreOptions, Token,
+    Replication, Rules, Server, Session, Snapshot, Store, StoreOptions, Token, TransactionId,
 };
 
 use super::words::{Step, step};
 
 #[path = "network.rs"]
 mod network;
+#[path = "served.rs"]
+mod served;
+
+pub use served::Way;
 
 /// A failure of the library, or of the script.
 enum Failure {
@@ -47,6 +52,13 @@ struct World {
     replications: HashMap<String, Replication>,
     /// What a target said in its status, as a refusal.
     told: Option<String>,
+    ids: HashMap<String, TransactionId>,
+    /// Where the stores are, and the servers and directories that the run has for them.
+    way: Way,
+    own: HashMap<String, (Server, Store)>,
+    sockets: usize,
+    /// The sockets of the servers that listen at one.
+    socket_of: HashMap<String, PathBuf>,
 }
 
 /// What came of a script that holds.
@@ -57,14 +69,18 @@ pub struct Held {
     pub refused: Vec<(usize, String)>,
 }
 
-/// Runs a script in a folder; the line that does not hold and why.
-pub fn run_in(script: &str, folder: &std::path::Path) -> Result<Held, (usize, String)> {
-    let mut world = World::default();
+/// Runs a script in a folder, with its stores in their directories or at a server; the line that does not hold and
+/// why.
+pub fn run_in(script: &str, folder: &std::path::Path, way: Way) -> Result<Held, (usize, String)> {
+    let mut world = World { way, ..World::default() };
     let mut held = Held { steps: 0, refused: Vec::new() };
     for (index, line) in script.lines().enumerate() {
         let at = |text: String| (index + 1, text);
         let Some(step) = step(line).map_err(at)? else { continue };
         held.steps += 1;
+        if step.words.first().is_some_and(|verb| verb == b"local") && way != Way::Here {
+            break;
+        }
         let error = match (world.step(&step, folder), &step.code) {
             (Ok(()), None) => {
                 held.refused.extend(world.told.take().map(|told| (index + 1, told)));
@@ -85,9 +101,9 @@ pub fn run_in(script: &str, folder: &std::path::Path) -> Result<Held, (usize, St
 }
 
 /// The same in a folder of its own.
-pub fn run(script: &str) -> Result<usize, (usize, String)> {
+pub fn run(script: &str, way: Way) -> Result<usize, (usize, String)> {
     let folder = tempfile::tempdir().unwrap();
-    run_in(script, folder.path()).map(|held| held.steps)
+    run_in(script, folder.path(), way).map(|held| held.steps)
 }
 
 fn script<T>(text: impl Into<String>) -> Outcome<T> {
@@ -214,11 +230,10 @@ impl World {
                 Ok(())
             }
             "put" | "put_start" => self.put(step),
-            "session" => {
-                let session = get(&mut self.stores, step.word(2)?)?.session()?;
-                self.sessions.insert(first, session);
-                Ok(())
-            }
+            "local" => Ok(()),
+            "connect" | "connect_at" => self.connect(step),
+            "session" => self.session(step),
+            "id" | "resolve" | "parse_id" | "round_trip_id" => self.identity(step),
             "session_put" => {
                 let queue = *get(&mut self.queues, step.word(2)?)?;
                 let session = get(&mut self.sessions, &first)?;
@@ -285,7 +300,7 @@ impl World {
                 std::thread::sleep(Duration::from_millis(step.number(1)?));
                 Ok(())
             }
-            _ => self.network(step),
+            _ => self.network(step, folder),
         }
     }
 
@@ -300,13 +315,14 @@ impl World {
         options.password = step.field("password").map(Into::into);
         let name = step.word(2)?;
         let path = if name.is_empty() { name.into() } else { folder.join(name) };
-        self.stores.insert(step.word(1)?.into(), Store::open(path, &options)?);
-        Ok(())
+        let store = Store::open(path, &options)?;
+        self.opened(step.word(1)?, store, folder)
     }
 
     fn close(&mut self, name: &str) -> Outcome<()> {
         if let Some(store) = self.stores.remove(name) {
-            return Ok(store.close()?);
+            store.close()?;
+            return self.closed(name);
         }
         if let Some(replication) = self.replications.remove(name) {
             return Ok(replication.close()?);

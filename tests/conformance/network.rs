@@ -2,20 +2,22 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use repliq::{
-    ConnectOptions, Message, Replication, ReplicationOptions, Right, Server, ServerOptions,
-    TargetOptions, UserSource, Users, Verb,
+    Message, Replication, ReplicationOptions, Right, Server, ServerOptions, TargetOptions,
+    UserSource, Users, Verb,
 };
 
+use super::served::reach;
 use super::{Outcome, Step, World, get, script};
 
 impl World {
-    pub(super) fn network(&mut self, step: &Step) -> Outcome<()> {
+    pub(super) fn network(&mut self, step: &Step, folder: &Path) -> Outcome<()> {
         let (verb, first) = (step.word(0)?, step.word(1)?);
         match verb {
-            "server" => self.server(step),
+            "server" => self.server(step, folder),
             "replication" => {
                 let root = *get(&mut self.queues, step.word(3)?)?;
                 let store = get(&mut self.stores, step.word(2)?)?;
@@ -53,7 +55,7 @@ impl World {
         }
     }
 
-    fn server(&mut self, step: &Step) -> Outcome<()> {
+    fn server(&mut self, step: &Step, folder: &Path) -> Outcome<()> {
         let mut users = Users::new();
         let name = step.text("user").unwrap_or("");
         users.add(name, &step.text("password").unwrap_or("").into())?;
@@ -64,9 +66,11 @@ impl World {
         let Some(verbs) = verbs else { return script("an unknown verb of a user") };
         let right = Right { verbs, queues: list(step.text("queues").unwrap_or("*")) };
         users.set_rights(name, &[right])?;
-        let listen = match step.text("at") {
-            Some(other) => self.address(other)?.to_string(),
-            None => "127.0.0.1:0".to_owned(),
+        let socket = step.text("socket").map(|path| folder.join(path));
+        let listen = match (step.text("at"), &socket) {
+            (Some(other), _) => self.address(other)?.to_string(),
+            (None, Some(socket)) => format!("unix:{}", socket.display()),
+            (None, None) => "127.0.0.1:0".to_owned(),
         };
         let options = ServerOptions {
             listen: vec![listen],
@@ -76,23 +80,19 @@ impl World {
         };
         let server = Server::open(get(&mut self.stores, step.word(2)?)?, &options)?;
         self.servers.insert(step.word(1)?.into(), server);
+        if let Some(socket) = socket {
+            self.socket_of.insert(step.word(1)?.into(), socket);
+        }
         Ok(())
     }
 
-    fn address(&mut self, server: &str) -> Outcome<SocketAddr> {
+    pub(super) fn address(&mut self, server: &str) -> Outcome<SocketAddr> {
         let addresses = get(&mut self.servers, server)?.addresses();
         addresses.first().map_or_else(|| script("no address"), |address| Ok(*address))
     }
 
     fn target(&mut self, step: &Step, url: &str) -> Outcome<()> {
-        let connect = ConnectOptions {
-            user: step.text("user").map(str::to_owned),
-            password: step.text("password").map(Into::into),
-            plain: step.text("ca").is_none(),
-            ca_file: step.text("ca").map(Into::into),
-            reconnect_ms_max: 200,
-            ..ConnectOptions::default()
-        };
+        let connect = reach(step);
         let queue = step.text("queue").map(str::to_owned);
         let options = TargetOptions { connect, queue, ..TargetOptions::default() };
         Ok(get(&mut self.replications, step.word(1)?)?.add(step.word(2)?, url, &options)?)

@@ -1,7 +1,9 @@
 /*
  * The scripts of tests/conformance through repliq.h; their language is described there.
  *
- * Usage: conformance [-e] FOLDER SCRIPT…       FOLDER is empty and is used for the stores; -e prints errors
+ * Usage: conformance [-e] [-r tcp|unix] FOLDER SCRIPT…
+ *
+ * FOLDER is empty and is used for the stores; -e prints errors; with -r every store is used at a server
  */
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -44,10 +46,16 @@ typedef struct {
 /* What a name of the script stands for; handles of all kinds side by side. */
 typedef struct {
     char name[32];
-    enum { NONE, STORE, QUEUE, SESSION, CONSUMER, SNAPSHOT, PORT, TOKEN, SERVER, REPLICATION } kind;
+    enum { NONE, STORE, QUEUE, SESSION, CONSUMER, SNAPSHOT, PORT, TOKEN, SERVER, REPLICATION, IDENTITY } kind;
     void *handle;
     repliq_queue queue;
     repliq_token token;
+    repliq_transaction_id id;
+    /* Where a server listens that has a socket; empty otherwise. */
+    char socket[300];
+    /* The server and the directory behind a store that the run itself serves. */
+    repliq_server *own_server;
+    repliq_store *own_store;
 } named;
 
 /* A message that was read, copied: what the library lends lives only until the next call. */
@@ -69,6 +77,8 @@ static char script_folder[4096];
 static const char *script_name;
 static size_t script_line;
 static int print_errors;
+/* How every store is used at a server: "tcp" or "unix"; NULL where they are in their directories. */
+static const char *way;
 
 /* What a step answers beside the codes of the library: the script is wrong, or something else came. */
 enum { HOLDS_NOT = -1 };
@@ -229,6 +239,25 @@ static int level(const step *of)
     return strcmp(value->at, "process") == 0 ? REPLIQ_LEVEL_PROCESS : REPLIQ_LEVEL_POWER;
 }
 
+/* A field that is a number; 0 where it is not given. */
+static uint64_t number_of(const step *of, const char *name)
+{
+    const text *value = field_of(of, name);
+    return value == NULL ? 0 : strtoull(value->at, NULL, 10);
+}
+
+static int32_t is_yes(const step *of, const char *name)
+{
+    const text *value = field_of(of, name);
+    return value != NULL && strcmp(value->at, "yes") == 0 ? REPLIQ_YES : REPLIQ_NO;
+}
+
+static const char *or_text(const step *of, const char *name, const char *other)
+{
+    const text *value = field_of(of, name);
+    return value != NULL ? value->at : other;
+}
+
 /* ---- names */
 
 static named *find(const char *name)
@@ -253,6 +282,7 @@ static named *make(const char *name, int kind)
     }
     snprintf(made->name, sizeof made->name, "%s", name);
     made->kind = kind;
+    made->socket[0] = '\0';
     return made;
 }
 
@@ -274,10 +304,22 @@ static void keep(const char *name, int kind, void *opened)
     make(name, kind)->handle = opened;
 }
 
+/* Closes a store, and the server and directory behind it, where the run serves it. */
+static repliq_code close_store(named *one)
+{
+    repliq_code code = repliq_store_close(one->handle);
+    if (one->own_server != NULL) {
+        repliq_code ended = repliq_server_close(one->own_server), closed = repliq_store_close(one->own_store);
+        one->own_server = NULL;
+        code = code != REPLIQ_OK ? code : ended != REPLIQ_OK ? ended : closed;
+    }
+    return code;
+}
+
 static repliq_code close_one(named *one)
 {
     switch (one->kind) {
-    case STORE: return repliq_store_close(one->handle);
+    case STORE: return close_store(one);
     case SESSION: return repliq_session_close(one->handle);
     case CONSUMER: return repliq_consumer_close(one->handle);
     case SNAPSHOT: return repliq_snapshot_close(one->handle);
@@ -482,6 +524,65 @@ static int check(const step *of)
 
 /* ---- verbs */
 
+/* Where a server listens, which its status tells. */
+static int address_of(repliq_server *server, char *into, size_t size)
+{
+    static char made[65536];
+    const char *found;
+    size_t len;
+    repliq_code code = repliq_server_status(server, made, sizeof made, &len);
+    if (code != REPLIQ_OK)
+        return code;
+    if ((found = strstr(made, "127.0.0.1:")) == NULL)
+        return wrong("no address in %s", made);
+    snprintf(into, size, "%.*s", (int)strcspn(found, "\"] ,"), found);
+    return REPLIQ_OK;
+}
+
+static int address(const char *name, char *into, size_t size)
+{
+    return address_of(handle(name, SERVER), into, size);
+}
+
+/* Serves an opened store to this run, and keeps under the name what its URL opens. */
+static int serve_store(const char *name, repliq_store *store)
+{
+    static int sockets;
+    repliq_server_options options = REPLIQ_SERVER_OPTIONS;
+    repliq_store_options connect = REPLIQ_STORE_OPTIONS;
+    repliq_user user = {"script", {"secret", 6}, "replicate,publish,browse,consume,admin", "*"};
+    char listen[300] = "127.0.0.1:0", url[400], where[64];
+    const char *listens = listen;
+    repliq_server *server;
+    repliq_store *there;
+    int over_unix = strcmp(way, "unix") == 0, code;
+    named *made;
+    if (over_unix)
+        snprintf(listen, sizeof listen, "unix:%.200s/socket.%d", script_folder, ++sockets);
+    options.plain = REPLIQ_YES;
+    options.listen = &listens;
+    options.listen_count = 1;
+    options.users = &user;
+    options.user_count = 1;
+    if ((code = repliq_server_open(store, &options, &server)) != REPLIQ_OK)
+        return code;
+    if (over_unix)
+        snprintf(url, sizeof url, "repliq+unix://script@%s", listen + 5);
+    else if ((code = address_of(server, where, sizeof where)) != REPLIQ_OK)
+        return code;
+    else
+        snprintf(url, sizeof url, "repliq://script@%s", where);
+    connect.plain = REPLIQ_YES;
+    connect.password = repliq_text("secret");
+    if ((code = repliq_store_open(url, &connect, &there)) != REPLIQ_OK)
+        return code;
+    made = make(name, STORE);
+    made->handle = there;
+    made->own_server = server;
+    made->own_store = store;
+    return REPLIQ_OK;
+}
+
 static int open_store(const step *of)
 {
     repliq_store_options options = REPLIQ_STORE_OPTIONS;
@@ -501,8 +602,11 @@ static int open_store(const step *of)
     if (arg(of, 2)[0] != '\0')
         snprintf(path, sizeof path, "%s/%s", script_folder, arg(of, 2));
     code = repliq_store_open(path, &options, &store);
-    if (code == REPLIQ_OK)
-        keep(arg(of, 1), STORE, store);
+    if (code != REPLIQ_OK)
+        return code;
+    if (way != NULL)
+        return serve_store(arg(of, 1), store);
+    keep(arg(of, 1), STORE, store);
     return code;
 }
 
@@ -551,7 +655,13 @@ static int on_session(const step *of, const char *verb)
 {
     repliq_session *session = handle(arg(of, 1), SESSION);
     if (strcmp(verb, "session") == 0) {
-        repliq_code code = repliq_session_open(handle(arg(of, 2), STORE), NULL, &session);
+        repliq_session_options options = REPLIQ_SESSION_OPTIONS;
+        repliq_code code;
+        options.name = or_text(of, "name", NULL);
+        options.takeover = is_yes(of, "takeover");
+        options.idle_ms = (uint32_t)number_of(of, "idle_ms");
+        options.bytes_max = number_of(of, "bytes_max");
+        code = repliq_session_open(handle(arg(of, 2), STORE), &options, &session);
         if (code == REPLIQ_OK)
             keep(arg(of, 1), SESSION, session);
         return code;
@@ -572,19 +682,6 @@ static int on_session(const step *of, const char *verb)
     if (strcmp(verb, "commit_start") == 0)
         return repliq_session_commit_start(session, handle(arg(of, 2), PORT), number(of, 3));
     return repliq_session_rollback(session);
-}
-
-/* A field that is a number; 0 where it is not given. */
-static uint64_t number_of(const step *of, const char *name)
-{
-    const text *value = field_of(of, name);
-    return value == NULL ? 0 : strtoull(value->at, NULL, 10);
-}
-
-static int32_t is_yes(const step *of, const char *name)
-{
-    const text *value = field_of(of, name);
-    return value != NULL && strcmp(value->at, "yes") == 0 ? REPLIQ_YES : REPLIQ_NO;
 }
 
 static int on_consumer(const step *of, const char *verb)
@@ -701,6 +798,44 @@ static int on_tokens(const step *of, const char *verb)
     return wrong("the tokens are not %s", verb);
 }
 
+/* What is asked about identities of transactions. */
+static int on_identity(const step *of, const char *verb)
+{
+    static const char *const words[] = {"", "committed", "rolled_back", "pending", "expired"};
+    repliq_transaction_id id, again;
+    repliq_outcome outcome;
+    named *known = find(arg(of, strcmp(verb, "resolve") == 0 ? 2 : 1));
+    repliq_code code;
+    if (strcmp(verb, "id") == 0 || strcmp(verb, "parse_id") == 0) {
+        int own = strcmp(verb, "id") == 0;
+        code = own ? repliq_session_id(handle(arg(of, 1), SESSION), &id)
+                   : repliq_transaction_id_parse(of->words[2].at, of->words[2].len, &id);
+        if (code == REPLIQ_OK)
+            make(arg(of, own ? 2 : 1), IDENTITY)->id = id;
+        return code;
+    }
+    if (known == NULL || known->kind != IDENTITY)
+        return wrong("no such identity");
+    if (strcmp(verb, "round_trip_id") == 0) {
+        char text[REPLIQ_TRANSACTION_ID_TEXT_SIZE];
+        if ((code = repliq_transaction_id_text(&known->id, text, sizeof text)) != REPLIQ_OK
+            || (code = repliq_transaction_id_parse(text, strlen(text), &id)) != REPLIQ_OK
+            || (code = repliq_transaction_id_parse(known->id.bytes, sizeof known->id.bytes, &again)) != REPLIQ_OK)
+            return code;
+        if (memcmp(&id, &known->id, sizeof id) != 0 || memcmp(&again, &id, sizeof id) != 0)
+            return wrong("the round trip gave another identity");
+        return REPLIQ_OK;
+    }
+    code = repliq_store_resolve(handle(arg(of, 1), STORE), &known->id, &outcome);
+    if (code != REPLIQ_OK)
+        return code;
+    if (outcome.state < 1 || outcome.state > 4 || strcmp(words[outcome.state], arg(of, 3)) != 0)
+        return wrong("the outcome is %d", outcome.state);
+    if (field_of(of, "token") != NULL)
+        make(field_of(of, "token")->at, TOKEN)->token = outcome.token;
+    return REPLIQ_OK;
+}
+
 static repliq_code status_text(const char *name, char *text, size_t size, size_t *len)
 {
     named *one = find(name);
@@ -747,37 +882,19 @@ static int status(const step *of)
     return outcome;
 }
 
-/* Where a server listens, which its status tells. */
-static int address(const char *name, char *into, size_t size)
-{
-    static char made[65536];
-    const char *found;
-    size_t len;
-    repliq_code code = repliq_server_status(handle(name, SERVER), made, sizeof made, &len);
-    if (code != REPLIQ_OK)
-        return code;
-    if ((found = strstr(made, "127.0.0.1:")) == NULL)
-        return wrong("no address in %s", made);
-    snprintf(into, size, "%.*s", (int)strcspn(found, "\"] ,"), found);
-    return REPLIQ_OK;
-}
-
-static const char *or_text(const step *of, const char *name, const char *other)
-{
-    const text *value = field_of(of, name);
-    return value != NULL ? value->at : other;
-}
-
 static int open_server(const step *of)
 {
     repliq_server_options options = REPLIQ_SERVER_OPTIONS;
     repliq_server *server;
     repliq_user user;
-    char where[64] = "127.0.0.1:0";
-    const char *listen = where;
+    char where[300] = "127.0.0.1:0";
+    const char *listen = where, *socket = or_text(of, "socket", NULL);
+    named *made;
     int code = field_of(of, "at") != NULL ? address(field_of(of, "at")->at, where, sizeof where) : REPLIQ_OK;
     if (code != REPLIQ_OK)
         return code;
+    if (socket != NULL)
+        snprintf(where, sizeof where, "unix:%.200s/%.40s", script_folder, socket);
     user.name = or_text(of, "user", "");
     user.password = repliq_text(or_text(of, "password", ""));
     user.verbs = or_text(of, "verbs", "replicate");
@@ -788,8 +905,39 @@ static int open_server(const step *of)
     options.users = &user;
     options.user_count = 1;
     code = repliq_server_open(handle(arg(of, 2), STORE), &options, &server);
+    if (code != REPLIQ_OK)
+        return code;
+    made = make(arg(of, 1), SERVER);
+    made->handle = server;
+    if (socket != NULL)
+        snprintf(made->socket, sizeof made->socket, "%s", where + 5);
+    return code;
+}
+
+/* Opens the store of a server. */
+static int connect_store(const step *of, int by_url)
+{
+    repliq_store_options options = REPLIQ_STORE_OPTIONS;
+    named *server = find(arg(of, 2));
+    repliq_store *store;
+    char where[64], url[400];
+    int code;
+    snprintf(url, sizeof url, "%s", arg(of, 2));
+    if (!by_url && server != NULL && server->socket[0] != '\0')
+        snprintf(url, sizeof url, "repliq+unix://%s", server->socket);
+    else if (!by_url) {
+        if ((code = address(arg(of, 2), where, sizeof where)) != REPLIQ_OK)
+            return code;
+        snprintf(url, sizeof url, "repliq://%s", where);
+    }
+    options.ca_file = or_text(of, "ca", NULL);
+    options.plain = options.ca_file == NULL ? REPLIQ_YES : REPLIQ_NO;
+    options.user = or_text(of, "user", NULL);
+    options.password = repliq_text(or_text(of, "password", ""));
+    options.reconnect_ms_max = 200;
+    code = repliq_store_open(url, &options, &store);
     if (code == REPLIQ_OK)
-        keep(arg(of, 1), SERVER, server);
+        keep(arg(of, 1), STORE, store);
     return code;
 }
 
@@ -1004,6 +1152,12 @@ static int run(const step *of)
         return put(of, strcmp(verb, "put_start") == 0);
     if (is_one_of(verb, "session session_put commit commit_start rollback"))
         return on_session(of, verb);
+    if (is_one_of(verb, "id parse_id round_trip_id resolve"))
+        return on_identity(of, verb);
+    if (is_one_of(verb, "connect connect_at"))
+        return connect_store(of, strcmp(verb, "connect_at") == 0);
+    if (strcmp(verb, "local") == 0)
+        return REPLIQ_OK;
     if (is_one_of(verb, "consumer consumer_delete ack reject renew seek"))
         return on_consumer(of, verb);
     if (is_one_of(verb, "receive session_receive browse"))
@@ -1107,7 +1261,12 @@ static int run_script(const char *path, size_t *steps)
         if (line[0] == '#' || line[strspn(line, " ")] == '\0')
             continue;
         ++*steps;
-        good = parse(line, &one) == 0 && (!can_be_said(&one) || holds(&one));
+        good = parse(line, &one) == 0;
+        if (good && way != NULL && strcmp(arg(&one, 0), "local") == 0) {
+            forget(&one);
+            break;
+        }
+        good = good && (!can_be_said(&one) || holds(&one));
         forget(&one);
     }
     fclose(file);
@@ -1116,7 +1275,7 @@ static int run_script(const char *path, size_t *steps)
     forget_read();
     for (i = 0; i < NAMES_MAX; i++) {
         close_one(&names[i]);
-        names[i].kind = NONE;
+        memset(&names[i], 0, sizeof names[i]);
     }
     return good;
 }
@@ -1129,8 +1288,12 @@ int main(int argc, char **argv)
         print_errors = 1;
         argc--, argv++;
     }
+    if (argc > 2 && strcmp(argv[1], "-r") == 0) {
+        way = argv[2];
+        argc -= 2, argv += 2;
+    }
     if (argc < 3) {
-        fprintf(stderr, "usage: conformance FOLDER SCRIPT...\n");
+        fprintf(stderr, "usage: conformance [-e] [-r tcp|unix] FOLDER SCRIPT...\n");
         return 2;
     }
     folder = argv[1];
@@ -1140,7 +1303,8 @@ int main(int argc, char **argv)
         else
             failed++;
     }
-    printf("conformance c: %d scripts, %zu steps\n", argc - 2, steps);
+    printf("conformance c%s%s: %d scripts, %zu steps\n", way != NULL ? " over " : "", way != NULL ? way : "", argc - 2,
+           steps);
     printf("%d passed, %d failed, 0 skipped\n", passed, failed);
     return failed > 0;
 }

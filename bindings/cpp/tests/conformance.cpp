@@ -1,7 +1,9 @@
 /*
  * The scripts of tests/conformance through repliq.hpp; their language is described there.
  *
- * Usage: conformance [-e] FOLDER SCRIPT…       FOLDER is empty and is used for the stores; -e prints errors
+ * Usage: conformance [-e] [-r tcp|unix] FOLDER SCRIPT…
+ *
+ * FOLDER is empty and is used for the stores; -e prints errors; with -r every store is used at a server
  */
 #include <algorithm>
 #include <arpa/inet.h>
@@ -183,6 +185,9 @@ template <class T> void set(std::map<string, T> &of, const string &name, T made)
     of.emplace(name, std::move(made));
 }
 
+/** How every store is used at a server: "tcp" or "unix"; empty where they are in their directories. */
+string way;
+
 class world {
 public:
     explicit world(std::filesystem::path folder) : folder_(std::move(folder)) {}
@@ -192,6 +197,9 @@ public:
         using verb = void (world::*)(const step &);
         static const std::map<string_view, verb> verbs = {
             {"open", &world::open},
+            {"connect", &world::connect},
+            {"connect_at", &world::connect},
+            {"local", &world::local},
             {"close", &world::close},
             {"queue", &world::queue},
             {"pause", &world::pause},
@@ -201,6 +209,10 @@ public:
             {"put", &world::put},
             {"put_start", &world::put_start},
             {"session", &world::session},
+            {"id", &world::id},
+            {"parse_id", &world::parse_id},
+            {"round_trip_id", &world::round_trip_id},
+            {"resolve", &world::resolve},
             {"session_put", &world::session_put},
             {"session_receive", &world::read},
             {"commit", &world::commit},
@@ -268,8 +280,49 @@ private:
         string password = of.field("password").value_or("");
         options.password = password;
         string path = of.word(2).empty() ? "" : (folder_ / of.word(2)).string();
-        set(stores_, of.word(1), repliq::store(path, options));
+        if (way.empty())
+            set(stores_, of.word(1), repliq::store(path, options));
+        else
+            serve(of.word(1), repliq::store(path, options));
     }
+
+    /** Serves an opened store to this run, and keeps under the name what its URL opens. */
+    void serve(const string &name, repliq::store own)
+    {
+        repliq::server_options options;
+        string socket = (folder_ / ("socket." + std::to_string(++sockets_))).string();
+        options.plain = true;
+        options.listen = {way == "unix" ? "unix:" + socket : "127.0.0.1:0"};
+        options.users.push_back({"script", "secret", "replicate,publish,browse,consume,admin", "*"});
+        repliq::server server(own, options);
+        repliq::store_options reach;
+        reach.plain = true;
+        reach.password = "secret";
+        string url = way == "unix" ? "repliq+unix://script@" + socket : "repliq://script@" + address(server);
+        set(stores_, name, repliq::store(url, reach));
+        set(own_, name, std::make_pair(std::move(own), std::move(server)));
+    }
+
+    /** Opens the store of a server. */
+    void connect(const step &of)
+    {
+        repliq::store_options options;
+        string password = of.field("password").value_or("");
+        options.password = password;
+        options.ca_file = of.field("ca").value_or("");
+        options.plain = options.ca_file.empty();
+        options.user = of.field("user").value_or("");
+        options.reconnect_max = milliseconds(200);
+        string url = of.word(2);
+        if (of.word(0) == "connect") {
+            auto socket = socket_of_.find(of.word(2));
+            url = socket != socket_of_.end() ? "repliq+unix://" + socket->second : "repliq://" + address(of.word(2));
+        }
+        set(stores_, of.word(1), repliq::store(url, options));
+    }
+
+    /** What follows is for a directory, and so is this run; another one ends before it gets here. */
+    void local(const step &) {}
 
     void close(const step &of)
     {
@@ -277,6 +330,12 @@ private:
         if (stores_.count(name) > 0) {
             get(stores_, name).close();
             stores_.erase(name);
+            auto own = own_.find(name);
+            if (own != own_.end()) {
+                own->second.second.close();
+                own->second.first.close();
+                own_.erase(own);
+            }
         } else if (servers_.count(name) > 0) {
             get(servers_, name).close();
             servers_.erase(name);
@@ -315,7 +374,41 @@ private:
         get(ports_, of.word(3)).emplace(of.number(4), std::move(made));
     }
 
-    void session(const step &of) { set(sessions_, of.word(1), store(of, 2).session()); }
+    void session(const step &of)
+    {
+        repliq::session_options options;
+        options.name = of.field("name").value_or("");
+        options.takeover = of.field("takeover") == "yes";
+        options.idle = milliseconds(std::stoull(of.field("idle_ms").value_or("0")));
+        options.bytes_max = std::stoull(of.field("bytes_max").value_or("0"));
+        set(sessions_, of.word(1), store(of, 2).session(options));
+    }
+    void id(const step &of) { ids_[of.word(2)] = get(sessions_, of.word(1)).id(); }
+    void parse_id(const step &of) { ids_[of.word(1)] = repliq::transaction_id::parse(of.word(2)); }
+    void round_trip_id(const step &of)
+    {
+        repliq::transaction_id one = get(ids_, of.word(1)), again = repliq::transaction_id::parse(one.text());
+        std::hash<repliq::transaction_id> hash;
+        if (again != one || repliq::transaction_id::parse(one.raw()) != one || hash(again) != hash(one))
+            throw wrong{"the round trip gave another identity"};
+    }
+    void resolve(const step &of)
+    {
+        static const std::map<string, repliq::outcome_state> words = {
+            {"committed", repliq::outcome_state::committed},
+            {"rolled_back", repliq::outcome_state::rolled_back},
+            {"pending", repliq::outcome_state::pending},
+            {"expired", repliq::outcome_state::expired},
+        };
+        repliq::outcome found = store(of, 1).resolve(get(ids_, of.word(2)));
+        auto wanted = words.find(of.word(3));
+        if (wanted == words.end() || found.state != wanted->second)
+            throw wrong{"the outcome is " + std::to_string(static_cast<int>(found.state))};
+        if (found.token.has_value() != (found.state == repliq::outcome_state::committed))
+            throw wrong{"a token goes with a commit and with nothing else"};
+        if (auto name = of.field("token"))
+            tokens_[*name] = found.token.value();
+    }
     void session_put(const step &of)
     {
         std::vector<repliq::message> all = messages(of, 3);
@@ -502,9 +595,10 @@ private:
     }
 
     /** Where a server listens, which its status tells. */
-    string address(const string &name)
+    string address(const string &name) { return address(get(servers_, name)); }
+    string address(const repliq::server &of)
     {
-        string text = get(servers_, name).status();
+        string text = of.status();
         std::size_t at = text.find("127.0.0.1:");
         if (at == string::npos)
             throw wrong{"no address in " + text};
@@ -515,11 +609,15 @@ private:
         repliq::server_options options;
         auto at = of.field("at");
         string password = of.field("password").value_or("");
+        auto socket = of.field("socket");
+        string path = socket ? (folder_ / *socket).string() : "";
         options.plain = true;
-        options.listen = {at ? address(*at) : "127.0.0.1:0"};
+        options.listen = {at ? address(*at) : socket ? "unix:" + path : "127.0.0.1:0"};
         options.users.push_back({of.field("user").value_or(""), password, of.field("verbs").value_or("replicate"),
                                  of.field("queues").value_or("*")});
         set(servers_, of.word(1), repliq::server(store(of, 2), options));
+        if (socket)
+            socket_of_[of.word(1)] = path;
     }
     void replication(const step &of)
     {
@@ -619,6 +717,11 @@ private:
 
     std::filesystem::path folder_;
     string said_;
+    /** The directories and servers behind the stores that the run serves itself. */
+    std::map<string, std::pair<repliq::store, repliq::server>> own_;
+    int sockets_ = 0;
+    std::map<string, string> socket_of_;
+    std::map<string, repliq::transaction_id> ids_;
     std::map<string, repliq::store> stores_;
     std::map<string, repliq::queue> queues_;
     std::map<string, repliq::session> sessions_;
@@ -670,7 +773,10 @@ bool run(const std::filesystem::path &script, const std::filesystem::path &folde
         ++steps;
         std::optional<string> why;
         try {
-            why = holds(in, parse(line), script.filename().string() + ":" + std::to_string(at));
+            step one = parse(line);
+            if (!way.empty() && one.word(0) == "local")
+                return true;
+            why = holds(in, one, script.filename().string() + ":" + std::to_string(at));
         } catch (const wrong &found) {
             why = found.text;
         }
@@ -690,15 +796,19 @@ int main(int argc, char **argv)
         print_errors = true;
         --argc, ++argv;
     }
+    if (argc > 2 && string_view(argv[1]) == "-r") {
+        way = argv[2];
+        argc -= 2, argv += 2;
+    }
     if (argc < 3) {
-        std::cerr << "usage: conformance FOLDER SCRIPT...\n";
+        std::cerr << "usage: conformance [-e] [-r tcp|unix] FOLDER SCRIPT...\n";
         return 2;
     }
     std::size_t steps = 0;
     int passed = 0, failed = 0;
     for (int i = 2; i < argc; ++i)
         ++(run(argv[i], std::filesystem::path(argv[1]) / std::to_string(i), steps) ? passed : failed);
-    std::cout << "conformance cpp: " << argc - 2 << " scripts, " << steps << " steps\n"
+    std::cout << "conformance cpp" << (way.empty() ? "" : " over " + way) << ": " << argc - 2 << " scripts, " << steps << " steps\n"
               << passed << " passed, " << failed << " failed, 0 skipped\n";
     return failed > 0;
 }

@@ -176,6 +176,9 @@ class World:
         )
         self.set(step.word(1), store)
 
+    def do_local(self, step: Step) -> None:
+        """What follows is for a directory, and so is this run."""
+
     def do_backup(self, step: Step) -> None:
         self.store(step, 1).backup(self.folder / step.word(2))
 
