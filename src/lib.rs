@@ -76,7 +76,7 @@ pub use server::{Client, Right, Server, ServerLimits, ServerOptions, UserSource,
 pub use session::{
     Consumer, ConsumerInfo, ConsumerOptions, Event, Handled, Listener, ListenerOptions,
     ListenerStatus, Metrics, Policy, Port, QueueInfo, QueueMetrics, SegmentMetrics, Session,
-    SessionOptions, Snapshot, Store, StoreOptions, TargetMetrics, Unit, Work,
+    SessionInfo, SessionOptions, Snapshot, Store, StoreOptions, TargetMetrics, Unit, Work,
 };
 pub use store::{
     BackupInfo, Commit, Level, Outcome, Pin, PinKind, RepairInfo, TRANSACTION_ID_SIZE,

@@ -51,6 +51,8 @@ pub const SESSIONS_MAX: usize = 65_536;
 pub const SESSION_KEEP_MS: u64 = 24 * 60 * 60 * 1000;
 /// Sessions that are forgotten in one transaction at most, so that its bytes stay few.
 pub const SESSIONS_FORGOTTEN_MAX: usize = 256;
+/// Remembered sessions that are listed at a time: an answer of some 400 bytes each stays small.
+pub const SESSIONS_LISTED_MAX: usize = 1_000;
 /// Sessions one connection has open at once, and receives that wait: each may hold a transaction.
 pub const SESSIONS_OF_CONNECTION_MAX: usize = 256;
 /// Consumers one connection has open at once.

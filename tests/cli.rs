@@ -28,6 +28,8 @@ mod run;
 mod server;
 #[path = "cli/servers.rs"]
 mod servers;
+#[path = "cli/sessions.rs"]
+mod sessions;
 #[path = "cli/stopped.rs"]
 mod stopped;
 #[path = "cli/stores.rs"]

@@ -1,10 +1,7 @@
 //! Transacted sessions: the rows of the scenarios under their numbers, and what stands behind them.
 
-#![allow(clippy::unwrap_used, unsafe_code)]
+#![allow(clippy::unwrap_used)]
 
-#[cfg(feature = "capi")]
-#[path = "sessions/busy.rs"]
-mod busy;
 #[path = "sessions/identity.rs"]
 mod identity;
 #[path = "sessions/limits.rs"]

@@ -24,7 +24,7 @@ mod rules;
 
 pub use letter::{Death, with_letter};
 pub use message::{Header, Message, Packed};
-pub use reader::{From, Reader, consumed};
+pub use reader::{AtWork, From, Reader, consumed};
 pub use received::{Headers, Received, visible};
 pub use rules::Rules;
 

@@ -40,6 +40,32 @@ pub struct Reader {
     closed: AtomicBool,
 }
 
+/// Who is at work for a consumer in this process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AtWork {
+    /// How often it is open.
+    pub workers: usize,
+    /// Messages that somebody has a lease on; `None` where there are no leases.
+    pub out: Option<usize>,
+    /// How long a lease lasts, in milliseconds; 0 for ever.
+    pub lease_ms: u64,
+}
+
+impl AtWork {
+    /// Those of this consumer.
+    pub fn of(core: &Core, queue: u32, name: &str) -> AtWork {
+        let Some((shared, workers)) = core.open_readers(queue, name) else {
+            return AtWork::default();
+        };
+        let Some(feed) = shared.downcast_ref::<Feed>() else {
+            return AtWork { workers, ..AtWork::default() };
+        };
+        // A consumer that was deleted meanwhile has nothing out.
+        let out = feed.with(|place| Ok(place.leases.out())).unwrap_or(0);
+        AtWork { workers, out: feed.is_leased().then_some(out), lease_ms: feed.rules.lease_ms }
+    }
+}
+
 /// Numbers of readers; none is used twice in a process.
 static OWNERS: AtomicU64 = AtomicU64::new(1);
 

@@ -10,6 +10,8 @@
 //! | `target_add` | `root`, `name`, `url`, `from`: `"oldest"` or `"now"` | `*` |
 //! | `target_rm` | `root`, `name` | `*` |
 //! | `conn_kill` | `connection` | `*` |
+//! | `session_ls` | `after`: the id of a session, or null | `*` |
+//! | `session_kill` | `session`: its id | `*` |
 //! | `user_ls` | | `*` |
 //! | `user_add` | `name`, `verifier`, `rights` | `*` |
 //! | `user_rm` | `name` | `*` |
@@ -17,7 +19,9 @@
 //! | `user_passwd` | `name`, `verifier` | `*` |
 //!
 //! A verifier is the text the users file has; the password it was made of is nowhere on the way. The answer
-//! is `{}`, for queues and consumers `{"token": text}`, and for `user_ls` a list of `{name, rights}`. An order may wait for the disk, so each runs on a thread of
+//! is `{}`, for queues and consumers `{"token": text}`, for `user_ls` a list of `{name, rights}`, and for `session_ls` a list
+//! of at most 1,000 remembered sessions behind that one, in the order of their ids (32 hexadecimal digits): `{session, name,
+//! user, epoch, committed, token, used_ms, open}`. An order may wait for the disk, so each runs on a thread of
 //! its own, one a connection. Nobody changes or removes the user who asks: that is done where the server runs.
 
 use super::AUDIT;
@@ -26,6 +30,7 @@ use super::users::{Right, User, UserSource, Users, Verb};
 use crate::error::{Code, Error, Result};
 use crate::queue::From;
 use crate::replicate::planned;
+use crate::session::{SessionInfo, session_id};
 use crate::store::Commit;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -45,6 +50,8 @@ pub enum Order {
     TargetAdd { root: String, name: String, url: String, from: To },
     TargetRm { root: String, name: String },
     ConnKill { connection: u64 },
+    SessionLs { after: Option<String> },
+    SessionKill { session: String },
     UserLs {},
     UserAdd { name: String, verifier: String, rights: Vec<Right> },
     UserRm { name: String },
@@ -132,6 +139,8 @@ impl Order {
             Order::TargetAdd { root, name, .. } => format!("target add {name:?} of {root:?}"),
             Order::TargetRm { root, name } => format!("target rm {name:?} of {root:?}"),
             Order::ConnKill { connection } => format!("conn kill {connection}"),
+            Order::SessionLs { .. } => "session ls".into(),
+            Order::SessionKill { session } => format!("session kill {session:?}"),
             Order::UserLs {} => "user ls".into(),
             Order::UserAdd { name, .. } => format!("user add {name:?}"),
             Order::UserRm { name } => format!("user rm {name:?}"),
@@ -145,7 +154,7 @@ impl Order {
         let outcome = self.act(shared, by);
         let what = self.describe();
         match &outcome {
-            Ok(_) if *self == (Order::UserLs {}) => {}
+            Ok(_) if matches!(self, Order::UserLs {} | Order::SessionLs { .. }) => {}
             Ok(_) => log::info!(target: AUDIT, "{by:?} did {what}"),
             Err(error) => log::warn!(target: AUDIT, "{by:?} tried {what}: {error}"),
         }
@@ -178,6 +187,14 @@ impl Order {
                 let why = Error::new(Code::Cancelled, "an administrator ended this connection");
                 shared.table.dismiss_one(*connection, &why)?;
             }
+            Order::SessionLs { after } => {
+                let after = after.as_deref().map(session_id).transpose()?;
+                let infos = store.sessions_behind(after)?;
+                return Ok(
+                    json!(infos.iter().map(SessionInfo::to_json).collect::<Vec<_>>()).to_string()
+                );
+            }
+            Order::SessionKill { session } => store.session_kill(session_id(session)?)?,
             Order::UserLs {} => return Ok(list(&shared.users.lock().clone())),
             Order::UserAdd { name, verifier, rights } => {
                 shared.change_users(by, name, |users| {

@@ -10,6 +10,7 @@
 //! | `remote` | the same faces at a server |
 //! | `consumer` | durable readers |
 //! | `listener` | a consumer with a handler |
+//! | `remembered` | the sessions a store remembers, as others see them |
 //! | `snapshot` | a look at everything as it was |
 //! | `port` | completions of what was started without waiting |
 //! | `place` | where a token can be waited for |
@@ -22,6 +23,7 @@ mod metrics;
 mod options;
 mod place;
 mod port;
+mod remembered;
 mod remote;
 #[allow(clippy::module_inception)] // The noun of the room is the noun of the file.
 mod session;
@@ -36,6 +38,8 @@ pub use listener::{Handled, Listener, ListenerOptions, ListenerStatus, Policy, U
 pub use metrics::{Metrics, QueueMetrics, SegmentMetrics, TargetMetrics};
 pub use options::StoreOptions;
 pub use port::{Event, Port};
+pub use remembered::SessionInfo;
+pub(crate) use remembered::session_id;
 pub(crate) use remote::{Asker, Lost, Reply, odd, reply};
 pub use snapshot::Snapshot;
 pub use store::{ConsumerInfo, QueueInfo, Store};

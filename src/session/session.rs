@@ -189,8 +189,7 @@ impl LocalSession {
     }
 
     fn find_room(&mut self, bytes: usize, more: usize) -> Result<()> {
-        let whole = self.staged_bytes + (bytes - more) as u64;
-        if whole > self.bytes_max && !sabotage!("bytes of a transaction not bounded") {
+        if self.staged_bytes + (bytes - more) as u64 > self.bytes_max {
             let error = Error::new(
                 Code::Quota,
                 format!(

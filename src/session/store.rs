@@ -14,7 +14,7 @@ use crate::error::{Code, Error, Result};
 use crate::journal::{Recovered, Type};
 use crate::link::Endpoint;
 use crate::position::Token;
-use crate::queue::{From, Message, Packed, Queue};
+use crate::queue::{AtWork, From, Message, Packed, Queue};
 use crate::secret::Password;
 use crate::store::{
     BackupInfo, Change, Commit, Core, Entry, Level, Outcome, Pin, RepairInfo, Staged, TransactionId,
@@ -70,6 +70,12 @@ pub struct ConsumerInfo {
     pub acknowledged: u64,
     /// Messages it has not acknowledged.
     pub waiting: u64,
+    /// How often it is open in the process that has the store: its workers, or the one that uses it.
+    pub workers: u64,
+    /// Of what waits, the messages that a worker has a lease on; `None` where there are no leases.
+    pub out: Option<u64>,
+    /// How long a lease lasts, in milliseconds; 0 for ever, or without leases.
+    pub lease_ms: u64,
 }
 
 impl QueueInfo {
@@ -97,6 +103,9 @@ impl QueueInfo {
                 "name": consumer.name,
                 "acknowledged": consumer.acknowledged,
                 "waiting": consumer.waiting,
+                "workers": consumer.workers,
+                "out": consumer.out,
+                "lease_ms": consumer.lease_ms,
             })
         });
         json!({
@@ -174,7 +183,7 @@ impl Store {
 
     /// The store of this process; UNSUPPORTED at a server.
     #[inline]
-    fn inner(&self) -> Result<&Arc<Inner>> {
+    pub(super) fn inner(&self) -> Result<&Arc<Inner>> {
         match &self.home {
             Home::Local(inner) => Ok(inner),
             Home::Remote(store) => {
@@ -189,7 +198,7 @@ impl Store {
 
     /// The store at a server.
     #[inline]
-    fn remote(&self) -> Option<&Arc<RemoteStore>> {
+    pub(super) fn remote(&self) -> Option<&Arc<RemoteStore>> {
         match &self.home {
             Home::Local(_) => None,
             Home::Remote(store) => Some(store),
@@ -276,7 +285,8 @@ impl Store {
             return store.queues();
         }
         self.inner()?.check()?;
-        Ok(self.inner()?.core.look(|state| {
+        let core = &self.inner()?.core;
+        let mut infos: Vec<QueueInfo> = core.look(|state| {
             let infos = state.queues().map(|(number, queue)| QueueInfo {
                 name: queue.name.clone(),
                 queue: Queue::from_number(number),
@@ -287,7 +297,17 @@ impl Store {
                 consumers: consumers(queue),
             });
             infos.collect()
-        }))
+        });
+        // Who is at work is not the state's to tell, and is asked without its lock.
+        for info in &mut infos {
+            for consumer in &mut info.consumers {
+                let at_work = AtWork::of(core, info.queue.number(), &consumer.name);
+                consumer.workers = at_work.workers as u64;
+                consumer.out = at_work.out.map(|out| out as u64);
+                consumer.lease_ms = at_work.lease_ms;
+            }
+        }
+        Ok(infos)
     }
 
     /// Refuses puts and receives with PAUSED until [`Store::queue_resume`].
@@ -647,6 +667,9 @@ fn consumers(queue: &crate::store::QueueState) -> Vec<ConsumerInfo> {
         name: name.clone(),
         acknowledged: acked.floor(),
         waiting: (queue.next - 1).saturating_sub(acked.floor() + acked.count_above()),
+        workers: 0,
+        out: None,
+        lease_ms: 0,
     });
     infos.collect()
 }

@@ -40,7 +40,9 @@ pub use ranges::{Ranges, ranges_of};
 pub use received::{Arrival, LinkClaim, Received, StreamId, is_path, path_behind};
 pub use record::{Change, Delivery};
 pub use repair::{RepairInfo, repair};
-pub use sessions::{Identity, OpenSessions, Outcome, TRANSACTION_ID_SIZE, TransactionId};
+pub use sessions::{
+    Identity, KnownSession, OpenSessions, Outcome, TRANSACTION_ID_SIZE, TransactionId,
+};
 pub use state::{QueueState, State, check_name};
 pub use stream::{Begin, Keep, Stream, StreamChange};
 
@@ -217,6 +219,11 @@ impl Core {
         if row.get().1 == 0 {
             row.remove();
         }
+    }
+
+    /// What the open readers of this name share, and how many they are; `None` without any.
+    pub fn open_readers(&self, queue: u32, name: &str) -> Option<(Shared, usize)> {
+        self.readers.lock().get(&(queue, name.to_string())).cloned()
     }
 
     /// Whether the store was closed.

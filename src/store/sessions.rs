@@ -62,6 +62,18 @@ pub enum Outcome {
     Expired,
 }
 
+/// A remembered session, seen from outside.
+pub struct KnownSession {
+    /// Its id.
+    pub session: SessionId,
+    /// Its row.
+    pub row: SessionRow,
+    /// Its last transaction that was committed, and where that is.
+    pub committed: Option<(TransactionId, Token)>,
+    /// Whether it is open in this process.
+    pub open: bool,
+}
+
 /// The sessions of this process, by id: whether another took over.
 #[derive(Default)]
 pub struct OpenSessions(Mutex<Open>);
@@ -272,17 +284,14 @@ impl State {
 
     /// The row of the session, while its owner in this epoch has it.
     fn owned(&self, id: &TransactionId) -> Result<&SessionRow> {
-        let row = self.sessions.get(&id.session).filter(|row| {
-            row.decided.0 == id.epoch || sabotage!("commit of a fenced session taken")
-        });
+        let row = self.sessions.get(&id.session).filter(|row| row.decided.0 == id.epoch);
         row.ok_or_else(|| fenced(&id.session))
     }
 
     /// Whether this transaction may be committed.
     fn may_commit(&self, id: &TransactionId) -> Result<()> {
         let row = self.owned(id)?;
-        let fenced = id.epoch < row.decided.0 && sabotage!("commit of a fenced session taken");
-        if id.place() > row.decided || fenced || sabotage!("late commit of a session taken") {
+        if id.place() > row.decided || sabotage!("late commit of a session taken") {
             return Ok(());
         }
         let text = format!("transaction {id} was rolled back: its outcome was asked for before");
@@ -468,6 +477,46 @@ impl Core {
         }
     }
 
+    /// At most `max` of the remembered sessions, in the order of their ids, from behind one on.
+    pub fn known_sessions(&self, after: Option<SessionId>, max: usize) -> Vec<KnownSession> {
+        let open = self.sessions.0.lock();
+        self.look(|state| {
+            let rows = state.sessions.iter();
+            let behind = rows.filter(|(id, _)| after.is_none_or(|after| **id > after)).take(max);
+            let known = behind.map(|(session, row)| {
+                let (epoch, number) = row.committed;
+                let id = TransactionId { session: *session, epoch, number };
+                KnownSession {
+                    session: *session,
+                    row: row.clone(),
+                    committed: (number > 0).then(|| (id, state.token(row.transaction))),
+                    open: open.sessions.contains_key(session),
+                }
+            });
+            known.collect()
+        })
+    }
+
+    /// Takes a session away from whoever has it open, who is FENCED from then on: what it had not committed never will
+    /// be. Fails with NO_SUCH_NAME for one that is not remembered.
+    pub fn session_kill(self: &Arc<Core>, session: SessionId) -> Result<()> {
+        let owner = |state: &State| {
+            state.sessions.get(&session).map(|row| (row.user.clone(), row.name.clone()))
+        };
+        let (user, name) = self.look(owner).ok_or_else(|| self.no_session(&session))?;
+        self.session_begin((&user, &name), true, &|state| {
+            let row = state.sessions.get(&session).ok_or_else(|| self.no_session(&session))?;
+            Ok(Some((session, row)))
+        })
+        .map(drop)
+    }
+
+    fn no_session(&self, session: &SessionId) -> Error {
+        let session = u128::from_be_bytes(*session);
+        let text = format!("{} remembers no session {session:032x}", self.describe());
+        Error::new(Code::NoSuchName, text)
+    }
+
     /// The remembered sessions with their ids, and whether each is open here.
     pub fn sessions(&self) -> Vec<([u8; 16], SessionRow, bool)> {
         let open = self.sessions.0.lock();
@@ -511,8 +560,7 @@ fn denied() -> Error {
 impl Identity {
     /// Fails when another owner took the session over.
     pub fn check(&self) -> Result<()> {
-        match self.fenced.load(Ordering::Relaxed) && !sabotage!("commit of a fenced session taken")
-        {
+        match self.fenced.load(Ordering::Relaxed) {
             false => Ok(()),
             true => Err(fenced(&self.id.session)),
         }

@@ -71,9 +71,8 @@ fn a_live_server_is_asked_by_its_url() {
     assert_eq!(place.run("get @s q --browse").text(), "1\n2\n3\n");
     place.run("queue purge @s q").fails(Code::Locked, &[&served.child.id().to_string()]);
     let url = served.url("ann");
-    for words in ["get", "passwd", "claim", "fork", "target skip"] {
+    for words in ["passwd", "claim", "fork", "target skip"] {
         let words = match words {
-            "get" => format!("get {url} q --consumer c"),
             "target skip" => format!("target skip {url} q --target t=repliq://ann@127.0.0.1"),
             verb => format!("{verb} {url}"),
         };

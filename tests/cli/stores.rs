@@ -57,7 +57,10 @@ fn consumers_are_listed_reset_and_removed() {
     let place = Place::with_numbers(5);
     place.run("get @s q --consumer c --max 2").text();
     let row = place.run("consumer ls @s --json").json().remove(0);
-    let expected = json!({"queue": "q", "name": "c", "acknowledged": 2, "waiting": 3});
+    let expected = json!({
+        "queue": "q", "name": "c", "acknowledged": 2, "waiting": 3,
+        "workers": null, "out": null, "lease_ms": null,
+    });
     assert_eq!(row, expected);
     assert!(place.run("consumer ls @s").text().lines().nth(1).unwrap().starts_with("q "));
     for (to, first) in [("4", "4\n"), ("oldest", "1\n"), ("now", "")] {

@@ -23,7 +23,10 @@ fn queues_consumers_and_targets_are_changed_over_the_url() {
     assert_eq!(row()["paused"], true);
     place.run_with(&format!("put {with} q"), b"4\n").fails(Code::Paused, &["q"]);
     place.run(&format!("queue resume {with} q")).text();
-    assert_eq!(row()["consumers"], json!([{"name": "c", "acknowledged": 2, "waiting": 1}]));
+    let expected = json!({
+        "name": "c", "acknowledged": 2, "waiting": 1, "workers": 0, "out": null, "lease_ms": 0,
+    });
+    assert_eq!(row()["consumers"], json!([expected]));
     place.run(&format!("consumer reset {with} q c --to oldest")).text();
     assert_eq!(row()["consumers"][0]["waiting"], 3);
     place.run(&format!("consumer reset {with} q c --to now")).text();

@@ -90,24 +90,27 @@ fn ls(list: &List) -> Done {
     for queue in &queues {
         for consumer in &queue.consumers {
             if list.json {
-                output.json(&json!({
-                    "queue": queue.name,
-                    "name": consumer.name,
-                    "acknowledged": consumer.acknowledged,
-                    "waiting": consumer.waiting,
-                }))?;
+                let mut row = json!(consumer);
+                row["queue"] = json!(queue.name);
+                output.json(&row)?;
             } else {
+                let known =
+                    |count: Option<u64>| count.map_or("-".to_string(), |count| count.to_string());
                 rows.push(vec![
                     queue.name.clone(),
                     consumer.name.clone(),
                     consumer.acknowledged.to_string(),
                     consumer.waiting.to_string(),
+                    known(consumer.workers),
+                    known(consumer.out),
+                    known(consumer.lease_ms),
                 ]);
             }
         }
     }
     if !list.json {
-        output.table(&["queue", "consumer", "acknowledged", "waiting"], &rows)?;
+        let titles = ["queue", "consumer", "acknowledged", "waiting", "workers", "out", "lease_ms"];
+        output.table(&titles, &rows)?;
     }
     output.flush()
 }

@@ -63,7 +63,7 @@ impl Get {
             Fail::new(Code::Invalid, format!("cannot wait {} seconds: {error}", self.wait))
         })?;
         if let Some(name) = &self.consumer {
-            let store = self.place.folder.change()?;
+            let store = self.place.change()?;
             let queue = store.find_queue(&self.queue)?;
             let consumer = store.consumer(name, queue, &ConsumerOptions::default())?;
             let taken = if self.exec.is_asked_for() {

@@ -32,10 +32,12 @@ mod queue;
 mod replicate;
 mod secret;
 mod serve;
+mod session;
 mod signal;
 mod status;
 mod target;
 mod token;
+mod transaction;
 mod user;
 mod verify;
 
@@ -65,6 +67,10 @@ enum Verb {
     Consumer(consumer::Consumer),
     #[command(subcommand)]
     Token(token::Token),
+    #[command(subcommand)]
+    Session(session::Session),
+    #[command(subcommand, name = "tx")]
+    Transaction(transaction::Transaction),
     Status(status::Status),
     Verify(verify::Verify),
     Passwd(passwd::Passwd),
@@ -97,6 +103,8 @@ fn run(verb: Verb) -> fail::Done {
         Verb::Queue(verb) => verb.run(),
         Verb::Consumer(verb) => verb.run(),
         Verb::Token(verb) => verb.run(),
+        Verb::Session(verb) => verb.run(),
+        Verb::Transaction(verb) => verb.run(),
         Verb::Status(verb) => verb.run(),
         Verb::Verify(verb) => verb.run(),
         Verb::Passwd(verb) => verb.run(),

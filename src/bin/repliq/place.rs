@@ -94,6 +94,12 @@ pub struct ConsumerRow {
     pub name: String,
     pub acknowledged: u64,
     pub waiting: u64,
+    /// How often it is open; like what follows, only the process that has the store knows.
+    pub workers: Option<u64>,
+    /// Messages that a worker has a lease on, where there are leases.
+    pub out: Option<u64>,
+    /// How long a lease lasts.
+    pub lease_ms: Option<u64>,
 }
 
 impl Folder {
@@ -166,12 +172,37 @@ impl Place {
         if self.folder.is_url() {
             return Ok(At::There(Box::new(self.connect()?)));
         }
-        let options = StoreOptions { create: false, read_only: true, ..StoreOptions::default() };
-        Ok(At::Here(self.folder.open(options)?))
+        Ok(At::Here(self.see()?))
     }
 
-    /// Connects to the server, and asks for the password of the URL's user where no option says where it is.
+    /// Opens an existing store to use it, in its directory or at a server.
+    pub fn change(&self) -> Done<Store> {
+        if self.folder.is_url() { self.at_server() } else { self.folder.change() }
+    }
+
+    /// The same to look at it only, also while another process is writing.
+    pub fn see(&self) -> Done<Store> {
+        if self.folder.is_url() {
+            return self.at_server();
+        }
+        self.folder.open(StoreOptions { create: false, read_only: true, ..StoreOptions::default() })
+    }
+
+    fn at_server(&self) -> Done<Store> {
+        let (_, connect) = self.endpoint()?;
+        let options = StoreOptions { connect, ..StoreOptions::default() };
+        Ok(Store::open(&self.folder.store, &options)?)
+    }
+
+    /// Connects to the server.
     pub fn connect(&self) -> Done<Client> {
+        let (endpoint, options) = self.endpoint()?;
+        Ok(Client::connect(&endpoint, &options)?)
+    }
+
+    /// Where the server is and how it is reached. Asks for the password of the URL's user where no option says where it
+    /// is.
+    fn endpoint(&self) -> Done<(Endpoint, ConnectOptions)> {
         let endpoint = Endpoint::parse(&self.folder.store)?;
         let what = self.folder.what();
         let mut password = self.folder.secret.read(&what)?;
@@ -179,7 +210,7 @@ impl Place {
             password = Some(secret::ask(&what)?);
         }
         let options = ConnectOptions { password, ..self.reach.options() };
-        Ok(Client::connect(&endpoint, &options)?)
+        Ok((endpoint, options))
     }
 }
 
@@ -259,6 +290,9 @@ fn row(info: repliq::QueueInfo, pins: &[repliq::Pin]) -> QueueRow {
         name: consumer.name,
         acknowledged: consumer.acknowledged,
         waiting: consumer.waiting,
+        workers: None,
+        out: None,
+        lease_ms: None,
     });
     QueueRow {
         name: info.name,

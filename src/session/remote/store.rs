@@ -11,6 +11,7 @@ use crate::link::{ConnectOptions, Endpoint};
 use crate::position::Token;
 use crate::queue::{Message, Queue, Received};
 use crate::session::port::Port;
+use crate::session::remembered::{SessionInfo, session_text};
 use crate::session::store::{ConsumerInfo, QueueInfo};
 use crate::session::transaction::SessionOptions;
 use crate::store::{Commit, Level, Outcome, TransactionId};
@@ -249,6 +250,21 @@ impl RemoteStore {
         Ok(Commit { token, level: Level::Power })
     }
 
+    /// The remembered sessions behind one.
+    pub fn sessions_behind(&self, after: Option<[u8; 16]>) -> Result<Vec<SessionInfo>> {
+        let after = after.map(|session| session_text(&session));
+        let text = json!({ "order": "session_ls", "after": after }).to_string();
+        let answer = self.text(&Request::Order { text: &text })?;
+        let rows: Vec<Value> = serde_json::from_str(&answer).map_err(|_| odd())?;
+        rows.iter().map(SessionInfo::from_json).collect::<Option<_>>().ok_or_else(odd)
+    }
+
+    /// Takes a session away from whoever has it open.
+    pub fn session_kill(&self, session: [u8; 16]) -> Result<()> {
+        let order = json!({ "order": "session_kill", "session": session_text(&session) });
+        self.text(&Request::Order { text: &order.to_string() }).map(|_| ())
+    }
+
     /// Looks at a queue as it is now.
     pub fn browse(&self, queue: Queue, from: u64, max: usize) -> Result<Vec<Received>> {
         let (name, max) = (self.queue_name(queue)?, u32::try_from(max).unwrap_or(u32::MAX));
@@ -337,12 +353,14 @@ impl RemoteStore {
             Some(session) => session,
             None => RemoteSession::open(&self.line, &SessionOptions::default())?,
         };
+        let refusal = session.refusal();
         let outcome = match work(&mut session) {
             // What was there before the connection was lost was nothing.
             Err(error) => {
                 // Without the connection the server does it by itself.
                 let _ = session.rollback();
-                Err(error)
+                // Nobody knows of a transaction that was doomed: what doomed it is what is wrong with the put.
+                Err(refusal.lock().take().unwrap_or(error))
             }
             done => done,
         };
@@ -416,6 +434,9 @@ fn info(row: &Value) -> Option<QueueInfo> {
             name: row["name"].as_str()?.into(),
             acknowledged: row["acknowledged"].as_u64()?,
             waiting: row["waiting"].as_u64()?,
+            workers: row["workers"].as_u64()?,
+            out: row["out"].as_u64(),
+            lease_ms: row["lease_ms"].as_u64()?,
         })
     };
     Some(QueueInfo {
