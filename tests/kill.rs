@@ -30,6 +30,8 @@ mod proxy;
 mod rivals;
 #[path = "seeds/mod.rs"]
 mod seeds;
+#[path = "kill/workers.rs"]
+mod workers;
 
 use history::judge;
 use std::collections::BTreeMap;

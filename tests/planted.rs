@@ -114,6 +114,30 @@ const BUGS: &[(&str, Tier)] = &[
     ),
     ("sequence gap accepted", MODEL),
     (
+        "leases kept when a connection is lost",
+        sessions(
+            "workers::a_worker_whose_connection_is_lost_gives_its_leases_back_at_once_and_is_late_itself",
+        ),
+    ),
+    (
+        "bytes of a transaction not bounded",
+        sessions(
+            "limits::txs_08_the_put_beyond_the_limit_is_refused_at_once_and_the_commit_rolls_back_and_says_why",
+        ),
+    ),
+    (
+        "idle transaction kept",
+        sessions(
+            "limits::txs_29_a_transaction_that_is_idle_is_rolled_back_and_its_owner_is_told_once",
+        ),
+    ),
+    (
+        "commit of a fenced session taken",
+        net(
+            "late::whatever_a_connection_still_brings_after_its_session_was_resumed_elsewhere_is_refused",
+        ),
+    ),
+    (
         "commit applied to the next transaction",
         net("late::a_commit_abort_or_resolve_in_any_later_slot_is_answered_as_readers_see_it"),
     ),

@@ -1,7 +1,10 @@
 //! Transacted sessions: the rows of the scenarios under their numbers, and what stands behind them.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, unsafe_code)]
 
+#[cfg(feature = "capi")]
+#[path = "sessions/busy.rs"]
+mod busy;
 #[path = "sessions/identity.rs"]
 mod identity;
 #[path = "sessions/limits.rs"]

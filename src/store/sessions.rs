@@ -284,14 +284,17 @@ impl State {
 
     /// The row of the session, while its owner in this epoch has it.
     fn owned(&self, id: &TransactionId) -> Result<&SessionRow> {
-        let row = self.sessions.get(&id.session).filter(|row| row.decided.0 == id.epoch);
+        let row = self.sessions.get(&id.session).filter(|row| {
+            row.decided.0 == id.epoch || sabotage!("commit of a fenced session taken")
+        });
         row.ok_or_else(|| fenced(&id.session))
     }
 
     /// Whether this transaction may be committed.
     fn may_commit(&self, id: &TransactionId) -> Result<()> {
         let row = self.owned(id)?;
-        if id.place() > row.decided || sabotage!("late commit of a session taken") {
+        let fenced = id.epoch < row.decided.0 && sabotage!("commit of a fenced session taken");
+        if id.place() > row.decided || fenced || sabotage!("late commit of a session taken") {
             return Ok(());
         }
         let text = format!("transaction {id} was rolled back: its outcome was asked for before");
@@ -560,7 +563,8 @@ fn denied() -> Error {
 impl Identity {
     /// Fails when another owner took the session over.
     pub fn check(&self) -> Result<()> {
-        match self.fenced.load(Ordering::Relaxed) {
+        match self.fenced.load(Ordering::Relaxed) && !sabotage!("commit of a fenced session taken")
+        {
             false => Ok(()),
             true => Err(fenced(&self.id.session)),
         }

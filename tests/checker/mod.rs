@@ -8,7 +8,12 @@
 //! {"process":2,"op":"poll","place":"server 1","queue":"a","rows":[[1,12,40],[2,13,40]]}
 //! {"process":3,"op":"final","place":"server 1","queue":"a","rows":[[1,12,40],[2,13,40]]}
 //! {"process":4,"op":"applied","place":"server 1","transaction":7}
+//! {"process":1,"op":"take","transaction":7,"queue":"b","values":[3,4]}
+//! {"process":3,"op":"consumed","place":"server 1","queue":"b","values":[1,2,3,4]}
 //! ```
+//!
+//! A `take` is what a transaction received under whatever lease it had: it is consumed when, and only when, the
+//! transaction is committed, by one transaction only. A `consumed` is all that is acknowledged at rest.
 //!
 //! Values are unique. A transaction may put into several queues, with an `invoke` for each. A row is the sequence
 //! in the queue, the value, and the transaction it came with at that place. A `final` reads all there is, after
@@ -17,6 +22,8 @@
 
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+mod taken;
 
 /// One line of a history.
 #[derive(Clone, Debug, Deserialize)]
@@ -94,6 +101,10 @@ struct History {
     seen: HashMap<(String, String), BTreeSet<u64>>,
     finals: BTreeMap<(String, String), Rows>,
     applied: Vec<(String, u64)>,
+    /// By transaction and queue: what it received.
+    takes: BTreeMap<u64, BTreeMap<String, Vec<u64>>>,
+    /// By place and queue: what is acknowledged.
+    consumed: BTreeMap<(String, String), BTreeSet<u64>>,
     sent: u64,
 }
 
@@ -115,6 +126,11 @@ impl History {
     fn take(&mut self, event: &Event, report: &mut Report) {
         match (event.op.as_str(), event.kind.as_str()) {
             ("put", "invoke") => self.invoke(event, report),
+            ("take", _) => self.take_in(event),
+            ("consumed", _) => {
+                let place = (event.place.clone(), event.queue.clone());
+                self.consumed.entry(place).or_default().extend(&event.values);
+            }
             ("put", outcome) => self.outcome(event, outcome, report),
             ("poll", _) => self.poll(event, report),
             ("final", _) => {
@@ -229,6 +245,7 @@ impl History {
             self.order(place, queue, rows, report);
         }
         self.versions(report);
+        self.taken(report);
         for (place, transaction) in &self.applied {
             let Some(put) = self.puts.get(transaction) else { continue };
             for (queue, values) in &put.values {

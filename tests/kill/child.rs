@@ -1,7 +1,7 @@
 //! What a child of the kill loop does: one of two servers, the sender, or the sender that only drains; and of the
 //! chaos on the network: a server with TLS, and a sender that is far away.
 
-use crate::{movers, rivals};
+use crate::{movers, rivals, workers};
 use repliq::{
     Message, Replication, ReplicationOptions, Right, Server, ServerOptions, Store, StoreOptions,
     TargetOptions, UserSource, Users, Verb,
@@ -47,6 +47,8 @@ pub fn run() {
         "far" => send_far(&folder),
         "far drain" => drain_far(&folder),
         "bank" => movers::serve(&folder),
+        "worker" => workers::work(&folder, false),
+        "last worker" => workers::work(&folder, true),
         role => match (role.strip_prefix("writer "), role.strip_prefix("mover ")) {
             (Some(rival), _) => rivals::write(&folder, rival.parse().unwrap()),
             (_, Some(point)) => movers::work(&folder, point),

@@ -23,7 +23,7 @@ const COMMITS: u64 = 40;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where the store is that everybody works on.
-fn path(folder: &Path) -> PathBuf {
+pub fn path(folder: &Path) -> PathBuf {
     folder.join("bank")
 }
 
@@ -47,7 +47,7 @@ fn socket(folder: &Path) -> PathBuf {
     folder.join("bank.socket")
 }
 
-fn far(folder: &Path) -> Store {
+pub fn far(folder: &Path) -> Store {
     let connect = ConnectOptions {
         password: Some(SECRET.into()),
         plain: true,

@@ -38,6 +38,22 @@ fn history(lines: &[String]) -> String {
     lines.join("\n")
 }
 
+/// A transaction that received some values and put another.
+fn moved(transaction: u64, puts: &str, takes: &str, kind: &str) -> String {
+    let take = format!(
+        r#"{{"process":1,"op":"take","transaction":{transaction},"queue":"a","values":[{takes}]}}"#
+    );
+    [take, put(transaction, 1, puts), end(transaction, kind)].join("\n")
+}
+
+/// What is there in the end beside the three, and what was consumed.
+fn rest(rows: &str, consumed: &str) -> String {
+    let rows = if rows.is_empty() { ALL.to_string() } else { format!("{ALL},{rows}") };
+    let consumed =
+        format!(r#"{{"process":9,"op":"consumed","place":"s","queue":"a","values":[{consumed}]}}"#);
+    [last(&rows), consumed].join("\n")
+}
+
 /// Three transactions, of which the second has two values.
 fn three() -> Vec<String> {
     vec![ok(1, "10"), ok(2, "20,21"), ok(3, "30")]
@@ -56,6 +72,26 @@ fn a_good_history_passes() {
     let report = check(&history(&lines));
     assert!(report.is_good(), "{report:?}");
     assert_eq!((report.transactions, report.unknown), (3, 0));
+}
+
+#[test]
+fn what_a_committed_transaction_received_is_consumed_and_of_an_unknown_one_with_what_it_put() {
+    let whole = |lines: &[String]| {
+        let mut all = three();
+        all.extend_from_slice(lines);
+        let report = check(&history(&all));
+        assert!(report.is_good(), "{report:?}");
+    };
+    whole(&[moved(7, "70", "10,20", "ok"), rest("[5,70,8]", "10,20")]);
+    // The second try is the one that counts, whatever became of the first.
+    whole(&[moved(7, "70", "10", "fail"), moved(8, "80", "10", "ok"), rest("[5,80,9]", "10")]);
+    let more = [ok(5, "50"), ok(6, "60")].join("\n");
+    let rows = "[5,50,8],[6,60,9]";
+    whole(
+        &[more.clone(), moved(7, "70", "10", "unknown"), rest(&format!("{rows},[7,70,9]"), "10")]
+            .map(|line| line.replace("[7,70,9]", "[7,70,10]")),
+    );
+    whole(&[more, moved(7, "70", "10", "unknown"), rest(rows, "")]);
 }
 
 #[test]
@@ -114,6 +150,20 @@ fn bad() -> Vec<(&'static str, Vec<String>)> {
             let applied = r#"{"process":4,"op":"applied","place":"s","transaction":3}"#.to_string();
             with(&[applied, last("[1,10,5],[2,20,6],[3,21,6]")])
         }),
+        (
+            "consumed-twice",
+            with(&[
+                moved(7, "70", "10", "ok"),
+                moved(8, "80", "10", "ok"),
+                rest("[5,70,8],[6,80,9]", "10"),
+            ]),
+        ),
+        ("lost-take", with(&[moved(7, "70", "10,20", "ok"), rest("[5,70,8]", "10")])),
+        ("lost-take", with(&[moved(7, "70", "10", "unknown"), rest("[5,70,8]", "")])),
+        ("aborted-take", with(&[moved(7, "70", "10", "fail"), rest("", "10")])),
+        ("aborted-take", with(&[moved(7, "70", "10", "unknown"), rest("", "10")])),
+        ("aborted-read", with(&[moved(7, "70", "10", "fail"), rest("[5,70,8]", "")])),
+        ("unexpected-take", with(&[moved(7, "70", "10", "ok"), rest("[5,70,8]", "10,20")])),
         ("inconsistent-order", {
             let two = vec![put(7, 2, "70"), end(7, "ok"), ok(8, "80")];
             let lines =

@@ -22,6 +22,7 @@ fn txs_08_the_put_beyond_the_limit_is_refused_at_once_and_the_commit_rolls_back_
             assert_eq!(session.receive(&reader, 9, SOON).unwrap().len(), 1, "{}", place.name);
             let mut count = 0;
             let error = loop {
+                assert!(count <= 10, "{}: there is no limit", place.name);
                 match session.put(queue, &Message::new(&[7; 900])) {
                     Ok(()) => count += 1,
                     Err(error) => break error,

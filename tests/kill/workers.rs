@@ -1,0 +1,200 @@
+//! Workers that share a consumer at a server, keyed and with leases, killed again and again, and their server, too. What
+//! they said they took and put is a history, and the checker reads what is there at the end.
+
+use super::child::{options, say};
+use super::movers::{far, path};
+use super::{Harness, Random, Running, checker, seeds};
+use repliq::{Code, ConsumerOptions, Message, Rules, Store};
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Messages to be worked on in one cycle.
+const MESSAGES: u64 = 4_000;
+const KEYS: u64 = 11;
+const WORKERS: usize = 3;
+/// Kills of one cycle.
+const KILLS: u32 = 60;
+const LEASE_MS: u64 = 300;
+
+/// A number no other transaction has.
+fn number() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    now.as_nanos() as u64
+}
+
+/// Moves messages until it is killed, or until there are none for longer than a lease.
+pub fn work(folder: &Path, to_the_end: bool) {
+    let store = far(folder);
+    let (from, to) = (store.queue("from").unwrap(), store.queue("to").unwrap());
+    let rules = Rules { shared: true, keyed: true, lease_ms: LEASE_MS, ..Rules::default() };
+    let options = ConsumerOptions { rules, ..ConsumerOptions::default() };
+    let worker = store.consumer("worker", from, &options).unwrap();
+    let mut session = store.session().unwrap();
+    loop {
+        let got = match session.receive(&worker, 4, Duration::from_millis(5 * LEASE_MS)) {
+            Ok(got) if got.is_empty() && to_the_end => break,
+            Ok(got) => got,
+            Err(error) => {
+                assert!(matches!(error.code(), Code::RolledBack | Code::Unreachable), "{error}");
+                continue;
+            }
+        };
+        let (number, process) = (number(), std::process::id());
+        let values: Vec<String> =
+            got.iter().map(|one| String::from_utf8(one.payload().to_vec()).unwrap()).collect();
+        say(&format!("take {number} {process} {}", values.join(" ")));
+        // Now and then it is too slow for its lease.
+        if number.is_multiple_of(40) {
+            std::thread::sleep(Duration::from_millis(2 * LEASE_MS));
+        }
+        let moved = got
+            .iter()
+            .try_for_each(|one| {
+                session.put(to, &Message { key: one.key(), ..Message::new(one.payload()) })
+            })
+            .and_then(|()| session.commit());
+        let end = match moved {
+            Ok(_) => "ok",
+            Err(error) => match error.code() {
+                Code::RolledBack | Code::Stale => "fail",
+                Code::OutcomeUnknown | Code::OutcomeExpired => "unknown",
+                Code::Unreachable => {
+                    session.rollback().unwrap();
+                    "unknown"
+                }
+                _ => panic!("{error}"),
+            },
+        };
+        say(&format!("{end} {number}"));
+    }
+}
+
+fn fill(folder: &Path) {
+    let store = Store::open(path(folder), &options()).unwrap();
+    let from = store.queue("from").unwrap();
+    store.queue("to").unwrap();
+    for first in (1..=MESSAGES).step_by(500) {
+        let texts: Vec<(String, String)> =
+            (first..first + 500).map(|n| ((n % KEYS).to_string(), n.to_string())).collect();
+        let messages: Vec<Message<'_>> = texts
+            .iter()
+            .map(|(key, n)| Message { key: key.as_bytes(), ..Message::new(n.as_bytes()) })
+            .collect();
+        store.put(from, &messages).unwrap();
+    }
+    store.close().unwrap();
+}
+
+/// What the workers said, as the checker reads it.
+fn history(said: &[String]) -> String {
+    let mut lines = String::new();
+    let mut add = |event: serde_json::Value| lines += &format!("{event}\n");
+    let all: Vec<u64> = (1..=MESSAGES).collect();
+    add(json!({"process": 0, "op": "put", "kind": "invoke", "transaction": 0, "queue": "from",
+        "values": all}));
+    add(json!({"process": 0, "op": "put", "kind": "ok", "transaction": 0}));
+    for line in said {
+        let words: Vec<&str> = line.split(' ').collect();
+        let number: u64 = words[2].parse().unwrap();
+        if words[1] != "take" {
+            add(json!({"process": 1, "op": "put", "kind": words[1], "transaction": number}));
+            continue;
+        }
+        let process: u64 = words[3].parse().unwrap();
+        // What it puts are the same values again, and names of events are unique: `judge` looks after those.
+        let taken: Vec<u64> = words[4..].iter().map(|word| word.parse().unwrap()).collect();
+        add(json!({"process": process, "op": "take", "transaction": number, "queue": "from",
+            "values": taken}));
+    }
+    lines
+}
+
+#[test]
+fn workers_and_their_server_killed_at_any_instant_work_on_each_message_once_and_keep_each_key() {
+    let test = "kill workers::workers_and_their_server_killed_at_any_instant_work_on_each_message_once_and_keep_each_key";
+    seeds::run("T5 workers", test, 1, |seed| {
+        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let mut harness = Harness::new();
+        let folder = harness.path("");
+        fill(&folder);
+        let mut bank = harness.start("bank");
+        let mut workers: Vec<Running> = (0..WORKERS).map(|_| harness.start("worker")).collect();
+        for _ in 0..KILLS {
+            std::thread::sleep(Duration::from_millis(20 + random.below(60)));
+            if random.below(4) == 0 {
+                harness.kill(bank);
+                bank = harness.start("bank");
+            } else {
+                let victim = workers.swap_remove(random.below(WORKERS as u64) as usize);
+                harness.kill(victim);
+                workers.push(harness.start("worker"));
+            }
+        }
+        workers.into_iter().for_each(|worker| harness.kill(worker));
+        let last = harness.start("last worker");
+        harness.ended(last, None);
+        harness.kill(bank);
+        judge(&harness, &folder, seed);
+        u64::from(KILLS)
+    });
+}
+
+fn judge(harness: &Harness, folder: &Path, seed: u64) {
+    let store = Store::open(path(folder), &options()).unwrap();
+    let to = store.find_queue("to").unwrap();
+    let there = store.snapshot().unwrap().browse(to, 1, 1_000_000).unwrap();
+    let value = |text: &[u8]| std::str::from_utf8(text).unwrap().parse::<u64>().unwrap();
+    // Each once, and of each key in order.
+    let mut last: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    for one in &there {
+        let value = value(one.payload());
+        assert!(seen.insert(value), "seed {seed}: {value} twice");
+        let before = last.insert(one.key().to_vec(), value).unwrap_or(0);
+        assert!(before < value, "seed {seed}: {value} behind {before}");
+    }
+    assert_eq!(seen.len() as u64, MESSAGES, "seed {seed}");
+    let queues = store.queues().unwrap();
+    let from = queues.iter().find(|info| info.name == "from").unwrap();
+    assert_eq!(from.consumers[0].acknowledged, MESSAGES, "seed {seed}");
+    // Whole transactions, none of them refused, each of what they took consumed by one.
+    let mut of: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
+    for one in &there {
+        of.entry(one.transaction()).or_default().insert(value(one.payload()));
+    }
+    let (mut takes, mut ends) = (BTreeMap::new(), BTreeMap::new());
+    for line in &harness.said {
+        let words: Vec<&str> = line.split(' ').collect();
+        let number: u64 = words[2].parse().unwrap();
+        match words[1] {
+            "take" => {
+                let taken = words[4..].iter().map(|word| word.parse::<u64>().unwrap());
+                takes.insert(number, taken.collect::<BTreeSet<u64>>());
+            }
+            end => _ = ends.insert(number, end.to_string()),
+        }
+    }
+    let whole: BTreeSet<&BTreeSet<u64>> = of.values().collect();
+    for (number, taken) in &takes {
+        let end = ends.get(number).map_or("unknown", String::as_str);
+        if end == "ok" {
+            assert!(whole.contains(taken), "seed {seed}: {taken:?} of {number} is not there whole");
+        }
+    }
+    let mut lines = history(&harness.said);
+    lines += &format!(
+        "{}\n",
+        json!({"process": 2, "op": "consumed", "place": "bank", "queue": "from",
+            "values": seen.iter().collect::<Vec<_>>()})
+    );
+    let report = checker::check(&lines);
+    assert!(report.is_good(), "seed {seed}: {report:#?}");
+    println!(
+        "{} transactions, {} unknown, {} refused",
+        takes.len(),
+        report.unknown,
+        ends.values().filter(|end| *end == "fail").count()
+    );
+}
