@@ -46,7 +46,8 @@ pub fn run() {
         "reader" => rivals::look_on(&folder),
         "far" => send_far(&folder),
         "far drain" => drain_far(&folder),
-        "bank" => movers::serve(&folder),
+        "bank" => movers::serve(&folder, false),
+        "bank at a port" => movers::serve(&folder, true),
         "worker" => workers::work(&folder, false),
         "last worker" => workers::work(&folder, true),
         role => match (role.strip_prefix("writer "), role.strip_prefix("mover ")) {

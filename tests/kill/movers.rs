@@ -27,8 +27,8 @@ pub fn path(folder: &Path) -> PathBuf {
     folder.join("bank")
 }
 
-/// The server of the bank, at a socket.
-pub fn serve(folder: &Path) {
+/// The server of the bank, at a socket, or where a way is asked for, at a port with TLS.
+pub fn serve(folder: &Path, at_port: bool) {
     let store = Store::open(path(folder), &options()).unwrap();
     let users = folder.join("bank.users");
     if !users.exists() {
@@ -39,8 +39,28 @@ pub fn serve(folder: &Path) {
         made.set_rights(USER, &[right]).unwrap();
         made.save(&users).unwrap();
     }
-    let _server = open_server(&store, &format!("unix:{}", socket(folder).display()), &users);
+    let listen = if at_port {
+        std::fs::read_to_string(port(folder)).unwrap_or_else(|_| "127.0.0.1:0".into())
+    } else {
+        format!("unix:{}", socket(folder).display())
+    };
+    let server = open_server(&store, &listen, &users);
+    if let Some(address) = server.addresses().first() {
+        let new = folder.join("bank.port.new");
+        std::fs::write(&new, address.to_string()).unwrap();
+        std::fs::rename(&new, port(folder)).unwrap();
+    }
     std::thread::sleep(Duration::from_secs(3600));
+}
+
+/// Where the port of the bank stands.
+pub fn port(folder: &Path) -> PathBuf {
+    folder.join("bank.port")
+}
+
+/// Where the address of a way to it stands, if there is one.
+pub fn way(folder: &Path) -> PathBuf {
+    folder.join("bank.way")
 }
 
 fn socket(folder: &Path) -> PathBuf {
@@ -48,22 +68,28 @@ fn socket(folder: &Path) -> PathBuf {
 }
 
 pub fn far(folder: &Path) -> Store {
+    let way = std::fs::read_to_string(way(folder)).ok();
     let connect = ConnectOptions {
         password: Some(SECRET.into()),
-        plain: true,
+        plain: way.is_none(),
+        ca_file: way.is_some().then(|| folder.join("authority.pem")),
         heartbeat_ms: 500,
         reconnect_ms_max: 20,
         connect_timeout_ms: 30_000,
         ..ConnectOptions::default()
     };
-    let url = format!("repliq+unix://{USER}@{}", socket(folder).display());
+    let url = match &way {
+        Some(way) => format!("repliq://{USER}@{way}"),
+        None => format!("repliq+unix://{USER}@{}", socket(folder).display()),
+    };
     let begun = Instant::now();
     loop {
         let options = StoreOptions { connect: connect.clone(), ..StoreOptions::default() };
         match Store::open(&url, &options) {
             Ok(store) => return store,
             Err(error) => {
-                assert_eq!(error.code(), Code::Unreachable, "{error}");
+                // On a way where bytes are changed, the first words may be any nonsense.
+                assert!(way.is_some() || error.code() == Code::Unreachable, "{error}");
                 assert!(begun.elapsed() < PATIENCE, "{error}");
                 std::thread::sleep(Duration::from_millis(5));
             }

@@ -2,12 +2,16 @@
 //! they said they took and put is a history, and the checker reads what is there at the end.
 
 use super::child::{options, say};
-use super::movers::{far, path};
+use super::movers::{far, path, port, way};
+use super::proxy::{self, Direction, Weather};
 use super::{Harness, Random, Running, checker, seeds};
+use crate::authority::{Authority, Leaf};
 use repliq::{Code, ConsumerOptions, Message, Rules, Store};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Messages to be worked on in one cycle.
@@ -17,6 +21,9 @@ const WORKERS: usize = 3;
 /// Kills of one cycle.
 const KILLS: u32 = 60;
 const LEASE_MS: u64 = 300;
+
+/// What happens on the way in one cycle.
+const FAULTS: u32 = 25;
 
 /// A number no other transaction has.
 fn number() -> u64 {
@@ -37,7 +44,8 @@ pub fn work(folder: &Path, to_the_end: bool) {
             Ok(got) if got.is_empty() && to_the_end => break,
             Ok(got) => got,
             Err(error) => {
-                assert!(matches!(error.code(), Code::RolledBack | Code::Unreachable), "{error}");
+                let lost = [Code::RolledBack, Code::Unreachable, Code::Timeout, Code::Protocol];
+                assert!(lost.contains(&error.code()), "{error:?}");
                 continue;
             }
         };
@@ -60,11 +68,11 @@ pub fn work(folder: &Path, to_the_end: bool) {
             Err(error) => match error.code() {
                 Code::RolledBack | Code::Stale => "fail",
                 Code::OutcomeUnknown | Code::OutcomeExpired => "unknown",
-                Code::Unreachable => {
+                Code::Unreachable | Code::Timeout | Code::Protocol => {
                     session.rollback().unwrap();
                     "unknown"
                 }
-                _ => panic!("{error}"),
+                _ => panic!("{error:?}"),
             },
         };
         say(&format!("{end} {number}"));
@@ -138,6 +146,73 @@ fn workers_and_their_server_killed_at_any_instant_work_on_each_message_once_and_
         harness.kill(bank);
         judge(&harness, &folder, seed);
         u64::from(KILLS)
+    });
+}
+
+/// One thing that goes wrong on the way, and ends.
+fn strike(weather: &Weather, random: &mut Random) {
+    let on = |flag: &std::sync::atomic::AtomicBool| flag.store(true, Ordering::SeqCst);
+    match random.below(8) {
+        cut @ 0..2 => {
+            on(&weather.breaks);
+            std::thread::sleep(Duration::from_millis(30));
+            weather.breaks.store(false, Ordering::SeqCst);
+            let direction = if cut == 0 { Direction::Up } else { Direction::Down };
+            weather.cut_next(direction, random.below(6_000) as usize);
+        }
+        2 => on(&weather.breaks),
+        3 => weather.delay_ms.store(1 + random.below(30), Ordering::SeqCst),
+        4 => weather.portion.store(1 + random.below(200) as usize, Ordering::SeqCst),
+        5 => on(&weather.hole[random.below(2) as usize]),
+        6 => on(&weather.flips),
+        _ => on(&weather.doubles),
+    }
+    std::thread::sleep(Duration::from_millis(50 + random.below(400)));
+    weather.clear();
+}
+
+#[test]
+fn workers_whose_network_does_everything_wrong_work_on_each_message_once_and_keep_each_key() {
+    let test = "kill workers::workers_whose_network_does_everything_wrong_work_on_each_message_once_and_keep_each_key";
+    seeds::run("T11 workers", test, 1, |seed| {
+        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let mut harness = Harness::new();
+        let folder = harness.path("");
+        fill(&folder);
+        let authority = Authority::new();
+        authority.file(&folder);
+        authority.leaf(&folder, Leaf::Good);
+        let mut bank = harness.start("bank at a port");
+        while !port(&folder).exists() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let address = std::fs::read_to_string(port(&folder)).unwrap().parse().unwrap();
+        let weather = Arc::new(Weather::default());
+        let there = proxy::open("127.0.0.1", Arc::new(Mutex::new(address)), weather.clone());
+        std::fs::write(way(&folder), there.to_string()).unwrap();
+        let mut workers: Vec<Running> = (0..WORKERS).map(|_| harness.start("worker")).collect();
+        for _ in 0..FAULTS {
+            std::thread::sleep(Duration::from_millis(20 + random.below(100)));
+            match random.below(8) {
+                0 => {
+                    harness.kill(bank);
+                    bank = harness.start("bank at a port");
+                }
+                1 => {
+                    let victim = workers.swap_remove(random.below(WORKERS as u64) as usize);
+                    harness.kill(victim);
+                    workers.push(harness.start("worker"));
+                }
+                _ => strike(&weather, &mut random),
+            }
+        }
+        workers.into_iter().for_each(|worker| harness.kill(worker));
+        let last = harness.start("last worker");
+        harness.ended(last, None);
+        harness.kill(bank);
+        println!("{} connections", weather.connections.load(Ordering::SeqCst));
+        judge(&harness, &folder, seed);
+        u64::from(FAULTS)
     });
 }
 
