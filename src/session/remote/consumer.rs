@@ -49,10 +49,24 @@ impl RemoteConsumer {
             closed: AtomicBool::new(false),
         };
         let until = line.asker().until(Duration::ZERO);
-        let life = line.asker().life(until)?;
-        let number = consumer.attach(life, until).map_err(Failure::error)?;
-        *consumer.place.lock() = Some((life, number));
-        Ok(consumer)
+        let mut life = line.asker().life(until)?;
+        let mut lost = match consumer.attach(life, until) {
+            Ok(number) => {
+                *consumer.place.lock() = Some((life, number));
+                return Ok(consumer);
+            }
+            Err(Failure::Refused(error)) => return Err(error),
+            Err(Failure::Lost(lost)) => lost.error(),
+        };
+        // What was asked on a connection that went may be open there for a moment.
+        while line.asker().current_life() != life && Instant::now() < until {
+            life = line.asker().life(until)?;
+            match consumer.place(life, until) {
+                Ok(_) => return Ok(consumer),
+                Err(error) => lost = error,
+            }
+        }
+        Err(lost)
     }
 
     /// Its name.

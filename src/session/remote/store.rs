@@ -176,10 +176,20 @@ impl RemoteStore {
         self.line.asker.close();
     }
 
-    /// Asks, and waits as long as a call may take.
+    /// Asks what may be asked twice, and waits as long as a call may take: what is lost with a connection is asked in
+    /// the next one.
     fn simple(&self, request: &SessionRequest<'_>) -> Result<Reply> {
         let until = self.line.asker.until(Duration::ZERO);
-        self.line.ask(None, request, until).map_err(Failure::error)
+        loop {
+            let life = self.line.asker.life(until)?;
+            match self.line.ask(Some(life), request, until) {
+                Ok(reply) => return Ok(reply),
+                Err(Failure::Lost(_))
+                    if self.line.asker.current_life() != life && Instant::now() < until => {}
+                Err(failure) => return Err(failure.error()),
+            }
+            self.line.asker.check()?;
+        }
     }
 
     fn request(&self, request: &Request<'_>, extra: Duration) -> Result<Reply> {
