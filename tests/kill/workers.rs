@@ -42,6 +42,7 @@ pub fn work(folder: &Path, to_the_end: bool) {
     loop {
         let got = match session.receive(&worker, 4, Duration::from_millis(5 * LEASE_MS)) {
             Ok(got) if got.is_empty() && to_the_end => break,
+            Ok(got) if got.is_empty() => continue,
             Ok(got) => got,
             Err(error) => {
                 let lost = [Code::RolledBack, Code::Unreachable, Code::Timeout, Code::Protocol];
