@@ -485,8 +485,8 @@ typedef struct repliq_session_options {
      */
     int32_t takeover;
     /**
-     * Milliseconds a transaction at a server may be open without a call before it is rolled back; 0 for the server's
-     * own bound, 60000. In this process nobody is in the way of an open transaction.
+     * Milliseconds a transaction may be open without a call before it is rolled back; the next call then answers
+     * REPLIQ_ROLLED_BACK, caused by REPLIQ_TIMEOUT. 0 for no bound, at a server for the server's own, 60000.
      */
     uint32_t idle_ms;
     /**
@@ -1054,9 +1054,9 @@ repliq_code repliq_session_receive(repliq_session *session,
  * `result` may be NULL.
  *
  * Fails with REPLIQ_PAUSED, REPLIQ_OUT_OF_ORDER, REPLIQ_NO_SUCH_NAME, REPLIQ_NO_SPACE: nothing was written, the
- * transaction stands and can be tried again or rolled back. REPLIQ_STALE, REPLIQ_ROLLED_BACK, REPLIQ_FENCED end it.
- * REPLIQ_OUTCOME_UNKNOWN ends it, too: it is committed or not, as repliq_store_resolve tells, or after a failed disk
- * the next open. REPLIQ_ROLLBACK_ONLY, REPLIQ_BUSY, REPLIQ_CLOSED.
+ * transaction stands and can be tried again or rolled back. REPLIQ_STALE, REPLIQ_FENCED and REPLIQ_ROLLED_BACK end it,
+ * the last with the first cause where something of it had failed before. REPLIQ_OUTCOME_UNKNOWN ends it, too: it is
+ * committed or not, as repliq_store_resolve tells, or after a failed disk the next open. REPLIQ_BUSY, REPLIQ_CLOSED.
  */
 repliq_code repliq_session_commit(repliq_session *session,
                                   repliq_result *result);

@@ -826,7 +826,7 @@ struct session_options {
     std::string name = {};
     /** Takes the session of this name over from whoever has it open, who is fenced from then on. */
     bool takeover = false;
-    /** How long a transaction at a server may be open without a call before it is rolled back; 0 for its own bound. */
+    /** How long a transaction may be open without a call before it is rolled back; 0 for no bound but the server's. */
     std::chrono::milliseconds idle = std::chrono::milliseconds(0);
     /** Bytes a transaction may put, 64 more for each message; beyond it can only be rolled back; 0 for no bound. */
     std::uint64_t bytes_max = 0;

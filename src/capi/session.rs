@@ -205,9 +205,9 @@ pub unsafe extern "C" fn repliq_session_receive(
 /// `result` may be NULL.
 ///
 /// Fails with REPLIQ_PAUSED, REPLIQ_OUT_OF_ORDER, REPLIQ_NO_SUCH_NAME, REPLIQ_NO_SPACE: nothing was written, the
-/// transaction stands and can be tried again or rolled back. REPLIQ_STALE, REPLIQ_ROLLED_BACK, REPLIQ_FENCED end it.
-/// REPLIQ_OUTCOME_UNKNOWN ends it, too: it is committed or not, as repliq_store_resolve tells, or after a failed disk
-/// the next open. REPLIQ_ROLLBACK_ONLY, REPLIQ_BUSY, REPLIQ_CLOSED.
+/// transaction stands and can be tried again or rolled back. REPLIQ_STALE, REPLIQ_FENCED and REPLIQ_ROLLED_BACK end it,
+/// the last with the first cause where something of it had failed before. REPLIQ_OUTCOME_UNKNOWN ends it, too: it is
+/// committed or not, as repliq_store_resolve tells, or after a failed disk the next open. REPLIQ_BUSY, REPLIQ_CLOSED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn repliq_session_commit(
     session: *mut repliq_session,

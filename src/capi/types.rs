@@ -304,8 +304,8 @@ pub struct repliq_session_options {
     /// Whether to take the session of this name over, REPLIQ_NO by default: whoever has it open is REPLIQ_FENCED from
     /// then on.
     pub takeover: i32,
-    /// Milliseconds a transaction at a server may be open without a call before it is rolled back; 0 for the server's
-    /// own bound, 60000. In this process nobody is in the way of an open transaction.
+    /// Milliseconds a transaction may be open without a call before it is rolled back; the next call then answers
+    /// REPLIQ_ROLLED_BACK, caused by REPLIQ_TIMEOUT. 0 for no bound, at a server for the server's own, 60000.
     pub idle_ms: u32,
     /// Bytes a transaction may put, 64 more for each message; the put beyond it is refused with REPLIQ_QUOTA, and the
     /// transaction can only be rolled back; 0 for no bound.
