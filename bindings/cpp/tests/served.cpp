@@ -6,6 +6,8 @@
  * What one thread sees is told by tests/conformance, which runs at servers, too.
  */
 #include <atomic>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <unordered_set>
 
 #include "cases.hpp"
@@ -254,6 +256,32 @@ TEST(a_server_that_ends_takes_the_open_transaction_along_and_the_session_goes_on
     session.put(queue, "2");
     session.commit();
     CHECK((payloads(store, queue) == texts{"2"}));
+}
+
+TEST(a_child_made_by_fork_is_told_and_the_parent_goes_on)
+{
+    everywhere(folder, [](place &, repliq::store &store) {
+        repliq::queue queue = store.queue("q");
+        repliq::session session = store.session();
+        repliq::consumer consumer = store.consumer("c", queue);
+        pid_t child = fork();
+        if (child == 0) {
+            repliq_message message = REPLIQ_MESSAGE;
+            repliq_message found;
+            repliq_transaction_id id;
+            std::size_t n;
+            bool told = repliq_store_put(store.c(), queue.number(), &message, 1, nullptr, nullptr) == REPLIQ_FORKED
+                        && repliq_session_id(session.c(), &id) == REPLIQ_FORKED
+                        && repliq_session_commit(session.c(), nullptr) == REPLIQ_FORKED
+                        && repliq_consumer_receive(consumer.c(), &found, 1, 0, &n) == REPLIQ_FORKED;
+            _exit(told ? 0 : 1);
+        }
+        int status = -1;
+        CHECK(waitpid(child, &status, 0) == child && status == 0);
+        session.put(queue, "1");
+        session.commit();
+        CHECK(consumer.receive(1, 10s).size() == 1);
+    });
 }
 
 TEST(without_reconnect_a_lost_server_stays_lost)

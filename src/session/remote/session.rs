@@ -74,6 +74,7 @@ impl RemoteSession {
 
     /// The identity of the transaction that is open.
     pub fn id(&mut self) -> Result<TransactionId> {
+        self.line.asker().check()?;
         // Of a transaction that has not begun another identity may be told than before.
         self.told &= !self.is_empty();
         self.connect(self.line.asker().until(Duration::ZERO))?;
