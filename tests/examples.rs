@@ -12,6 +12,8 @@ mod ledgers;
 mod pack;
 #[path = "examples/packing.rs"]
 mod packing;
+#[path = "examples/registry.rs"]
+mod registry;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

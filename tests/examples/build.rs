@@ -14,6 +14,7 @@ pub struct Programs {
     pub hello_world: Vec<String>,
     pub replication: Vec<String>,
     pub transacted_session: Vec<String>,
+    pub registry: Vec<String>,
 }
 
 impl Programs {
@@ -24,6 +25,7 @@ impl Programs {
             hello_world: of("hello_world"),
             replication: of("replication"),
             transacted_session: of("transacted_session"),
+            registry: of("registry"),
         }
     }
 }
@@ -103,6 +105,7 @@ fn java() -> Result<Programs, String> {
             "first" => "First",
             "hello_world" => "HelloWorld",
             "replication" => "Replication",
+            "registry" => "Registry",
             _ => "TransactedSession",
         };
         ["java", "--enable-native-access=ALL-UNNAMED", "-cp", class_path.trim(), class]
