@@ -223,6 +223,15 @@ enum {
 /** A handler's answer: roll back and set the keys of the messages aside, whatever the policy. */
 #define REPLIQ_PARK 2
 
+/** Behind a dead letter the rest of its key goes on. */
+#define REPLIQ_AFTER_SKIP 0
+
+/** Behind a dead letter the rest of its key waits until the letter is put back, or dropped. */
+#define REPLIQ_AFTER_BLOCK 1
+
+/** Behind a dead letter the rest of its key becomes dead letters, too, until these are put back, or dropped. */
+#define REPLIQ_AFTER_PARK 2
+
 /** A log line of something that failed. */
 #define REPLIQ_LOG_ERROR 1
 
@@ -469,6 +478,18 @@ typedef struct repliq_outcome {
     repliq_token token;
 } repliq_outcome;
 
+/** What became of dead letters. */
+typedef struct repliq_redriven {
+    /** Put back, or dropped. */
+    uint64_t done;
+    /** Those that stay letters. */
+    uint64_t refused;
+    /** The sequence of the first of these, or 0. */
+    uint64_t sequence;
+    /** Why it stays. UTF-8 with a NUL at its end. */
+    char reason[REPLIQ_ERROR_TEXT_SIZE];
+} repliq_redriven;
+
 /** How to open a session: `repliq_session_options o = REPLIQ_SESSION_OPTIONS;`. */
 typedef struct repliq_session_options {
     /** sizeof(repliq_session_options), as the macro sets it. */
@@ -540,6 +561,10 @@ typedef struct repliq_consumer_options {
     uint64_t retry_delay_ms;
     /** Milliseconds it grows to at most; 0 for no bound. */
     uint64_t retry_delay_ms_max;
+    /** With keyed and max_deliveries: what the rest of a key does behind a dead letter: REPLIQ_AFTER_*. */
+    int32_t after_dead_letter;
+    /** Must be 0. */
+    int32_t reserved;
 } repliq_consumer_options;
 
 /**
@@ -985,6 +1010,21 @@ repliq_code repliq_queue_purge(repliq_store *store, repliq_queue queue, repliq_r
  * Fails with REPLIQ_NO_SUCH_NAME, REPLIQ_READ_ONLY, REPLIQ_CLOSED.
  */
 repliq_code repliq_queue_delete(repliq_store *store, repliq_queue queue, repliq_result *result);
+
+/**
+ * Puts the dead letters of a queue back where they came from, the oldest first, at most `max` of them, 0 for all; or drops
+ * them, with `drop` REPLIQ_YES. What became of them is stored in `*redriven`.
+ *
+ * One that was worked on in the order of its key comes again at its place, for the consumer that gave it up alone; it is
+ * refused, and stays, where something newer of its key was acknowledged since. `redriven` may be NULL. Thread-safe.
+ *
+ * Fails with REPLIQ_INVALID, REPLIQ_NO_SUCH_NAME, REPLIQ_BUSY (another call is at it), REPLIQ_READ_ONLY, REPLIQ_CLOSED.
+ */
+repliq_code repliq_queue_redrive(repliq_store *store,
+                                 repliq_queue queue,
+                                 uint64_t max,
+                                 int32_t drop,
+                                 repliq_redriven *redriven);
 
 /**
  * Opens a session on a store and stores it in `*session`.
@@ -1496,7 +1536,7 @@ repliq_code repliq_server_close(repliq_server *server);
 #define REPLIQ_SESSION_OPTIONS {sizeof(repliq_session_options), 0, 0, 0, 0, 0, 0}
 
 /** Sets up a repliq_consumer_options: `repliq_consumer_options value = REPLIQ_CONSUMER_OPTIONS;`. */
-#define REPLIQ_CONSUMER_OPTIONS {sizeof(repliq_consumer_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define REPLIQ_CONSUMER_OPTIONS {sizeof(repliq_consumer_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /** Sets up a repliq_listener_options: `repliq_listener_options value = REPLIQ_LISTENER_OPTIONS;`. */
 #define REPLIQ_LISTENER_OPTIONS {sizeof(repliq_listener_options), 0, 0, 0, 0, 0, 0, 0}

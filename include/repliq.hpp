@@ -745,6 +745,17 @@ public:
     /** Deletes it with its messages and consumers. */
     result remove() const { return change(repliq_queue_delete); }
 
+    /**
+     * Puts its dead letters back where they came from, the oldest first, at most `max` of them, 0 for all; or drops them.
+     * What is refused stays: how many that are, and why the first is, stands in what this returns.
+     */
+    repliq_redriven redrive(std::uint64_t max = 0, bool drop = false) const
+    {
+        repliq_redriven made;
+        detail::check(repliq_queue_redrive(store(), number_, max, drop ? REPLIQ_YES : REPLIQ_NO, &made));
+        return made;
+    }
+
     repliq_queue number() const noexcept { return number_; }
     friend bool operator==(const queue &a, const queue &b) noexcept
     {
@@ -816,6 +827,8 @@ struct consumer_options {
     std::uint32_t max_deliveries = 0;
     /** Number of the queue it moves to, with headers that say why, how often, when and from where; 0 = none. */
     repliq_queue dead_letters = 0;
+    /** With keyed: what the rest of a key does behind a dead letter: REPLIQ_AFTER_SKIP, _BLOCK or _PARK. */
+    int after_dead_letter = REPLIQ_AFTER_SKIP;
 };
 
 /** How to open a session. */
@@ -1225,6 +1238,7 @@ public:
         options.retry_delay_ms_max = detail::ms(chosen.retry_delay_max);
         options.max_deliveries = chosen.max_deliveries;
         options.dead_letters = chosen.dead_letters;
+        options.after_dead_letter = chosen.after_dead_letter;
         repliq_consumer *made = nullptr;
         std::string text = detail::text(name, "consumer");
         detail::check(repliq_consumer_open(c(), text.c_str(), of.number(), &options, &made));

@@ -75,11 +75,12 @@ pub use secret::{Cost, Password};
 pub use server::{Client, Right, Server, ServerLimits, ServerOptions, UserSource, Users, Verb};
 pub use session::{
     Consumer, ConsumerInfo, ConsumerOptions, Event, Handled, Listener, ListenerOptions,
-    ListenerStatus, Metrics, Policy, Port, QueueInfo, QueueMetrics, SegmentMetrics, Session,
-    SessionInfo, SessionOptions, Snapshot, Store, StoreOptions, TargetMetrics, Unit, Work,
+    ListenerStatus, Metrics, Policy, Port, QueueInfo, QueueMetrics, RedriveOptions, Redriven,
+    SegmentMetrics, Session, SessionInfo, SessionOptions, Snapshot, Store, StoreOptions,
+    TargetMetrics, Unit, Work,
 };
 pub use store::{
-    BackupInfo, Commit, Level, Outcome, Pin, PinKind, RepairInfo, TRANSACTION_ID_SIZE,
+    BackupInfo, Commit, Hold, Level, Outcome, Pin, PinKind, RepairInfo, TRANSACTION_ID_SIZE,
     TransactionId,
 };
 #[doc(hidden)]

@@ -70,6 +70,10 @@ pub const DELIVERED_MAX: usize = 1 << 20;
 pub const WAITING_MAX: usize = 4 << 20;
 /// Keys a listener sets aside before it blocks: they are kept in memory.
 pub const PARKED_KEYS_MAX: usize = 1_000;
+/// Dead letters of a consumer with keys that are remembered until they are put back or dropped: a small row of the state each.
+pub const LETTERS_MAX: usize = 65_536;
+/// Bytes of the keys of those together.
+pub const LETTER_KEYS_BYTES_MAX: usize = 16 << 20;
 /// What is kept of the reason of a dead letter, in characters.
 pub const REASON_CHARS_MAX: usize = 1_024;
 /// Messages one receive call hands out at most.

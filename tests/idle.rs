@@ -8,7 +8,7 @@
 use repliq::disk::model::ModelDisk;
 use repliq::{
     ConnectOptions, ConsumerOptions, Listener, ListenerOptions, Message, Replication,
-    ReplicationOptions, Right, Server, ServerOptions, Store, StoreOptions, TargetOptions,
+    ReplicationOptions, Right, Rules, Server, ServerOptions, Store, StoreOptions, TargetOptions,
     UserSource, Users, Verb,
 };
 use std::collections::BTreeMap;
@@ -160,6 +160,46 @@ fn an_idle_store_with_readers_wakes_nobody_and_writes_nothing() {
     store.put(queue, &[Message::new(b"more")]).unwrap();
     until(|| handled.load(Ordering::SeqCst) == 31);
     listener.close().unwrap();
+}
+
+/// Consumers of every kind wait; one enqueue is given to each at once, and until then none of them stirs.
+#[test]
+fn reg_03_an_idle_consumer_is_woken_by_an_enqueue_and_by_nothing_else() {
+    if elsewhere("reg_03_an_idle_consumer_is_woken_by_an_enqueue_and_by_nothing_else") {
+        return;
+    }
+    let disk = ModelDisk::new();
+    let store = Store::open_on(Arc::new(disk.clone()), &StoreOptions::default()).unwrap();
+    let queue = store.queue("q").unwrap();
+    let hour = 60 * 60 * 1_000;
+    let workers = Rules { shared: true, keyed: true, lease_ms: hour, ..Rules::default() };
+    let handled = Arc::new(AtomicUsize::new(0));
+    let threads_of: Vec<_> = [("plain", Rules::default()), ("keyed", workers), ("keyed", workers)]
+        .into_iter()
+        .enumerate()
+        .map(|(at, (name, rules))| {
+            let options = ConsumerOptions { rules, ..ConsumerOptions::default() };
+            let consumer = store.consumer(name, queue, &options).unwrap();
+            let count = handled.clone();
+            let work = move || {
+                let one = consumer.receive(1, Duration::from_millis(hour)).unwrap();
+                consumer.ack(&[one[0].sequence()]).unwrap();
+                count.fetch_add(1, Ordering::SeqCst);
+            };
+            std::thread::Builder::new().name(format!("repliq-test-{at}")).spawn(work).unwrap()
+        })
+        .collect();
+    std::thread::sleep(QUIET);
+    let (ops, before) = (disk.ops(), threads());
+    assert_eq!(before.len(), 3, "{before:?}");
+    std::thread::sleep(QUIET);
+    assert_eq!(woken(&before).values().sum::<u64>(), 0, "who waits is woken without reason");
+    assert_eq!(disk.ops(), ops, "who waits uses the disk");
+    store.put(queue, &[Message { key: b"a", ..Message::new(b"1") }]).unwrap();
+    until(|| handled.load(Ordering::SeqCst) == 2);
+    store.put(queue, &[Message { key: b"b", ..Message::new(b"2") }]).unwrap();
+    until(|| handled.load(Ordering::SeqCst) == 3);
+    threads_of.into_iter().for_each(|thread| thread.join().unwrap());
 }
 
 #[test]

@@ -85,6 +85,10 @@ const BUGS: &[(&str, Tier)] = &[
         Tier("registry", "workers::counts_and_delays_outlast_state_runs"),
     ),
     (
+        "dead letters forgotten at a roll",
+        Tier("registry", "redrive::reg_14_letters_outlast_state_runs"),
+    ),
+    (
         "delivery count lost at a power cut",
         Tier(
             "registry",

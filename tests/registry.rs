@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `order` | priorities, times, keys |
 //! | `letters` | dead letters |
+//! | `redrive` | the rest of a key behind a dead letter, and letters that are put back |
+//! | `rows` | transactions, looking, recipients, producers |
 //! | `workers` | leases, retries, what is counted |
 //! | `served` | the same rows once more, at a server |
 
@@ -13,6 +15,10 @@
 mod letters;
 #[path = "registry/order.rs"]
 mod order;
+#[path = "registry/redrive.rs"]
+mod redrive;
+#[path = "registry/rows.rs"]
+mod rows;
 #[path = "registry/served.rs"]
 mod served;
 #[path = "registry/workers.rs"]
@@ -31,6 +37,8 @@ const SOON: Duration = Duration::from_secs(20);
 struct Place {
     disk: ModelDisk,
     store: Store,
+    /// Its own face, where it is at a server, too.
+    own: Store,
     queue: Queue,
     _served: Option<Served>,
 }
@@ -43,9 +51,9 @@ impl Place {
     fn on(disk: ModelDisk) -> Place {
         let own = Store::open_on(Arc::new(disk.clone()), &StoreOptions::default()).unwrap();
         let served = Served::if_asked(&own);
-        let store = served.as_ref().map_or(own, |served| served.store.clone());
+        let store = served.as_ref().map_or(own.clone(), |served| served.store.clone());
         let queue = store.queue("records").unwrap();
-        Place { disk, store, queue, _served: served }
+        Place { disk, store, own, queue, _served: served }
     }
 
     /// The same store after the process was killed.

@@ -39,7 +39,7 @@ const WITHOUT_SWITCHES: &[&str] = &["journal", "store", "queue"];
 
 /// Blocks and impls of `unsafe` in released code. A larger number needs a reason in the commit.
 const UNSAFE: &[(&str, usize)] = &[
-    ("src/capi/", 114),
+    ("src/capi/", 115),
     ("src/disk/", 17),
     ("src/sum.rs", 1),
     ("bindings/java/native/", 8),

@@ -5,6 +5,7 @@ use std::ffi::c_char;
 use crate::error::{Code, Error, Result};
 use crate::queue::{From, Rules};
 use crate::session::{Consumer, ConsumerOptions, Store};
+use crate::store::Hold;
 use crate::sync::Mutex;
 
 use super::argument::{self, Out, OutArray, array, invalid, level, maybe_text, text, wait, yes};
@@ -80,7 +81,20 @@ unsafe fn consumer_options(options: *const repliq_consumer_options) -> Result<Co
         }
     };
     chosen.ack_level = level(options.ack_level, "ack_level")?;
+    if options.reserved != 0 {
+        return Err(invalid(format!("reserved is {}, not 0", options.reserved)));
+    }
+    let after_dead_letter = match options.after_dead_letter {
+        REPLIQ_AFTER_SKIP => Hold::Skip,
+        REPLIQ_AFTER_BLOCK => Hold::Block,
+        REPLIQ_AFTER_PARK => Hold::Park,
+        other => {
+            let text = format!("after_dead_letter is {other}, not one of REPLIQ_AFTER_*");
+            return Err(invalid(text));
+        }
+    };
     chosen.rules = Rules {
+        after_dead_letter,
         shared: yes(options.shared, false, "shared")?,
         keyed: yes(options.keyed, false, "keyed")?,
         parallel: options.parallel,

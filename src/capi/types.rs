@@ -54,6 +54,13 @@ pub const REPLIQ_RETRY: i32 = 1;
 /// A handler's answer: roll back and set the keys of the messages aside, whatever the policy.
 pub const REPLIQ_PARK: i32 = 2;
 
+/// Behind a dead letter the rest of its key goes on.
+pub const REPLIQ_AFTER_SKIP: i32 = 0;
+/// Behind a dead letter the rest of its key waits until the letter is put back, or dropped.
+pub const REPLIQ_AFTER_BLOCK: i32 = 1;
+/// Behind a dead letter the rest of its key becomes dead letters, too, until these are put back, or dropped.
+pub const REPLIQ_AFTER_PARK: i32 = 2;
+
 /// A log line of something that failed.
 pub const REPLIQ_LOG_ERROR: i32 = 1;
 /// A log line of something that is not as it should be, while the library goes on.
@@ -188,6 +195,20 @@ pub struct repliq_backup {
     pub epoch: u32,
     /// 0.
     pub reserved: u32,
+}
+
+/// What became of dead letters.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct repliq_redriven {
+    /// Put back, or dropped.
+    pub done: u64,
+    /// Those that stay letters.
+    pub refused: u64,
+    /// The sequence of the first of these, or 0.
+    pub sequence: u64,
+    /// Why it stays. UTF-8 with a NUL at its end.
+    pub reason: [c_char; REPLIQ_ERROR_TEXT_SIZE],
 }
 
 /// What went wrong: `repliq_error e = REPLIQ_ERROR; repliq_error_last(&e);`.
@@ -349,6 +370,10 @@ pub struct repliq_consumer_options {
     pub retry_delay_ms: u64,
     /// Milliseconds it grows to at most; 0 for no bound.
     pub retry_delay_ms_max: u64,
+    /// With keyed and max_deliveries: what the rest of a key does behind a dead letter: REPLIQ_AFTER_*.
+    pub after_dead_letter: i32,
+    /// Must be 0.
+    pub reserved: i32,
 }
 
 /// How to listen: `repliq_listener_options o = REPLIQ_LISTENER_OPTIONS;`.

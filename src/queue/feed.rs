@@ -62,6 +62,14 @@ pub struct Place {
     pub burial: Option<Staged>,
     /// Passed over because they are gone; every acknowledgement takes them along until one was committed.
     pub gone: Ranges,
+    /// By hash, the keys that have dead letters.
+    pub lettered: HashMap<u64, Box<[u8]>, BuildHasherDefault<Same>>,
+    /// Of these, the ones whose rest waits.
+    pub held: BTreeSet<u64>,
+    /// Put back from the dead letters, taken into the lanes, and not acknowledged.
+    pub taken_in: BTreeSet<u64>,
+    /// Which state of the letters that is.
+    pub letters_version: Option<u64>,
 }
 
 /// What a receive has found, the note that must be on its way before it is shown, and dead letters put meanwhile.
@@ -335,7 +343,7 @@ impl Feed {
         let Some(place) = self.place.try_lock() else { return Ok(true) };
         drop(place);
         self.with(|place| {
-            self.wake(place);
+            self.wake(place)?;
             if !self.may_give(place, 0) {
                 return Ok(false);
             }
@@ -395,6 +403,10 @@ impl Place {
             reasons: BTreeMap::new(),
             burial: None,
             gone: Ranges::default(),
+            lettered: HashMap::default(),
+            held: BTreeSet::new(),
+            taken_in: BTreeSet::new(),
+            letters_version: None,
         }
     }
 
@@ -407,6 +419,15 @@ impl Place {
     pub fn add_later(&mut self, found: &Found, at_ms: u64) {
         let (sequence, lane) = (found.head.sequence, front_of(found).1);
         self.lanes.add_later(Waiting { sequence, key: 0, lane }, at_ms);
+    }
+
+    /// Messages are acknowledged.
+    pub fn end(&mut self, sequences: &[u64]) {
+        self.forget(sequences);
+        for sequence in sequences {
+            self.lanes.forget_place(*sequence);
+            self.taken_in.remove(sequence);
+        }
     }
 
     /// Forgets that messages came back.

@@ -7,11 +7,11 @@
 use super::Received;
 use super::feed::{Feed, Place};
 use super::lanes::Waiting;
-use super::{Death, Queue, visible, with_letter};
+use super::visible;
 use crate::error::{Code, Error, Result};
-use crate::journal::{Body, Cursor, Found, Type};
+use crate::journal::{Body, Cursor, Found};
 use crate::limits;
-use crate::store::{Change, Staged, State};
+use crate::store::State;
 use std::sync::Arc;
 
 /// Giving out.
@@ -27,7 +27,7 @@ impl Feed {
 
     fn fill(&self, place: &mut Place, max: usize, out: &mut Vec<Received>) -> Result<()> {
         let (mut bytes, mut read) = (0, false);
-        self.wake(place);
+        self.wake(place)?;
         if self.sorts(place) {
             self.read_all_ranked(place)?;
         }
@@ -70,8 +70,12 @@ impl Feed {
         self.room(place, given) > 0 && place.leases.out() + given < limits::DELIVERED_MAX
     }
 
-    /// Lets come what may come by now: times that are over, leases that are, keys whose last message is acknowledged.
-    pub(super) fn wake(&self, place: &mut Place) {
+    /// Lets come what may come by now: times that are over, leases that are, keys whose last message is acknowledged, or
+    /// whose dead letters are gone.
+    pub(super) fn wake(&self, place: &mut Place) -> Result<()> {
+        if self.rules.keyed {
+            self.look_at_letters(place)?;
+        }
         place.lanes.wake(self.now_ms());
         let durable = self.core.journal().durable_offset();
         while let Some(key) = place.leases.ended(durable) {
@@ -83,6 +87,7 @@ impl Feed {
                 place.lanes.back(one);
             }
         }
+        Ok(())
     }
 
     /// Whether what is read is sorted into lanes.
@@ -135,13 +140,23 @@ impl Feed {
         let found = std::mem::take(&mut place.ahead);
         self.core.look(|state| {
             let acked = state.consumer(self.queue, &self.name)?;
+            let letters = state.queue(self.queue)?.letters(&self.name);
             for found in found {
                 let sequence = found.head.sequence;
-                if !acked.contains(sequence) {
-                    let (key, lane) = front_of(&found);
-                    place.lanes.add(Waiting { sequence, key: self.key_of(key), lane });
-                    place.kept.insert(sequence, found);
+                if acked.contains(sequence) || place.taken_in.contains(&sequence) {
+                    continue;
                 }
+                let (key, lane) = front_of(&found);
+                let one = Waiting { sequence, key: self.key_of(key), lane };
+                match letters.and_then(|letters| letters.back_at(sequence)) {
+                    // Read before anybody looked what came back.
+                    Some(at) if one.key != 0 => {
+                        place.lanes.add_at(one, at);
+                        place.taken_in.insert(sequence);
+                    }
+                    _ => place.lanes.add(one),
+                }
+                place.kept.insert(sequence, found);
             }
             Ok(())
         })
@@ -263,60 +278,6 @@ impl Feed {
         buried
     }
 
-    /// Moves a message that was given out often enough to the dead letters, in the transaction that acknowledges it. When
-    /// that fails it waits for the next receive.
-    fn bury(&self, place: &mut Place, one: Waiting, found: Found) -> Result<()> {
-        match self.try_to_bury(place, one.sequence, found) {
-            Ok(staged) => {
-                place.forget(&[one.sequence]);
-                place.reasons.remove(&one.sequence);
-                // Who still works on it is late.
-                place.leases.revoke(one.sequence);
-                let appended = staged.appended.as_ref();
-                let end = appended.map_or_else(|| self.core.journal().appended(), |at| at.end);
-                place.leases.end_key(one.key, end);
-                place.burial = Some(staged);
-                Ok(())
-            }
-            Err(error) => {
-                place.lanes.back(one);
-                let text = format!(
-                    "message {} cannot be moved to the dead letters of consumer {:?}",
-                    one.sequence, self.name
-                );
-                Err(Error::because(error.code(), text, &error))
-            }
-        }
-    }
-
-    fn try_to_bury(&self, place: &Place, sequence: u64, found: Found) -> Result<Staged> {
-        let dead = self.rules.dead_letters.map_or(0, Queue::number);
-        let attempt = self.core.look(|state| {
-            let queue = state.queue(self.queue)?;
-            Ok::<_, Error>(queue.attempt(&self.name, sequence).copied())
-        })?;
-        let failures = attempt.map_or(1, |one| one.deliveries);
-        let message = Received::new(found, failures)?;
-        let reason =
-            place.reasons.get(&sequence).map_or("it was given back, or never answered", |s| s);
-        let death = Death {
-            reason,
-            failures,
-            consumer: &self.name,
-            first_ms: attempt.map_or(0, |one| one.first_ms),
-            last_ms: self.now_ms(),
-        };
-        let ack = Change::Ack(self.name.as_bytes(), vec![(sequence, sequence)]).encode();
-        with_letter(&message, &death, |letter| {
-            let packed = letter.pack()?;
-            let changes = [(Type::Ack, self.queue, ack.clone())];
-            let entries = [packed.entry(dead)];
-            let lost = sabotage!("dead letter lost between skip and write");
-            let entries = if lost { &[] } else { &entries[..] };
-            self.core.transact(entries, &changes, self.core.level())
-        })
-    }
-
     /// Whether a message is given out now, and the how many-th time that is.
     pub(super) fn judge(
         &self,
@@ -331,6 +292,9 @@ impl Feed {
             place.again.remove(&sequence);
             return Ok(Judgement::Over);
         }
+        if self.behind_letters(queue, found).is_some() {
+            return Ok(Judgement::Bury);
+        }
         let body = &found.buffer[found.body.clone()];
         let attempt = queue.attempt(&self.name, sequence);
         let due =
@@ -339,6 +303,10 @@ impl Feed {
         if timed {
             let now = self.now_ms();
             if !visible(found, queue, now) {
+                // What expired unread is not lost where there is a place for what nobody worked on.
+                if self.rules.dead_letters.is_some() && sequence > queue.purged {
+                    return Ok(Judgement::Bury);
+                }
                 place.gone.insert(sequence, sequence);
                 return Ok(Judgement::Over);
             }
@@ -425,7 +393,7 @@ pub(super) enum Judgement {
     Later(u64),
     /// Given out, so many times with this one.
     Give(u32),
-    /// Given out often enough: a dead letter.
+    /// Given out often enough, or expired where that is kept: a dead letter.
     Bury,
 }
 

@@ -11,7 +11,7 @@
 //! message that waits for its time 24, a key 17, each with what its container keeps free.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// Lanes: priorities 0 to 9.
@@ -68,6 +68,8 @@ pub struct Lanes {
     chains: Keys,
     /// How many messages of a key are out.
     out: Keys,
+    /// Places of those that stand before older ones of their key.
+    moved: BTreeMap<u64, u64>,
     nodes: Vec<Node>,
     free: u32,
     chained: usize,
@@ -102,15 +104,64 @@ impl Lanes {
         self.put_ready(one);
     }
 
+    /// Takes in a message that stands in the order of its key at this place, and not at that of its sequence.
+    pub fn add_at(&mut self, one: Waiting, place: u64) {
+        self.moved.insert(one.sequence, place);
+        if one.key != 0 && self.chains.contains_key(&one.key) {
+            self.chain_first(one);
+            return;
+        }
+        if one.key != 0 {
+            self.chains.insert(one.key, NONE);
+        }
+        self.put_ready(one);
+    }
+
+    /// It is at its end.
+    pub fn forget_place(&mut self, sequence: u64) {
+        if !self.moved.is_empty() {
+            self.moved.remove(&sequence);
+        }
+    }
+
+    /// None of a key that waits nowhere comes before [`Lanes::done`] of it.
+    pub fn hold(&mut self, key: u64) {
+        self.chains.entry(key).or_insert(NONE);
+        self.went_out(key);
+    }
+
     /// The next message; its key stays taken until [`Lanes::done`], [`Lanes::back`] or [`Lanes::later`].
     pub fn next(&mut self) -> Option<Waiting> {
         for lane in (0..LANES).rev() {
             if let Some(Reverse((sequence, key))) = self.ready[lane].pop() {
+                let one = self.first_of(Waiting { sequence, key, lane: lane as u8 });
                 self.went_out(key);
-                return Some(Waiting { sequence, key, lane: lane as u8 });
+                return Some(one);
             }
         }
         None
+    }
+
+    /// This message, or one of its key that stands before it and came later.
+    fn first_of(&mut self, one: Waiting) -> Waiting {
+        if self.moved.is_empty() || one.key == 0 {
+            return one;
+        }
+        let last = self.chains.get(&one.key).copied().filter(|last| *last != NONE);
+        let first = last.map(|last| self.nodes[self.nodes[last as usize].next as usize].sequence);
+        if first.is_none_or(|first| self.order(first) > self.order(one.sequence)) {
+            return one;
+        }
+        self.chain_first(one);
+        self.unchain(one.key).unwrap_or(one)
+    }
+
+    /// Where a message stands in the order of its key.
+    fn order(&self, sequence: u64) -> u64 {
+        if self.moved.is_empty() {
+            return sequence;
+        }
+        self.moved.get(&sequence).copied().unwrap_or(sequence)
     }
 
     /// The next of a key of which one is out, to go out with it.
@@ -217,10 +268,10 @@ impl Lanes {
             self.chains.insert(one.key, node);
             return;
         }
-        let mut before = last;
+        let (mut before, order) = (last, self.order(one.sequence));
         loop {
             let next = self.nodes[before as usize].next;
-            if self.nodes[next as usize].sequence > one.sequence {
+            if self.order(self.nodes[next as usize].sequence) > order {
                 break;
             }
             before = next;
@@ -306,6 +357,28 @@ mod tests {
             lanes.done(7);
         }
         assert_eq!((lanes.next(), lanes.len(), lanes.chains.len()), (None, 0, 0));
+    }
+
+    #[test]
+    fn what_stands_at_an_earlier_place_comes_before_what_was_there_and_a_held_key_waits() {
+        let mut lanes = Lanes::new();
+        (4..=6).for_each(|sequence| lanes.add(one(sequence, 7, 0)));
+        lanes.add_at(one(9, 7, 0), 2);
+        lanes.add_at(one(8, 7, 0), 1);
+        assert_eq!(lanes.next(), Some(one(8, 7, 0)), "message 4 was ready, and waits");
+        lanes.back(one(8, 7, 0));
+        for sequence in [8, 9, 4, 5, 6] {
+            assert_eq!(lanes.next(), Some(one(sequence, 7, 0)));
+            lanes.forget_place(sequence);
+            lanes.done(7);
+        }
+        assert_eq!((lanes.len(), lanes.chains.len(), lanes.moved.len()), (0, 0, 0));
+        lanes.hold(7);
+        lanes.add(one(10, 7, 0));
+        assert_eq!(lanes.next(), None);
+        lanes.add_at(one(11, 7, 0), 3);
+        lanes.done(7);
+        assert_eq!(lanes.next(), Some(one(11, 7, 0)));
     }
 
     #[test]

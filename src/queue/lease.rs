@@ -55,6 +55,11 @@ impl Leases {
         sequences.iter().copied().find(|sequence| !has(sequence))
     }
 
+    /// The key of a message that is out.
+    pub fn key_of(&self, sequence: u64) -> Option<u64> {
+        self.of.get(&sequence).map(|lease| lease.key)
+    }
+
     /// Their acknowledgement is being committed, or is not any more.
     pub fn settle(&mut self, sequences: &[u64], settling: bool) {
         for sequence in sequences {

@@ -6,13 +6,16 @@
 //! | `repliq-failures` | how often it was tried |
 //! | `repliq-origin` | number of its queue, `/`, its sequence there |
 //! | `repliq-consumer` | the consumer that gave it up |
+//! | `repliq-after` | what the rest of its key does: `skip`, `block` or `park`; only where keys are worked on in order |
 //! | `repliq-first-ms`, `repliq-last-ms` | when it was first given out, as far as that was noted, and when it was given up |
 //!
-//! Payload, kind, key and headers are its own; times are milliseconds since 1970 UTC.
+//! Its origin is its place in its queue, also where it was put back once and given up again. Payload, kind, key and headers are its own; times are milliseconds since 1970 UTC. A letter does not expire, and one of a
+//! message that did has as its reason that it expired; that is not counted as a try.
 
 use super::{Header, Message, Received};
 use crate::error::Result;
 use crate::limits;
+use crate::store::Hold;
 
 /// Why and when a message was given up.
 pub struct Death<'a> {
@@ -22,6 +25,10 @@ pub struct Death<'a> {
     pub failures: u32,
     /// Who gave it up.
     pub consumer: &'a str,
+    /// Its place in its queue.
+    pub place: u64,
+    /// What the rest of its key does, where keys are worked on in order.
+    pub after: Option<Hold>,
     /// When it was first given out; 0 where nobody noted it.
     pub first_ms: u64,
     /// When it was given up.
@@ -36,7 +43,7 @@ pub fn with_letter<T>(
     mut put: impl FnMut(&Message<'_>) -> Result<T>,
 ) -> Result<T> {
     let reason: String = death.reason.chars().take(limits::REASON_CHARS_MAX).collect();
-    let origin = format!("{}/{}", of.queue().number(), of.sequence());
+    let origin = format!("{}/{}", of.queue().number(), death.place);
     let failures = death.failures.to_string();
     let numbers = [("repliq-first-ms", death.first_ms), ("repliq-last-ms", death.last_ms)];
     let numbers = numbers.map(|(name, number)| (name, number.to_string()));
@@ -46,6 +53,7 @@ pub fn with_letter<T>(
     headers.push(("repliq-failures", failures.as_bytes()));
     headers.push(("repliq-origin", origin.as_bytes()));
     headers.push(("repliq-consumer", death.consumer.as_bytes()));
+    headers.extend(death.after.map(|hold| ("repliq-after", hold.word().as_bytes())));
     headers.extend(numbers.iter().map(|(name, number)| (*name, number.as_bytes())));
     let letter = Message {
         kind: of.kind(),

@@ -8,10 +8,12 @@
 //! | `rules` | how a consumer's messages are given out |
 //! | `feed` | what the readers of one name share: what they were given, what came back |
 //! | `giving` | which messages come next, and which not yet |
-//! | `letter` | dead letters |
+//! | `letter` | dead letters, as they stand in their queue |
+//! | `dead` | moving messages there, and the rest of their keys |
 //! | `lanes` | what waits, by priority, time and key |
 //! | `lease` | who works on which message, and until when |
 
+mod dead;
 mod feed;
 mod giving;
 mod lanes;

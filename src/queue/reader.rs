@@ -251,13 +251,13 @@ impl Reader {
         (nap < Duration::MAX).then(|| Instant::now() + nap)
     }
 
-    /// The change that acknowledges these messages, and what was passed over and not acknowledged yet. Nothing is
+    /// The changes that acknowledge these messages, and what was passed over and not acknowledged yet. Nothing is
     /// forgotten before the change is applied, which the caller says with [`Reader::settled`], and until that or
     /// [`Reader::unsettled`] nobody else is given them.
     ///
     /// Fails with STALE where a message has a lease and it is not this reader's.
-    pub fn acknowledge(&self, sequences: &[u64]) -> Result<(Type, u32, Vec<u8>)> {
-        let change = self.feed.with(|place| {
+    pub fn acknowledge(&self, sequences: &[u64]) -> Result<Vec<(Type, u32, Vec<u8>)>> {
+        self.feed.with(|place| {
             let (fragments, floor, gone) = self.core().look(|state| {
                 let next = state.queue(self.queue())?.next;
                 if let Some(bad) = sequences.iter().find(|sequence| !(1..next).contains(*sequence))
@@ -291,9 +291,11 @@ impl Reader {
                 ranges.push((1, place.gone.floor()));
             }
             ranges.extend(place.gone.above());
-            Ok(Change::Ack(self.name().as_bytes(), ranges))
-        })?;
-        Ok((Type::Ack, self.queue(), change.encode()))
+            let mut changes = self.feed.go_on(place, sequences);
+            let ack = Change::Ack(self.name().as_bytes(), ranges).encode();
+            changes.push((Type::Ack, self.queue(), ack));
+            Ok(changes)
+        })
     }
 
     /// The acknowledgement was appended: its messages need nobody any more once it is durable.
@@ -302,7 +304,7 @@ impl Reader {
         let end = appended.map_or_else(|| self.core().journal().appended(), |at| at.end);
         // A consumer that was deleted meanwhile waits for nothing.
         let _ = self.feed.with(|place| {
-            place.forget(sequences);
+            place.end(sequences);
             if leased {
                 place.leases.end(sequences, end);
             }
@@ -333,8 +335,8 @@ impl Reader {
     /// The same up to the wait for the level.
     pub fn ack_staged(&self, sequences: &[u64], level: Level) -> Result<Staged> {
         self.check_open()?;
-        let change = self.acknowledge(sequences)?;
-        let staged = self.core().transact(&[], &[change], level);
+        let changes = self.acknowledge(sequences)?;
+        let staged = self.core().transact(&[], &changes, level);
         match &staged {
             Ok(staged) => self.settled(sequences, staged.appended.as_ref()),
             Err(_) => self.unsettled(sequences),

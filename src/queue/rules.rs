@@ -2,6 +2,7 @@
 
 use super::Queue;
 use crate::error::{Code, Error, Result};
+use crate::store::Hold;
 
 /// How a consumer's messages are given out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct Rules {
     pub max_deliveries: u32,
     /// The queue it moves to, with why, how often, when and from where.
     pub dead_letters: Option<Queue>,
+    /// What the rest of its key does then.
+    pub after_dead_letter: Hold,
 }
 
 impl Rules {
@@ -54,6 +57,11 @@ impl Rules {
         if (self.max_deliveries > 0) != self.dead_letters.is_some() {
             return refused(
                 "max_deliveries and dead_letters go together: after how many, and where to",
+            );
+        }
+        if self.after_dead_letter != Hold::Skip && !(self.keyed && self.max_deliveries > 0) {
+            return refused(
+                "after_dead_letter says what the rest of a key does: it needs keyed and max_deliveries",
             );
         }
         Ok(())

@@ -79,6 +79,7 @@ pub fn options(from: Start, giving: Giving) -> ConsumerOptions {
         retry_delay_ms_max: giving.retry_delay_ms_max,
         max_deliveries: giving.max_deliveries,
         dead_letters: (giving.dead_letters > 0).then(|| Queue::from_number(giving.dead_letters)),
+        after_dead_letter: giving.after_dead_letter,
     };
     ConsumerOptions { from, rules, ..ConsumerOptions::default() }
 }

@@ -305,15 +305,18 @@ impl Work {
     fn bury(&mut self, unit: &[Received], reason: &str) -> Result<()> {
         let Some(dead) = self.dead else { return Ok(()) };
         self.session.forget_puts();
-        let death = Death {
-            reason,
-            failures: self.tries,
-            consumer: self.shared.consumer.name(),
-            first_ms: 0,
-            last_ms: self.shared.consumer.now_ms(),
-        };
+        let last_ms = self.shared.consumer.now_ms();
         let session = &mut self.session;
         for one in unit {
+            let death = Death {
+                reason,
+                failures: self.tries,
+                consumer: self.shared.consumer.name(),
+                place: one.sequence(),
+                after: None,
+                first_ms: 0,
+                last_ms,
+            };
             with_letter(one, &death, |letter| session.put(dead, letter))?;
         }
         self.session.commit()?;

@@ -9,6 +9,7 @@
 //! | `watched` | the same where they may not be idle for long |
 //! | `remote` | the same faces at a server |
 //! | `consumer` | durable readers |
+//! | `redrive` | dead letters, put back or dropped |
 //! | `listener` | a consumer with a handler |
 //! | `remembered` | the sessions a store remembers, as others see them |
 //! | `snapshot` | a look at everything as it was |
@@ -23,6 +24,7 @@ mod metrics;
 mod options;
 mod place;
 mod port;
+mod redrive;
 mod remembered;
 mod remote;
 #[allow(clippy::module_inception)] // The noun of the room is the noun of the file.
@@ -38,6 +40,7 @@ pub use listener::{Handled, Listener, ListenerOptions, ListenerStatus, Policy, U
 pub use metrics::{Metrics, QueueMetrics, SegmentMetrics, TargetMetrics};
 pub use options::StoreOptions;
 pub use port::{Event, Port};
+pub use redrive::{RedriveOptions, Redriven};
 pub use remembered::SessionInfo;
 pub(crate) use remembered::session_id;
 pub(crate) use remote::{Asker, Lost, Reply, odd, reply};

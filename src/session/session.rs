@@ -404,7 +404,7 @@ impl LocalSession {
                 continue;
             }
             match reader.acknowledge(sequences) {
-                Ok(change) => changes.push(change),
+                Ok(of) => changes.extend(of),
                 Err(error) => {
                     let before = &self.received[..at];
                     before.iter().for_each(|(reader, sequences)| reader.unsettled(sequences));

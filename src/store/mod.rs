@@ -11,6 +11,7 @@ mod committer;
 mod evacuate;
 mod identity;
 mod large;
+mod letters;
 mod open;
 mod pins;
 mod ranges;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 
 pub use backup::{BackupInfo, restore};
 pub use committer::{Committer, Watch};
+pub use letters::{Hold, Letters};
 pub use open::Options;
 pub use pins::{Pin, PinKind};
 pub use ranges::{Ranges, ranges_of};
@@ -278,6 +280,16 @@ impl Core {
         };
         state.message(appended.sequence, entry.queue, next, record.length(), &entry.front);
         Ok(Some(self.staged(state, appended, level, rolled)))
+    }
+
+    /// The same with a last look at the state under the lock under which it changes: where that fails, nothing does.
+    pub fn transact_if(
+        &self,
+        entries: &[Entry<'_>],
+        changes: &[(Type, u32, Vec<u8>)],
+        check: &dyn Fn(&State) -> Result<()>,
+    ) -> Result<Staged> {
+        self.transact_checked(entries, changes, self.level, false, check)
     }
 
     /// Appends messages of another store as one transaction, without those whose producer is as far already;

@@ -4,7 +4,10 @@
 //! queue     op (1): 1 create, then the name; 2 pause; 3 resume; 4 purge, then the last sequence purged (8);
 //!           5 delete. The number of the queue stands in the frame's header.
 //! consumer  op (1), length of the name (1), name; then for 1 create and 3 move: the sequence up to which all
-//!           counts as acknowledged (8); 2 delete.
+//!           counts as acknowledged (8); 2 delete; for 4 a message became a dead letter: its place (8), what the rest of
+//!           its key does (1): 0 goes on, 1 waits, 2 becomes letters, and the key; for 5 one of a key with letters was
+//!           acknowledged, 6 a letter is put back as the last message this transaction puts into the queue, for this
+//!           consumer alone, 7 a letter is dropped: its place (8), key.
 //! ack       length of the consumer's name (1), name, then ranges: first (8), last (8).
 //! delivery  length of the consumer's name (1), name, time (8), then rows: first (8), last (8), how often they were
 //!           given out (4), not to be given out again before (8), 0 = at any time. Times are milliseconds since
@@ -14,6 +17,7 @@
 //!
 //! Names and not numbers are in the bodies, so that their sums are the same in every store.
 
+use super::letters::Hold;
 use crate::error::{Code, Error, Result};
 use crate::journal::{u32_at, u64_at};
 use crate::limits::{self, NUMBERS_END};
@@ -38,6 +42,14 @@ pub enum Change<'a> {
     DeleteConsumer(&'a [u8]),
     /// The consumer goes on behind the sequence.
     MoveConsumer(&'a [u8], u64),
+    /// The consumer's message of this place and key became a dead letter.
+    GiveUp(&'a [u8], u64, Hold, &'a [u8]),
+    /// The consumer acknowledges one of this place, of a key that has letters.
+    GoOn(&'a [u8], u64, &'a [u8]),
+    /// The consumer's letter of this place and key is put back.
+    Back(&'a [u8], u64, &'a [u8]),
+    /// The consumer's letter of this place and key is dropped.
+    Drop(&'a [u8], u64, &'a [u8]),
     /// The consumer has acknowledged these ranges.
     Ack(&'a [u8], Vec<(u64, u64)>),
     /// How often the consumer was given messages by this time, and when they may come again.
@@ -118,6 +130,12 @@ impl Change<'_> {
             Change::MoveConsumer(name, floor) => {
                 [named(&[3], name), floor.to_le_bytes().to_vec()].concat()
             }
+            Change::GiveUp(name, place, hold, key) => {
+                [&named(&[4], name)[..], &place.to_le_bytes(), &[*hold as u8], key].concat()
+            }
+            Change::GoOn(name, place, key) => placed(named(&[5], name), *place, key),
+            Change::Back(name, place, key) => placed(named(&[6], name), *place, key),
+            Change::Drop(name, place, key) => placed(named(&[7], name), *place, key),
             Change::Ack(name, ranges) => {
                 let mut body = named(&[], name);
                 for (first, last) in ranges {
@@ -142,6 +160,10 @@ impl Change<'_> {
             .concat(),
         }
     }
+}
+
+fn placed(name: Vec<u8>, place: u64, key: &[u8]) -> Vec<u8> {
+    [&name[..], &place.to_le_bytes(), key].concat()
 }
 
 fn named(body: &[u8], wanted: usize) -> Option<(&[u8], &[u8])> {
@@ -171,6 +193,14 @@ pub fn consumer(body: &[u8]) -> Result<Change<'_>> {
         1 => Change::CreateConsumer(name, sequence(rest, 0)?),
         2 => Change::DeleteConsumer(name),
         3 => Change::MoveConsumer(name, sequence(rest, 0)?),
+        4 => {
+            let hold = rest.get(8).copied().and_then(Hold::from_u8);
+            let hold = hold.ok_or_else(|| unread("consumer"))?;
+            Change::GiveUp(name, sequence(rest, 0)?, hold, &rest[9..])
+        }
+        5 => Change::GoOn(name, sequence(rest, 0)?, &rest[8..]),
+        6 => Change::Back(name, sequence(rest, 0)?, &rest[8..]),
+        7 => Change::Drop(name, sequence(rest, 0)?, &rest[8..]),
         _ => return Err(unread("consumer")),
     })
 }

@@ -19,8 +19,10 @@
 //! | 11 missing | queue (4), stream (8), then first and last transaction (8 each) of what its target never gets |
 //! | 12 attempts | queue (4), name length (1), name of the consumer, then rows: sequence (8), deliveries (4), not before (8), first noted (8) |
 //! | 13 session | as `sessions` describes it |
+//! | 14 letters | as `letters` describes it |
 
 use super::attempts::{Attempt, Attempts};
+use super::letters::{Letters, Version};
 use super::ranges::Ranges;
 use super::received::{Received, StreamId};
 use super::record::{self, Change, Delivery};
@@ -51,6 +53,10 @@ pub struct QueueState {
     pub consumers: BTreeMap<String, Ranges>,
     /// What its consumers were given and have not acknowledged, as far as it was noted.
     pub attempts: BTreeMap<String, Attempts>,
+    /// What its consumers have given up, by consumer.
+    pub letters: BTreeMap<String, Letters>,
+    /// Which of them that is.
+    pub letters_version: Version,
     /// Its streams, by the name of the target.
     pub streams: BTreeMap<String, Stream>,
     /// A message that keeps a segment: when it is acknowledged, segments may go.
@@ -104,6 +110,7 @@ const FILE: u32 = 10;
 const MISSING: u32 = 11;
 const ATTEMPTS: u32 = 12;
 const SESSION: u32 = 13;
+const LETTERS: u32 = 14;
 
 impl State {
     /// The queue with this number.
@@ -281,16 +288,34 @@ impl State {
                     ranges.insert(1, last);
                 }
                 queue.attempts.values_mut().for_each(|attempts| attempts.forget(1, last));
+                let names: Vec<String> = queue.letters.keys().cloned().collect();
+                names.iter().for_each(|name| queue.change_letters(name, |of| of.forget(1, last)));
+                queue.letters_version.advance();
             }
             Change::CreateConsumer(name, floor) | Change::MoveConsumer(name, floor) => {
                 let name = text(name)?;
                 queue.attempts.remove(&name);
+                queue.forget_letters(&name);
                 queue.consumers.insert(name, Ranges::up_to(floor));
             }
             Change::DeleteConsumer(name) => {
                 let name = text(name)?;
                 queue.attempts.remove(&name);
+                queue.forget_letters(&name);
                 queue.consumers.remove(&name);
+            }
+            Change::GiveUp(name, place, hold, key) => {
+                let name = text(name)?;
+                queue.letters.entry(name.clone()).or_default();
+                queue.change_letters(&name, |letters| letters.give_up(key, place, hold));
+            }
+            Change::GoOn(name, place, key) => {
+                queue.change_letters(&text(name)?, |letters| letters.go_on(key, place));
+            }
+            Change::Back(name, place, key) => queue.put_back(&text(name)?, place, key),
+            Change::Drop(name, place, key) => {
+                queue.change_letters(&text(name)?, |letters| letters.take(key, place, None));
+                queue.letters_version.advance();
             }
             Change::Ack(name, ranges) => {
                 let name = text(name)?;
@@ -300,6 +325,9 @@ impl State {
                 if let Some(attempts) = queue.attempts.get_mut(&name) {
                     ranges.iter().for_each(|(first, last)| attempts.forget(*first, *last));
                 }
+                queue.change_letters(&name, |letters| {
+                    ranges.iter().for_each(|(first, last)| letters.forget(*first, *last));
+                });
             }
             Change::Delivery(name, time_ms, rows) => queue.deliver(text(name)?, time_ms, &rows),
             Change::DeleteQueue => {
@@ -389,6 +417,12 @@ impl State {
                 let of = attempts.encode();
                 rows.put(ATTEMPTS, &[&number, &length, name.as_bytes(), &of]);
             }
+            for (name, letters) in &queue.letters {
+                if sabotage!("dead letters forgotten at a roll") {
+                    break;
+                }
+                letters.freeze(LETTERS, (u32_at(&number, 0), name), rows);
+            }
         }
         for (number, name) in &self.deleted {
             rows.put(DELETED, &[&number.to_le_bytes(), name.as_bytes()]);
@@ -413,6 +447,7 @@ impl State {
             QUEUE => self.thaw_queue(row),
             CONSUMER => self.thaw_consumer(row),
             ATTEMPTS => self.thaw_attempts(row),
+            LETTERS => self.thaw_letters(row),
             PRODUCER => self.thaw_producer(row),
             DELETED if row.len() > 4 => {
                 self.deleted.insert(u32_at(row, 0), text(&row[4..])?);
@@ -485,6 +520,15 @@ impl State {
         of.is_some_and(|(queue, attempts)| queue.attempts.insert(name, attempts).is_none())
     }
 
+    fn thaw_letters(&mut self, row: &[u8]) -> bool {
+        let name_end = 5 + row.get(4).copied().map_or(0, usize::from);
+        let Some(name) = row.get(5..name_end).and_then(|name| text(name).ok()) else {
+            return false;
+        };
+        let queue = self.queue_mut(u32_at(row, 0));
+        queue.is_some_and(|queue| queue.letters.entry(name).or_default().thaw(&row[name_end..]))
+    }
+
     fn thaw_producer(&mut self, row: &[u8]) -> bool {
         if row.len() < 17 || u64_at(row, 8) >= limits::NUMBERS_END {
             return false;
@@ -505,6 +549,33 @@ impl QueueState {
                 .filter(|sequence| acked.contains(*sequence))
                 .for_each(|sequence| attempts.forget(sequence, sequence));
         }
+    }
+
+    /// The last message is a letter that is put back for one consumer: the others have no need of it.
+    fn put_back(&mut self, name: &str, place: u64, key: &[u8]) {
+        let sequence = self.next.saturating_sub(1);
+        let others = self.consumers.iter_mut().filter(|(other, _)| **other != name);
+        others.for_each(|(_, acked)| acked.insert(sequence, sequence));
+        self.change_letters(name, |letters| letters.take(key, place, Some(sequence)));
+        self.letters_version.advance();
+    }
+
+    fn change_letters(&mut self, name: &str, change: impl FnOnce(&mut Letters)) {
+        let Some(letters) = self.letters.get_mut(name) else { return };
+        change(letters);
+        if letters.is_empty() {
+            self.letters.remove(name);
+        }
+    }
+
+    fn forget_letters(&mut self, name: &str) {
+        self.letters.remove(name);
+        self.letters_version.advance();
+    }
+
+    /// What a consumer has given up.
+    pub fn letters(&self, consumer: &str) -> Option<&Letters> {
+        self.letters.get(consumer)
     }
 
     /// What is known of a message that a consumer was given.

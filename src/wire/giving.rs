@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! offset  size  giving
-//!      0     1  flags: 1 shared, 2 keyed
+//!      0     1  flags: 1 shared, 2 keyed, and of 4 and 8 at most one: behind a dead letter the rest of its key waits (4), or
+//!               becomes dead letters, too (8)
 //!      1     4  messages of all workers at a time
 //!      5     4  messages of a key at a time
 //!      9     8  lease in ms
@@ -17,9 +18,12 @@
 
 use super::request::Rest;
 use crate::error::{Code, Error, Result};
+use crate::store::Hold;
 
 const SHARED: u8 = 1;
 const KEYED: u8 = 2;
+const BLOCK: u8 = 4;
+const PARK: u8 = 8;
 
 /// How a consumer gives out its messages: the rules of its options.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,12 +48,15 @@ pub struct Giving {
     pub max_deliveries: u32,
     /// Number of the queue it moves to then, or 0.
     pub dead_letters: u32,
+    /// What the rest of its key does then.
+    pub after_dead_letter: Hold,
 }
 
 impl Giving {
     /// Appends the bytes.
     pub(super) fn put(&self, out: &mut Vec<u8>) {
-        out.push(u8::from(self.shared) * SHARED + u8::from(self.keyed) * KEYED);
+        let hold = [0, BLOCK, PARK][self.after_dead_letter as usize];
+        out.push(u8::from(self.shared) * SHARED + u8::from(self.keyed) * KEYED + hold);
         out.extend_from_slice(&self.parallel.to_le_bytes());
         out.extend_from_slice(&self.per_key.to_le_bytes());
         out.extend_from_slice(&self.lease_ms.to_le_bytes());
@@ -63,11 +70,16 @@ impl Giving {
     /// Takes them from what arrived.
     pub(super) fn take(rest: &mut Rest<'_>) -> Result<Giving> {
         let flags = rest.byte()?;
-        if flags & !(SHARED | KEYED) != 0 {
-            let text =
-                format!("a consumer with the flags {flags}, of which this version lacks some");
-            return Err(Error::new(Code::Unsupported, text));
-        }
+        let after_dead_letter = match flags & !(SHARED | KEYED) {
+            0 => Hold::Skip,
+            BLOCK => Hold::Block,
+            PARK => Hold::Park,
+            _ => {
+                let text =
+                    format!("a consumer with the flags {flags}, of which this version lacks some");
+                return Err(Error::new(Code::Unsupported, text));
+            }
+        };
         Ok(Giving {
             shared: flags & SHARED != 0,
             keyed: flags & KEYED != 0,
@@ -79,6 +91,7 @@ impl Giving {
             retry_delay_ms_max: rest.long()?,
             max_deliveries: rest.word()?,
             dead_letters: rest.word()?,
+            after_dead_letter,
         })
     }
 }

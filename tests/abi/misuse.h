@@ -69,6 +69,7 @@ static struct {
     repliq_backup backup;
     repliq_outcome outcome;
     repliq_transaction_id id[1];
+    repliq_redriven redriven;
     repliq_token tokens[2];
     repliq_message messages[4];
     repliq_event events[4];

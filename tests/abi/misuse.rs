@@ -291,6 +291,7 @@ fn argument(function: &Function, kind: &str, name: &str) -> Argument {
         ("repliq_queue *", _) => output("&O.queue", true),
         ("repliq_result *", _) => output("&O.result", true),
         ("repliq_backup *", _) => output("&O.backup", true),
+        ("repliq_redriven *", _) => output("&O.redriven", true),
         ("repliq_message *", _) => output("O.messages", true),
         ("repliq_event *", _) => output("O.events", true),
         ("repliq_token *", _) => output("O.tokens", false),
@@ -318,7 +319,10 @@ fn argument(function: &Function, kind: &str, name: &str) -> Argument {
         },
         ("void *", "user") => plain("NULL"),
         ("uint64_t", "timeout_ms" | "delay_ms") => plain("0"),
-        ("uint64_t", "tag" | "from" | "sequence") => plain("1"),
+        ("uint64_t", "tag" | "from" | "sequence" | "max") => plain("1"),
+        ("int32_t", "drop") => {
+            Argument { valid: "REPLIQ_NO".into(), attacks: vec![attack("drop 99", "99", INVALID)] }
+        }
         ("int32_t", "level") => {
             let attacks = vec![attack("level 0", "0", INVALID), attack("level 99", "99", INVALID)];
             Argument { valid: "REPLIQ_LOG_ERROR".into(), attacks }

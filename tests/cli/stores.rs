@@ -1,7 +1,8 @@
 //! Queues, consumers, tokens, status and verify.
 
-use repliq::Code;
+use repliq::{Code, ConsumerOptions, Message, Rules, Store, StoreOptions};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 use super::run::{Place, files};
 
@@ -50,6 +51,36 @@ fn purge_empties_and_rm_removes() {
     place.run("queue rm @s q").text();
     assert_eq!(place.run("queue ls @s --json").text(), "");
     place.run("queue rm @s q").fails(Code::NoSuchName, &["\"q\""]);
+}
+
+#[test]
+fn dead_letters_are_put_back_or_removed_and_those_that_stay_are_named() {
+    let place = Place::new();
+    let store = Store::open(place.path("s"), &StoreOptions::default()).unwrap();
+    let (queue, dead) = (store.queue("q").unwrap(), store.queue("dead").unwrap());
+    let keyed = |payload| Message { key: b"k", ..Message::new(payload) };
+    store.put(queue, &[b"1", b"2", b"3"].map(|payload| keyed(&payload[..]))).unwrap();
+    let rules =
+        Rules { keyed: true, max_deliveries: 1, dead_letters: Some(dead), ..Rules::default() };
+    let options = ConsumerOptions { rules, ..ConsumerOptions::default() };
+    let worker = store.consumer("worker", queue, &options).unwrap();
+    let take = || worker.receive(1, Duration::from_secs(20)).unwrap().remove(0).sequence();
+    // The first becomes a letter, the second is done, and the third a letter again.
+    worker.reject(&[take()]).unwrap();
+    worker.ack(&[take()]).unwrap();
+    worker.reject(&[take()]).unwrap();
+    worker.receive(1, Duration::ZERO).unwrap();
+    store.put(dead, &[Message::new(b"no letter")]).unwrap();
+    store.close().unwrap();
+    let told = place.run("queue redrive @s dead --max 1").text();
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(lines[0], "put back: 1", "{told}");
+    assert!(lines[1].starts_with("stays: 1: message 2 of its key was acknowledged"), "{told}");
+    assert_eq!(place.run("get @s q --browse").text(), "3\n");
+    let told = place.run("queue redrive @s dead --drop --json").json().remove(0);
+    assert_eq!((&told["done"], &told["refused"][0]["sequence"]), (&json!(1), &json!(3)));
+    place.run("queue redrive @s nowhere").fails(Code::NoSuchName, &["\"nowhere\""]);
+    place.run("queue redrive repliq://ann@127.0.0.1 dead").fails(Code::Unsupported, &["directory"]);
 }
 
 #[test]

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use repliq::{
-    Commit, Consumer, ConsumerOptions, Error, From, Level, Message, Port, Queue, Received,
-    Replication, Rules, Server, Session, Snapshot, Store, StoreOptions, Token, TransactionId,
+    Commit, Consumer, ConsumerOptions, Error, From, Hold, Level, Message, Port, Queue, Received,
+    RedriveOptions, Replication, Rules, Server, Session, Snapshot, Store, StoreOptions, Token,
+    TransactionId,
 };
 
 use super::words::{Step, step};
@@ -161,6 +162,12 @@ fn rules(step: &Step) -> Outcome<Rules> {
         retry_delay_ms_max: of(step, "retry_delay_ms_max")?,
         max_deliveries: of(step, "max_deliveries")?,
         dead_letters: None,
+        after_dead_letter: match step.text("after") {
+            None | Some("skip") => Hold::Skip,
+            Some("block") => Hold::Block,
+            Some("park") => Hold::Park,
+            Some(other) => return script(format!("after={other}")),
+        },
     })
 }
 
@@ -228,6 +235,17 @@ impl World {
                     _ => store.queue_delete(queue)?,
                 };
                 Ok(())
+            }
+            "redrive" => {
+                let queue = *get(&mut self.queues, step.word(2)?)?;
+                let drop = step.text("drop") == Some("yes");
+                let options = RedriveOptions { max: of(step, "max")?, drop };
+                let redriven = get(&mut self.stores, &first)?.redrive(queue, &options)?;
+                let outcome = (redriven.done, redriven.refused.len() as u64);
+                if outcome == (step.number(3)?, step.number(4)?) {
+                    return Ok(());
+                }
+                script(format!("{outcome:?} were redriven and refused: {:?}", redriven.refused))
             }
             "put" | "put_start" => self.put(step),
             "local" => Ok(()),

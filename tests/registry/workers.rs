@@ -19,6 +19,7 @@ const SHORT: Rules = Rules {
     retry_delay_ms_max: 0,
     max_deliveries: 0,
     dead_letters: None,
+    after_dead_letter: repliq::Hold::Skip,
 };
 
 #[test]

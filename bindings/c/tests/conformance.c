@@ -708,6 +708,10 @@ static int on_consumer(const step *of, const char *verb)
         options.retry_multiplier = (uint32_t)number_of(of, "retry_multiplier");
         options.retry_delay_ms_max = number_of(of, "retry_delay_ms_max");
         options.max_deliveries = (uint32_t)number_of(of, "max_deliveries");
+        if (field_of(of, "after") != NULL)
+            options.after_dead_letter = strcmp(field_of(of, "after")->at, "block") == 0 ? REPLIQ_AFTER_BLOCK
+                                      : strcmp(field_of(of, "after")->at, "park") == 0 ? REPLIQ_AFTER_PARK
+                                                                                       : REPLIQ_AFTER_SKIP;
         if (field_of(of, "dead_letters") != NULL)
             options.dead_letters = queue(field_of(of, "dead_letters")->at);
         code = repliq_consumer_open(handle(arg(of, 2), STORE), arg(of, 4), queue(arg(of, 3)), &options, &consumer);
@@ -1121,6 +1125,14 @@ static int on_queue(const step *of, const char *verb)
         return repliq_queue_resume(store, queue(arg(of, 2)), NULL);
     if (strcmp(verb, "purge") == 0)
         return repliq_queue_purge(store, queue(arg(of, 2)), NULL);
+    if (strcmp(verb, "redrive") == 0) {
+        repliq_redriven done;
+        repliq_code code = repliq_queue_redrive(store, queue(arg(of, 2)), number_of(of, "max"), is_yes(of, "drop"), &done);
+        if (code == REPLIQ_OK && (done.done != number(of, 3) || done.refused != number(of, 4)))
+            return wrong("%llu were redriven and %llu refused: %s", (unsigned long long)done.done,
+                         (unsigned long long)done.refused, done.reason);
+        return code;
+    }
     return repliq_queue_delete(store, queue(arg(of, 2)), NULL);
 }
 
@@ -1146,7 +1158,7 @@ static int run(const step *of)
             one->kind = NONE;
         return code;
     }
-    if (is_one_of(verb, "queue pause resume purge delete"))
+    if (is_one_of(verb, "queue pause resume purge delete redrive"))
         return on_queue(of, verb);
     if (is_one_of(verb, "put put_start"))
         return put(of, strcmp(verb, "put_start") == 0);

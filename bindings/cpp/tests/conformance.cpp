@@ -205,6 +205,7 @@ public:
             {"pause", &world::pause},
             {"resume", &world::resume},
             {"purge", &world::purge},
+            {"redrive", &world::redrive},
             {"delete", &world::remove},
             {"put", &world::put},
             {"put_start", &world::put_start},
@@ -352,6 +353,13 @@ private:
     void resume(const step &of) { queue_of(of, 2).resume(); }
     void purge(const step &of) { queue_of(of, 2).purge(); }
     void remove(const step &of) { queue_of(of, 2).remove(); }
+    void redrive(const step &of)
+    {
+        auto done = queue_of(of, 2).redrive(std::stoull(of.field("max").value_or("0")), of.field("drop") == "yes");
+        if (done.done != of.number(3) || done.refused != of.number(4))
+            throw wrong{std::to_string(done.done) + " were redriven and " + std::to_string(done.refused) +
+                        " refused: " + done.reason};
+    }
 
     void keep(const step &of, const repliq::result &made)
     {
@@ -442,6 +450,9 @@ private:
         options.retry_multiplier = static_cast<std::uint32_t>(number("retry_multiplier"));
         options.retry_delay_max = std::chrono::milliseconds(number("retry_delay_ms_max"));
         options.max_deliveries = static_cast<std::uint32_t>(number("max_deliveries"));
+        options.after_dead_letter = of.field("after") == "block" ? REPLIQ_AFTER_BLOCK
+                                  : of.field("after") == "park"  ? REPLIQ_AFTER_PARK
+                                                                 : REPLIQ_AFTER_SKIP;
         if (auto dead = of.field("dead_letters"))
             options.dead_letters = get(queues_, *dead).number();
         set(consumers_, of.word(1), store(of, 2).consumer(of.word(4), queue_of(of, 3), options));

@@ -163,6 +163,13 @@ impl Queue {
         self.change(py, repliq::Store::queue_purge)
     }
 
+    #[pyo3(signature = (*, max=0, drop=false))]
+    fn redrive(&self, py: Python<'_>, max: u64, drop: bool) -> Answer<(u64, Vec<(u64, String)>)> {
+        let options = repliq::RedriveOptions { max, drop };
+        let done = without_gil(py, || self.of.store.redrive(self.queue, &options))?;
+        Ok((done.done, done.refused))
+    }
+
     fn delete(&self, py: Python<'_>) -> Answer<Result> {
         self.change(py, repliq::Store::queue_delete)
     }

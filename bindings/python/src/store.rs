@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
-use repliq::{Code, ConsumerOptions, From, Password, Rules, StoreOptions};
+use repliq::{Code, ConsumerOptions, From, Hold, Password, Rules, StoreOptions};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -150,7 +150,7 @@ impl Store {
 
     #[pyo3(signature = (name, queue, *, start=None, ack_level=None, shared=false, keyed=false, parallel=0,
         per_key=0, lease=0.0, retry_delay=0.0, retry_multiplier=0, retry_delay_max=0.0,
-        max_deliveries=0, dead_letters=None))]
+        max_deliveries=0, dead_letters=None, after_dead_letter="skip"))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn consumer(
         &self,
@@ -169,6 +169,7 @@ impl Store {
         retry_delay_max: f64,
         max_deliveries: u32,
         dead_letters: Option<&Bound<'_, Queue>>,
+        after_dead_letter: &str,
     ) -> Answer<Consumer> {
         self.of.owns(queue.get())?;
         dead_letters.map_or(Ok(()), |dead| self.of.owns(dead.get()))?;
@@ -183,6 +184,7 @@ impl Store {
             retry_delay_ms_max: milliseconds(retry_delay_max, "retry_delay_max")?,
             max_deliveries,
             dead_letters: dead_letters.map(|dead| dead.get().queue),
+            after_dead_letter: hold(after_dead_letter)?,
         };
         let options = ConsumerOptions { from: from(start)?, ack_level: level(ack_level)?, rules };
         let queue = queue.get().queue;
@@ -318,6 +320,13 @@ pub fn from(start: Option<&Bound<'_, PyAny>>) -> Answer<From> {
         Ok("now") => Ok(From::Now),
         _ => own(Code::Invalid, format!("start is {start}, not 'oldest', 'now' or a sequence")),
     }
+}
+
+/// What the rest of a key does behind a dead letter.
+fn hold(word: &str) -> Answer<Hold> {
+    let found = Hold::ALL.into_iter().find(|hold| hold.word() == word);
+    let text = || format!("after_dead_letter is {word:?}, not 'skip', 'block' or 'park'");
+    found.map_or_else(|| own(Code::Invalid, text()), Ok)
 }
 
 /// The value of a JSON text.

@@ -222,6 +222,12 @@ class World:
     def do_purge(self, step: Step) -> None:
         self.queue(step, 2).purge()
 
+    def do_redrive(self, step: Step) -> None:
+        of = {"max": int(step.field("max", "0")), "drop": step.field("drop") == "yes"}
+        done, refused = self.queue(step, 2).redrive(**of)
+        if [done, len(refused)] != [int(word) for word in step.words[3:5]]:
+            raise Wrong(f"{done} were redriven and {len(refused)} refused: {refused}")
+
     def do_delete(self, step: Step) -> None:
         self.queue(step, 2).delete()
 
@@ -273,6 +279,8 @@ class World:
                 options[name] = value == "yes"
             elif name in times:
                 options[times[name]] = int(value) / 1000
+            elif name == "after":
+                options["after_dead_letter"] = value
             elif name == "dead_letters":
                 options[name] = self.get(repliq.Queue, value)
             elif name != "from":

@@ -1,14 +1,15 @@
 //! `repliq queue …`: what queues a store has, and what can be done to one.
 
-use repliq::{Client, Store};
+use repliq::{Client, RedriveOptions, Store};
 use serde_json::json;
+use std::num::NonZeroU64;
 
 use super::fail::Done;
 use super::format::Format;
 use super::get;
 use super::logging::time_text;
 use super::output::Output;
-use super::place::{List, Place, QueueRow};
+use super::place::{Folder, List, Place, QueueRow};
 
 /// List, look into, pause, resume, purge and remove queues
 #[derive(clap::Subcommand, Debug)]
@@ -23,6 +24,8 @@ pub enum Queue {
     Resume(One),
     /// Remove all messages; sequences go on
     Purge(One),
+    /// Put dead letters back where they came from, the oldest first
+    Redrive(Redrive),
     /// Remove the queue with its messages and consumers
     Rm(One),
 }
@@ -34,6 +37,24 @@ pub struct One {
     place: Place,
     /// Name of the queue
     queue: String,
+}
+
+/// Dead letters, and what happens to them.
+#[derive(clap::Args, Debug)]
+pub struct Redrive {
+    #[command(flatten)]
+    folder: Folder,
+    /// Name of the queue of dead letters
+    queue: String,
+    /// How many letters at most; all of them otherwise
+    #[arg(long, value_name = "N")]
+    max: Option<NonZeroU64>,
+    /// Remove them instead; the rest of their keys goes on without them
+    #[arg(long)]
+    drop: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
 }
 
 /// A look into a queue.
@@ -66,6 +87,7 @@ impl Queue {
             Queue::Pause(one) => one.act(Store::queue_pause, Client::queue_pause),
             Queue::Resume(one) => one.act(Store::queue_resume, Client::queue_resume),
             Queue::Purge(one) => one.act(Store::queue_purge, Client::queue_purge),
+            Queue::Redrive(redrive) => redrive.run(),
             Queue::Rm(one) => one.act(Store::queue_delete, Client::queue_delete),
         }
     }
@@ -83,6 +105,29 @@ impl One {
         let store = self.place.folder.change()?;
         act(&store, store.find_queue(&self.queue)?)?;
         Ok(store.close()?)
+    }
+}
+
+impl Redrive {
+    fn run(&self) -> Done {
+        let options = RedriveOptions { max: self.max.map_or(0, NonZeroU64::get), drop: self.drop };
+        let store = self.folder.change()?;
+        let redriven = store.redrive(store.find_queue(&self.queue)?, &options)?;
+        store.close()?;
+        let mut output = Output::open();
+        if self.json {
+            let refused = redriven.refused.iter();
+            let refused =
+                refused.map(|(sequence, reason)| json!({"sequence": sequence, "reason": reason}));
+            output.json(&json!({"done": redriven.done, "refused": refused.collect::<Vec<_>>()}))?;
+        } else {
+            let done = if self.drop { "removed" } else { "put back" };
+            output.line(&format!("{done}: {}", redriven.done))?;
+            for (sequence, reason) in &redriven.refused {
+                output.line(&format!("stays: {sequence}: {reason}"))?;
+            }
+        }
+        output.flush()
     }
 }
 

@@ -314,6 +314,7 @@ fn giving(rules: Rules) -> Giving {
         retry_delay_ms_max,
         max_deliveries,
         dead_letters,
+        after_dead_letter,
     } = rules;
     Giving {
         shared,
@@ -326,6 +327,7 @@ fn giving(rules: Rules) -> Giving {
         retry_delay_ms_max,
         max_deliveries,
         dead_letters: dead_letters.map_or(0, Queue::number),
+        after_dead_letter,
     }
 }
 

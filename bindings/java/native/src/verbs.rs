@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use jni::sys::{jint, jlong};
 use repliq::{
-    BackupInfo, Code, Commit, ConnectOptions, ConsumerOptions, From, Level, ListenerOptions,
-    Policy, Port, Queue, Replication, ReplicationOptions, Right, Rules, Select, Server,
-    ServerOptions, Store, StoreOptions, TargetOptions, TargetStatus, Token, Unit, UserSource,
-    Users,
+    BackupInfo, Code, Commit, ConnectOptions, ConsumerOptions, From, Hold, Level, ListenerOptions,
+    Policy, Port, Queue, RedriveOptions, Replication, ReplicationOptions, Right, Rules, Select,
+    Server, ServerOptions, Store, StoreOptions, TargetOptions, TargetStatus, Token, Unit,
+    UserSource, Users,
 };
 
 use crate::bytes::{Reader, Writer};
@@ -193,6 +193,14 @@ fn store(verb: jint, handle: jlong, args: &mut Reader<'_>) -> Answer {
         }
         28 => Ok(Writer::default().u8(store.is_encrypted().into()).0),
         29 => copied(&store.backup(args.text()?)?),
+        30 => {
+            let (queue, max, drop) = (queue(args)?, args.u64()?, args.flag()?);
+            let done = store.redrive(queue, &RedriveOptions { max, drop })?;
+            let to = Writer::default().u64(done.done).u32(done.refused.len() as u32);
+            let pack =
+                |to: Writer, (sequence, reason): &(u64, String)| to.u64(*sequence).text(reason);
+            Ok(done.refused.iter().fold(to, pack).0)
+        }
         31 => text(&store.queue_name(queue(args)?)?),
         _ => unknown(verb),
     }
@@ -220,6 +228,11 @@ fn consumer_options(args: &mut Reader<'_>) -> Result<ConsumerOptions, Failure> {
         dead_letters: match args.u32()? {
             0 => None,
             number => Some(Queue::from_number(number)),
+        },
+        after_dead_letter: match args.u8()? {
+            1 => Hold::Block,
+            2 => Hold::Park,
+            _ => Hold::Skip,
         },
     };
     Ok(ConsumerOptions { from, ack_level, rules })

@@ -151,6 +151,7 @@ class Store:
         retry_delay_max: float = 0.0,
         max_deliveries: int = 0,
         dead_letters: Queue | None = None,
+        after_dead_letter: Literal["skip", "block", "park"] = "skip",
     ) -> Consumer:
         """Opens the consumer of this name on a queue; it is created on first use and begins at ``start``.
 
@@ -159,7 +160,8 @@ class Store:
         handed out one after the other, ``per_key`` of them at a time. What was handed out for longer than ``lease``
         may be handed to another. What was given back comes again after ``retry_delay``, which is multiplied with
         each further time; what comes back from the last of ``max_deliveries`` moves to ``dead_letters``, with headers
-        that say why, how often, when and from where.
+        that say why, how often, when and from where. With ``keyed`` the rest of its key goes on then, waits
+        (``after_dead_letter="block"``) or moves, too ("park"), until ``Queue.redrive``.
 
         Raises:
             BusyError: it is open already, and not shared.
@@ -274,6 +276,16 @@ class Queue:
 
     def purge(self) -> Result:
         """Drops every message that is in it now; sequences go on."""
+
+    def redrive(self, *, max: int = 0, drop: bool = False) -> tuple[int, list[tuple[int, str]]]:
+        """Puts its dead letters back where they came from, the oldest first, at most ``max`` of them; or drops them.
+
+        One that was worked on in the order of its key comes again at its place; where something newer of its key was
+        acknowledged since, it is refused, and stays. Returns how many went, and the sequences that stay, with why.
+
+        Raises:
+            BusyError: another call is at it.
+        """
 
     def delete(self) -> Result:
         """Deletes it with its messages and consumers."""

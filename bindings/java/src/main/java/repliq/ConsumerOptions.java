@@ -16,6 +16,7 @@ public final class ConsumerOptions {
     private long retryDelayMsMax;
     private int maxDeliveries;
     private Queue deadLetters;
+    private AfterDeadLetter afterDeadLetter = AfterDeadLetter.SKIP;
 
     ConsumerOptions() {}
 
@@ -152,9 +153,20 @@ public final class ConsumerOptions {
         return this;
     }
 
+    /**
+     * What the rest of a key does behind a dead letter, where messages of one key are handed out one after the other.
+     *
+     * @param afterDeadLetter {@link AfterDeadLetter#SKIP} by default
+     * @return this
+     */
+    public ConsumerOptions afterDeadLetter(AfterDeadLetter afterDeadLetter) {
+        this.afterDeadLetter = Check.given(afterDeadLetter, "afterDeadLetter");
+        return this;
+    }
+
     void pack(Packer to) {
         to.from(from).level(ackLevel).flag(shared).flag(keyed).i32(parallel).i32(perKey).i32(retryMultiplier);
         to.i64(leaseMs).i64(retryDelayMs).i64(retryDelayMsMax).i32(maxDeliveries);
-        to.i32(deadLetters == null ? 0 : deadLetters.number());
+        to.i32(deadLetters == null ? 0 : deadLetters.number()).u8(afterDeadLetter.ordinal());
     }
 }

@@ -196,6 +196,31 @@ public final class Queue {
     }
 
     /**
+     * Puts its dead letters back where they came from, the oldest first. One that was worked on in the order of its key
+     * comes again at its place; where something newer of its key was acknowledged since, it is refused, and stays.
+     *
+     * @return how many went, and which stay
+     * @throws RepliqException with {@link Code#BUSY} while another call is at it
+     */
+    public Redriven redrive() {
+        return redrive(0, false);
+    }
+
+    /**
+     * Puts its dead letters back as {@link #redrive()} does, or drops them.
+     *
+     * @param max as many at most; 0 for all
+     * @param drop whether they are dropped: the rest of their keys goes on without them
+     * @return how many went, and which stay
+     */
+    public Redriven redrive(long max, boolean drop) {
+        if (max < 0) {
+            throw Check.invalid("max is " + max + ", which is less than 0");
+        }
+        return new Redriven(store.handle().call(Verb.QUEUE_REDRIVE, new Packer().i32(number).i64(max).flag(drop)));
+    }
+
+    /**
      * Deletes it with its messages and consumers.
      *
      * @return the token

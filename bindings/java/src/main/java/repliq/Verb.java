@@ -33,6 +33,7 @@ final class Verb {
     static final int STORE_PASSWORD = 27;
     static final int STORE_IS_ENCRYPTED = 28;
     static final int STORE_BACKUP = 29;
+    static final int QUEUE_REDRIVE = 30;
     static final int QUEUE_NAME = 31;
 
     static final int SESSION_COMMIT = 40;

@@ -13,8 +13,10 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.stream.Collectors;
+import repliq.AfterDeadLetter;
 import repliq.Commit;
 import repliq.Consumer;
 import repliq.Event;
@@ -25,6 +27,7 @@ import repliq.Message;
 import repliq.Place;
 import repliq.Port;
 import repliq.Queue;
+import repliq.Redriven;
 import repliq.Replication;
 import repliq.Server;
 import repliq.Session;
@@ -222,6 +225,12 @@ final class World implements AutoCloseable {
         verbs.put("resume", step -> queue(step, 2).resume());
         verbs.put("purge", step -> queue(step, 2).purge());
         verbs.put("delete", step -> queue(step, 2).delete());
+        verbs.put("redrive", step -> {
+            Redriven done = queue(step, 2).redrive(number(step, "max"), step.field("drop", "no").equals("yes"));
+            if (done.done() != step.number(3) || done.refused().size() != step.number(4)) {
+                throw new Wrong(done.toString());
+            }
+        });
         verbs.put("put", step -> {
             Queue to = queue(step, 2);
             List<Message> all = messages(step, 3);
@@ -339,6 +348,8 @@ final class World implements AutoCloseable {
                 if (step.field("dead_letters") != null) {
                     options.deadLetters(get(Queue.class, step.field("dead_letters")));
                 }
+                options.afterDeadLetter(
+                    AfterDeadLetter.valueOf(step.field("after", "skip").toUpperCase(Locale.ROOT)));
                 options.from(begin)
                     .shared(step.field("shared", "no").equals("yes")).keyed(step.field("keyed", "no").equals("yes"))
                     .parallel((int) number(step, "parallel")).perKey((int) number(step, "per_key"))
