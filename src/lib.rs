@@ -73,6 +73,8 @@ pub use queue::{From, Header, Headers, Message, Queue, Received, Rules};
 pub use replicate::{Replication, ReplicationOptions, Select, TargetOptions, TargetStatus};
 pub use secret::{Cost, Password};
 pub use server::{Client, Right, Server, ServerLimits, ServerOptions, UserSource, Users, Verb};
+#[doc(hidden)]
+pub use session::interruptible;
 pub use session::{
     Consumer, ConsumerInfo, ConsumerOptions, Event, Handled, Listener, ListenerOptions,
     ListenerStatus, Metrics, Policy, Port, QueueInfo, QueueMetrics, RedriveOptions, Redriven,

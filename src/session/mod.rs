@@ -43,6 +43,7 @@ pub use port::{Event, Port};
 pub use redrive::{RedriveOptions, Redriven};
 pub use remembered::SessionInfo;
 pub(crate) use remembered::session_id;
+pub use remote::interruptible;
 pub(crate) use remote::{Asker, Lost, Reply, odd, reply};
 pub use snapshot::Snapshot;
 pub use store::{ConsumerInfo, QueueInfo, Store};

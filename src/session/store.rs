@@ -224,6 +224,11 @@ impl Store {
         self.inner()?.core.change_password(password)
     }
 
+    /// Whether it is at a server, and was opened by a URL.
+    pub fn is_remote(&self) -> bool {
+        self.remote().is_some()
+    }
+
     /// Whether the store is encrypted.
     pub fn is_encrypted(&self) -> bool {
         self.inner().is_ok_and(|inner| inner.core.is_encrypted())

@@ -356,6 +356,46 @@ fn txs_19_a_commit_without_an_answer_in_time_is_unknown_and_is_told_later() {
 }
 
 #[test]
+fn who_waits_for_a_server_that_is_silent_can_be_called_away() {
+    static AWAY: AtomicBool = AtomicBool::new(false);
+    let look = || AWAY.load(Ordering::SeqCst);
+    let place = Place::remote();
+    let queue = place.own.queue("q").unwrap();
+    put(&place.own, queue, &["1"]);
+    let cable = Cable::to(&place);
+    let patient = ConnectOptions { connect_timeout_ms: 60_000, heartbeat_ms: 20_000, ..connect() };
+    let store = by_url(&cable.url(), patient).unwrap();
+    let reader = store.consumer("r", queue, &ConsumerOptions::default()).unwrap();
+    let (mut session, mut other) = (store.session().unwrap(), store.session().unwrap());
+    let id = session.id().unwrap();
+    session.put(queue, &Message::new(b"2")).unwrap();
+    AWAY.store(true, Ordering::SeqCst);
+    // Outside of such a call nobody looks.
+    store.queue("q").unwrap();
+    cable.hold(true);
+    let since = Instant::now();
+    repliq::interruptible(look, || {
+        assert_eq!(store.queue("another").unwrap_err().code(), Code::Cancelled);
+        let error = reader.receive(1, Duration::from_secs(60)).unwrap_err();
+        assert_eq!(error.code(), Code::Cancelled);
+        let error = other.receive(&reader, 1, Duration::from_secs(60)).unwrap_err();
+        assert_eq!(error.code(), Code::Cancelled);
+        let error = store.wait("", &[], Duration::from_secs(60)).unwrap_err();
+        assert_eq!(error.code(), Code::Cancelled);
+        let error = session.commit().unwrap_err();
+        assert_eq!((error.code(), error.cause()), (Code::OutcomeUnknown, Code::Cancelled));
+    });
+    assert!(since.elapsed() < SOON, "it took as long as a wait");
+    cable.hold(false);
+    let committed = matches!(store.resolve(&id).unwrap(), Outcome::Committed(_));
+    assert_eq!(waiting(&store, queue).contains(&"2".into()), committed);
+    // What the server gave out meanwhile was seen by nobody, and comes again.
+    other.rollback().unwrap();
+    assert_eq!(payloads(&other.receive(&reader, 1, SOON).unwrap()), ["1"]);
+    other.commit().unwrap();
+}
+
+#[test]
 fn txs_29_an_open_transaction_slows_nobody_and_is_rolled_back_when_it_is_idle() {
     let place = Place::remote();
     let queue = place.store.queue("q").unwrap();

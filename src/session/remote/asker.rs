@@ -4,6 +4,7 @@
 //! A request belongs to one *life* of the connection. When that ends before the answer, the request is lost: whether
 //! it was done is for the caller to find out.
 
+use super::interrupt::Patience;
 use crate::error::{Code, Error, Result};
 use crate::limits::JOB_BYTES_MAX;
 use crate::link::{ConnectOptions, Endpoint, Link, LinkState};
@@ -59,6 +60,12 @@ impl Lost {
         match self {
             Lost::Unsent(error) | Lost::Open(error) => error,
         }
+    }
+
+    /// Whether whoever asked was called away.
+    pub fn is_cancelled(&self) -> bool {
+        let (Lost::Unsent(error) | Lost::Open(error)) = self;
+        error.code() == Code::Cancelled
     }
 }
 
@@ -152,6 +159,7 @@ impl Asker {
     /// Waits until there is a connection, and tells which.
     pub fn life(&self, until: Instant) -> Result<u64> {
         self.link.check()?;
+        let mut patience = Patience::new();
         let mut state = self.shared.state.lock();
         loop {
             match &state.link {
@@ -161,7 +169,7 @@ impl Asker {
                 Some(LinkState::Closed) => return Err(closed()),
                 _ => {}
             }
-            if self.shared.changed.wait_until(&mut state, until).timed_out() {
+            if !patience.wait(until, &self.shared.changed, &mut state)? {
                 let what = format!("no connection to {} in the time given", self.endpoint);
                 return Err(match &state.link {
                     Some(LinkState::Failed(error)) => Error::because(error.code(), what, error),
@@ -195,6 +203,7 @@ impl Asker {
         if life.is_none() {
             self.life(until).map_err(Lost::Unsent)?;
         }
+        let mut patience = Patience::new();
         let sent = self.send(life, encode, Asked::Open);
         let (number, mut state) = sent.map_err(|(lost, _)| lost)?;
         loop {
@@ -204,17 +213,25 @@ impl Asker {
                 None => return Err(Lost::Open(closed())),
             };
             let until = state.until(number, until, self.patience);
-            let late = self.shared.changed.wait_until(&mut state, until).timed_out();
-            if late && state.until(number, until, self.patience) <= until {
+            let over = match patience.wait(until, &self.shared.changed, &mut state) {
+                Ok(true) => None,
+                // A part of the answer that came meanwhile is a reason to go on.
+                Ok(false) if state.until(number, until, self.patience) > until => None,
+                Ok(false) => {
+                    let text = format!("{} did not answer in the time given", self.endpoint);
+                    Some(Error::new(Code::Timeout, text))
+                }
+                // Also where the answer came meanwhile: whoever was called away does not see it.
+                Err(away) => Some(away),
+            };
+            if let Some(over) = over {
                 state.asked.remove(&number);
                 state.parts.remove(&number);
-                let text = format!("{} did not answer in the time given", self.endpoint);
-                let late = Error::new(Code::Timeout, text);
                 let before = state.unsent.len();
                 state.unsent.retain(|(other, ..)| *other != number);
                 return Err(match state.unsent.len() < before {
-                    true => Lost::Unsent(late),
-                    false => Lost::Open(late),
+                    true => Lost::Unsent(over),
+                    false => Lost::Open(over),
                 });
             }
         }

@@ -5,6 +5,7 @@
 //! where messages have leases: these end with the connection, and what is done under one of them is STALE.
 
 use super::asker::{Lost, OnAnswer};
+use super::interrupt;
 use super::store::{Failure, Line, Reply, odd, reply, wait_ms};
 use crate::error::{Code, Error, Result};
 use crate::limits;
@@ -127,7 +128,7 @@ impl RemoteConsumer {
                 Err(Failure::Refused(error))
                     if error.code() == Code::Busy && Instant::now() < until =>
                 {
-                    std::thread::sleep(PAUSE);
+                    interrupt::pause(PAUSE)?;
                 }
                 Err(failure) => return Err(failure.error()),
             }
@@ -166,7 +167,7 @@ impl RemoteConsumer {
                 open = Some(why.clone());
             }
             let error = lost.error();
-            if Instant::now() >= until {
+            if error.code() == Code::Cancelled || Instant::now() >= until {
                 self.detach_late(life, number);
                 return Err((error, open));
             }

@@ -6,13 +6,16 @@
 //! | `store` | what is asked of the store as a whole |
 //! | `session` | transactions that are staged at the server |
 //! | `consumer` | a durable reader there |
+//! | `interrupt` | calling away who waits for it |
 
 mod asker;
 mod consumer;
+mod interrupt;
 mod session;
 mod store;
 
 pub use asker::{Asker, Lost};
 pub use consumer::RemoteConsumer;
+pub use interrupt::interruptible;
 pub use session::RemoteSession;
 pub use store::{RemoteStore, Reply, odd, reply};

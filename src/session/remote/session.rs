@@ -10,6 +10,7 @@
 
 use super::asker::{Lost, OnAnswer, OwnEncode};
 use super::consumer::RemoteConsumer;
+use super::interrupt;
 use super::store::{Failure, Line, Reply, odd, reply, wait_ms};
 use crate::error::{Code, Error, Result};
 use crate::limits;
@@ -131,7 +132,9 @@ impl RemoteSession {
                 {
                     self.id.epoch = 0;
                 }
-                Err(Failure::Lost(_)) if Instant::now() < until => std::thread::sleep(PAUSE),
+                Err(Failure::Lost(lost)) if !lost.is_cancelled() && Instant::now() < until => {
+                    interrupt::pause(PAUSE)?;
+                }
                 Err(failure) => return Err(failure.error()),
             }
         }
@@ -266,7 +269,7 @@ impl RemoteSession {
         until: Instant,
     ) -> Result<std::result::Result<(), Lost>> {
         let bytes = self.gathered.len();
-        if !self.line.take_room(bytes, until) {
+        if !self.line.take_room(bytes, until)? {
             let what = self.line.describe();
             let text = format!("{what} does not take what was put in the time given");
             return Err(Error::new(Code::Timeout, text));
@@ -361,7 +364,7 @@ impl RemoteSession {
                         return Err(error);
                     }
                     self.line.asker().check()?;
-                    std::thread::sleep(PAUSE.min(left));
+                    interrupt::pause(PAUSE.min(left))?;
                 }
             }
         }
@@ -403,20 +406,21 @@ impl RemoteSession {
 
     /// Finds out what became of a commit that was not answered.
     fn in_doubt(&self, id: &TransactionId, why: Error, until: Instant) -> Result<Commit> {
-        while Instant::now() < until {
+        let away = why.code() == Code::Cancelled;
+        while !away && Instant::now() < until {
             match self.line.ask(None, &SessionRequest::Resolve(*id), until) {
                 Ok(reply) => {
                     if let Some(outcome) = told(id, &reply, &why) {
                         return outcome;
                     }
                 }
+                Err(Failure::Lost(lost)) if lost.is_cancelled() => break,
                 Err(Failure::Lost(_)) => {}
                 Err(Failure::Refused(_)) => break,
             }
-            if self.line.asker().check().is_err() {
+            if self.line.asker().check().is_err() || interrupt::pause(PAUSE).is_err() {
                 break;
             }
-            std::thread::sleep(PAUSE);
         }
         Err(unknown(id, &why))
     }

@@ -4,6 +4,7 @@
 //! not come, what became of it is asked for as soon as there is a connection again.
 
 use super::asker::{Asker, Lost, OnAnswer, Raw};
+use super::interrupt::Patience;
 use super::session::RemoteSession;
 use crate::error::{Code, Error, Result};
 use crate::journal::{Found, Head, LAST, Type, body_sum};
@@ -411,15 +412,16 @@ impl Line {
     }
 
     /// Takes room for so many bytes on their way; false when there is none before then.
-    pub fn take_room(&self, bytes: usize, until: Instant) -> bool {
+    pub fn take_room(&self, bytes: usize, until: Instant) -> Result<bool> {
+        let mut patience = Patience::new();
         let mut taken = self.window.lock();
         while *taken > 0 && *taken + bytes > WINDOW_BYTES {
-            if self.room.wait_until(&mut taken, until).timed_out() {
-                return false;
+            if !patience.wait(until, &self.room, &mut taken)? {
+                return Ok(false);
             }
         }
         *taken += bytes;
-        true
+        Ok(true)
     }
 
     /// They have arrived, or never will.
