@@ -24,6 +24,7 @@ cc build-essential
 c++ build-essential
 cmake cmake
 pkg-config pkg-config
+openssl openssl
 valgrind valgrind
 strace strace
 mkfs.ext4 e2fsprogs

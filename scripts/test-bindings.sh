@@ -48,13 +48,17 @@ case ${1:-} in
         cargo build --quiet --locked --package repliq-python --features sabotage
         cp -r bindings/python/python/repliq target/python-sabotage/
         cp target/debug/lib_repliq.so target/python-sabotage/repliq/_repliq.abi3.so
-        # A test loads the shared library beside the wheel.
-        cargo build --quiet --locked --lib
+        # A test loads the shared library beside the wheel, and others talk to a server.
+        cargo build --quiet --locked --lib --bin repliq
         # Both run, and either failure fails the tier.
         failed=0
         python -m pytest -q -p no:cacheprovider bindings/python/tests || failed=1
-        rm -rf target/python && mkdir -p target/python
-        python bindings/python/tests/conformance.py target/python tests/conformance/*.script || failed=1
+        rm -rf target/python && mkdir -p target/python/{here,tcp,unix}
+        scripts=(tests/conformance/*.script tests/conformance/server/*.script)
+        python bindings/python/tests/conformance.py target/python/here "${scripts[@]}" || failed=1
+        for way in tcp unix; do
+            python bindings/python/tests/conformance.py -r "$way" "target/python/$way" "${scripts[@]}" || failed=1
+        done
         exit "$failed"
         ;;
     java)
@@ -64,14 +68,23 @@ case ${1:-} in
         cargo build --quiet --locked --package repliq-java --features sabotage
         cp target/debug/librepliq_jni.so target/java/sabotage/
         cargo build --quiet --locked --package repliq-java
+        # Some tests talk to a server.
+        cargo build --quiet --locked --bin repliq
         mkdir -p "$native"
         strip --strip-debug -o "$native/librepliq_jni.so" target/debug/librepliq_jni.so
         failed=0
         mvn --batch-mode --no-transfer-progress --file bindings/java "-Dnative.directory=$native" test 2>&1 \
             | tee target/java.log || failed=1
-        rm -rf target/java-stores && mkdir -p target/java-stores
-        java -Xcheck:jni -cp target/java/classes:target/java/test-classes repliq.conformance.Conformance \
-            target/java-stores tests/conformance/*.script 2>&1 | tee -a target/java.log || failed=1
+        rm -rf target/java-stores && mkdir -p target/java-stores/{here,tcp,unix}
+        scripts=(tests/conformance/*.script tests/conformance/server/*.script)
+        conformance() {
+            java -Xcheck:jni -cp target/java/classes:target/java/test-classes repliq.conformance.Conformance "$@" \
+                "${scripts[@]}" 2>&1 | tee -a target/java.log || failed=1
+        }
+        conformance target/java-stores/here
+        for way in tcp unix; do
+            conformance -r "$way" "target/java-stores/$way"
+        done
         # The tutorials, for the tests that let all languages talk to each other.
         jar=$(echo "$PWD"/target/java/repliq-*.jar)
         tutorials=(examples/*/java/*.java)

@@ -5,7 +5,7 @@
 //! | `error` | the one way from an error of the core to an exception |
 //! | `wait` | calls that wait: without the GIL, with Ctrl-C, safe while the interpreter ends |
 //! | `message` | bytes in and out |
-//! | `token`, `store`, `queue`, `session`, `consumer`, `listener`, `snapshot`, `port`, `replication`, `server` | the nouns |
+//! | `token`, `transaction`, `store`, `queue`, `session`, `consumer`, `listener`, `snapshot`, `port`, `replication`, `server` | the nouns |
 //! | `log` | log lines, until a thread of Python takes them |
 //! | `sabotage` | panics that tests plant, in a build of their own |
 //!
@@ -28,6 +28,7 @@ mod session;
 mod snapshot;
 mod store;
 mod token;
+mod transaction;
 mod wait;
 
 use pyo3::prelude::*;
@@ -65,6 +66,8 @@ mod _repliq {
     use super::store::{Store, open, restore};
     #[pymodule_export]
     use super::token::{Result, Token};
+    #[pymodule_export]
+    use super::transaction::{Outcome, TransactionId};
     #[pymodule_export]
     use super::wait::leave;
 

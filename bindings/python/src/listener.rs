@@ -59,11 +59,13 @@ impl Work {
         handler: Py<PyAny>,
     ) -> Answer<Work> {
         let (opened, job) = (of.clone(), options.unit == Unit::Job);
+        // Lies where the session belongs while the handler has it.
+        let mut spare = None;
         let call = move |session: &mut repliq::Session, unit: &[Received]| {
-            let Ok(spare) = opened.store.session() else {
+            let Ok(placeholder) = spare.take().map_or_else(|| opened.store.session(), Ok) else {
                 return Handled::Retry("the store is closed".into());
             };
-            let lent = Session::lend(&opened, std::mem::replace(session, spare));
+            let lent = Session::lend(&opened, std::mem::replace(session, placeholder));
             with_gil(|py| {
                 let lent = match Py::new(py, lent) {
                     Ok(lent) => lent,
@@ -73,7 +75,7 @@ impl Work {
                 // Another thread may be inside; without the GIL it comes out.
                 let back = py.detach(|| lent.get().give_back());
                 if let Some(back) = back {
-                    *session = back;
+                    spare = Some(std::mem::replace(session, back));
                 }
                 handled.unwrap_or_else(|error| failed(py, &error))
             })

@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use repliq::{Code, Level};
+use repliq::{Code, Level, SessionOptions};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
@@ -13,6 +13,7 @@ use crate::port::Port;
 use crate::queue::Queue;
 use crate::store::Opened;
 use crate::token::Result;
+use crate::transaction::TransactionId;
 use crate::wait::{caught, wait, without_gil};
 
 const BUSY: &str = "another thread is in the session";
@@ -32,8 +33,13 @@ pub struct Session {
 
 impl Session {
     /// Opens one.
-    pub fn open(py: Python<'_>, of: &Arc<Opened>, level: Option<Level>) -> Answer<Session> {
-        let seat = Mutex::new(Some(without_gil(py, || of.store.session())?));
+    pub fn open(
+        py: Python<'_>,
+        of: &Arc<Opened>,
+        level: Option<Level>,
+        options: &SessionOptions,
+    ) -> Answer<Session> {
+        let seat = Mutex::new(Some(without_gil(py, || of.store.session_with(options))?));
         Ok(Session { of: of.clone(), level, seat, lent: false, panicked: AtomicBool::new(false) })
     }
 
@@ -118,20 +124,28 @@ impl Session {
             producer,
             producer_sequence,
         };
-        let queue = queue.get();
-        self.of.owns(queue)?;
+        self.of.owns(queue.get())?;
+        let number = queue.get().queue;
         let mut seat = self.seat()?;
-        self.note(message::put(open(&mut seat)?, queue.queue, payload, &given))
+        let session = open(&mut seat)?;
+        if self.of.remote {
+            let item = Item::new(payload, &given)?;
+            return self.note(message::with_one(&item, |message| {
+                without_gil(queue.py(), || session.put(number, message))
+            }));
+        }
+        self.note(message::put(session, number, payload, &given))
     }
 
     fn put_many(&self, queue: &Bound<'_, Queue>, messages: &Bound<'_, PyAny>) -> Answer<()> {
-        let queue = queue.get();
-        self.of.owns(queue)?;
+        self.of.owns(queue.get())?;
+        let number = queue.get().queue;
         let items = Item::all(messages)?;
         let mut seat = self.seat()?;
         let session = open(&mut seat)?;
-        self.note(message::with(&items, |messages| {
-            caught(|| session.put_many(queue.queue, messages))
+        self.note(message::with(&items, |messages| match self.of.remote {
+            true => without_gil(queue.py(), || session.put_many(number, messages)),
+            false => caught(|| session.put_many(number, messages)),
         }))
     }
 
@@ -151,6 +165,12 @@ impl Session {
             Ok((!received.is_empty()).then_some(received))
         }))?;
         Ok(list(received.unwrap_or_default()))
+    }
+
+    fn id(&self, py: Python<'_>) -> Answer<TransactionId> {
+        let mut seat = self.own_seat()?;
+        let session = open(&mut seat)?;
+        self.note(without_gil(py, || session.id())).map(TransactionId)
     }
 
     fn commit(&self, py: Python<'_>) -> Answer<Result> {

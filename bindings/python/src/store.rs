@@ -3,7 +3,10 @@
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
-use repliq::{Code, ConsumerOptions, From, Hold, Password, Rules, StoreOptions};
+use repliq::{
+    Code, ConnectOptions, ConsumerOptions, From, Hold, Password, Rules, SessionOptions,
+    StoreOptions,
+};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,11 +18,14 @@ use crate::queue::Queue;
 use crate::session::Session;
 use crate::snapshot::Snapshot;
 use crate::token::{Result, level, tokens_of};
+use crate::transaction::{Outcome, id_of};
 use crate::wait::{milliseconds, wait_or_fail, without_gil};
 
 /// An open store, as everything opened on it holds it.
 pub struct Opened {
     pub store: repliq::Store,
+    /// Whether its calls wait for a server.
+    pub remote: bool,
     futures: PyOnceLock<Py<PyAny>>,
 }
 
@@ -64,7 +70,9 @@ pub struct Store {
 /// Opens a store.
 #[pyfunction]
 #[pyo3(signature = (path, *, password=None, create=true, read_only=false, helper=true, level="power",
-    segment_bytes=None, segment_bytes_max=None, keep=None, keep_bytes=None, quota_bytes=None))]
+    segment_bytes=None, segment_bytes_max=None, keep=None, keep_bytes=None, quota_bytes=None, user=None,
+    ca_file=None, server_name=None, plain=false, reconnect=true, heartbeat=5.0, connect_timeout=10.0,
+    reconnect_max=30.0))]
 #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
 pub fn open(
     py: Python<'_>,
@@ -79,6 +87,14 @@ pub fn open(
     keep: Option<f64>,
     keep_bytes: Option<u64>,
     quota_bytes: Option<u64>,
+    user: Option<String>,
+    ca_file: Option<PathBuf>,
+    server_name: Option<String>,
+    plain: bool,
+    reconnect: bool,
+    heartbeat: f64,
+    connect_timeout: f64,
+    reconnect_max: f64,
 ) -> Answer<Store> {
     let chosen = StoreOptions::default();
     let password = password.map(text_or_bytes).transpose()?;
@@ -94,10 +110,21 @@ pub fn open(
         keep_ms: keep.unwrap_or(chosen.keep_ms),
         keep_bytes: keep_bytes.unwrap_or(chosen.keep_bytes),
         quota_bytes: quota_bytes.unwrap_or(chosen.quota_bytes),
-        connect: chosen.connect,
+        connect: ConnectOptions {
+            user,
+            password: None,
+            plain,
+            ca_file,
+            server_name,
+            heartbeat_ms: milliseconds(heartbeat, "heartbeat")?,
+            connect_timeout_ms: milliseconds(connect_timeout, "connect_timeout")?,
+            reconnect_ms_max: milliseconds(reconnect_max, "reconnect_max")?,
+            reconnect,
+        },
     };
     let store = without_gil(py, || repliq::Store::open(path, &options))?;
-    Ok(Store { of: Arc::new(Opened { store, futures: PyOnceLock::new() }) })
+    let remote = store.is_remote();
+    Ok(Store { of: Arc::new(Opened { store, remote, futures: PyOnceLock::new() }) })
 }
 
 #[pymethods]
@@ -143,9 +170,36 @@ impl Store {
         self.forward(queue, "put_async", payload, fields)
     }
 
-    #[pyo3(signature = (*, level=None))]
-    fn session(&self, py: Python<'_>, level: Option<&str>) -> Answer<Session> {
-        Session::open(py, &self.of, crate::token::level(level)?)
+    #[getter]
+    fn is_remote(&self) -> bool {
+        self.of.remote
+    }
+
+    #[pyo3(signature = (*, level=None, name="", takeover=false, idle=0.0, bytes_max=0))]
+    fn session(
+        &self,
+        py: Python<'_>,
+        level: Option<&str>,
+        name: &str,
+        takeover: bool,
+        idle: f64,
+        bytes_max: u64,
+    ) -> Answer<Session> {
+        let idle_ms = u32::try_from(milliseconds(idle, "idle")?);
+        let options = SessionOptions {
+            name: name.into(),
+            takeover,
+            bytes_max,
+            idle_ms: idle_ms
+                .or_else(|_| own(Code::Invalid, format!("idle is {idle}, too long")))?,
+            ..SessionOptions::default()
+        };
+        Session::open(py, &self.of, crate::token::level(level)?, &options)
+    }
+
+    fn resolve(&self, py: Python<'_>, id: &Bound<'_, PyAny>) -> Answer<Outcome> {
+        let id = id_of(id)?;
+        without_gil(py, || self.of.store.resolve(&id)).map(Outcome)
     }
 
     #[pyo3(signature = (name, queue, *, start=None, ack_level=None, shared=false, keyed=false, parallel=0,

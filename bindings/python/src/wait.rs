@@ -1,12 +1,13 @@
 //! Calls that wait: without the GIL, interrupted by Ctrl-C, and safe while the interpreter ends.
 //!
 //! A wait is cut into slices; after each one Python may handle its signals, so that Ctrl-C ends every wait
-//! within a slice. A thread that comes back while the interpreter ends does not ask for the GIL any more, which
+//! within a slice. What waits for a server by itself looks at the signals in the middle. A thread that comes back while the interpreter ends does not ask for the GIL any more, which
 //! it would never get: it sleeps until the process is gone.
 
 use pyo3::prelude::*;
 use repliq::Code;
 use std::any::Any;
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,6 +26,10 @@ const LEAVE: Duration = Duration::from_secs(1);
 static LEAVING: OnceLock<ThreadId> = OnceLock::new();
 /// Threads between their call and the GIL.
 static RETURNING: AtomicUsize = AtomicUsize::new(0);
+thread_local! {
+    /// What the handler of a signal raised in the middle of a call.
+    static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
+}
 
 /// Runs a call without the GIL.
 pub fn without_gil<T: Send>(
@@ -32,12 +37,36 @@ pub fn without_gil<T: Send>(
     call: impl FnOnce() -> repliq::Result<T> + Send,
 ) -> Answer<T> {
     let outcome = py.detach(|| {
-        let outcome = caught(call);
+        let outcome = repliq::interruptible(is_signalled, || caught(call));
         come_back();
         outcome
     });
     RETURNING.fetch_sub(1, Ordering::SeqCst);
-    outcome
+    match RAISED.take() {
+        None => outcome,
+        Some(raised) => Err(interrupted(py, raised, outcome.err())),
+    }
+}
+
+/// Whether a handler of a signal raised something, which the end of the call brings to light.
+fn is_signalled() -> bool {
+    if RAISED.with_borrow(Option::is_some) {
+        return true;
+    }
+    let raised = with_gil(|py| py.check_signals().err());
+    let signalled = raised.is_some();
+    RAISED.set(raised);
+    signalled
+}
+
+/// What a handler raised; where the call knows more than that it was interrupted, it is the cause.
+fn interrupted(py: Python<'_>, raised: PyErr, answer: Option<Raised>) -> Raised {
+    match answer {
+        None => {}
+        Some(Raised::Core(error)) if error.code() == Code::Cancelled => {}
+        Some(answer) => raised.set_cause(py, Some(answer.into())),
+    }
+    Raised::Python(raised)
 }
 
 /// Runs a call of the core: a panic in it is a code, like what else goes wrong there.

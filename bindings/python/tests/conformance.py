@@ -1,6 +1,8 @@
 """The scripts of tests/conformance through the public API of Python; their language is described there.
 
-Usage: conformance.py [-e] FOLDER SCRIPT...       FOLDER is empty and is used for the stores; -e prints errors
+Usage: conformance.py [-e] [-r tcp|unix] FOLDER SCRIPT...
+
+FOLDER is empty and is used for the stores; -e prints errors; with -r every store is used at a server
 """
 
 from __future__ import annotations
@@ -120,8 +122,15 @@ def messages(step: Step, first: int) -> list[repliq.Message]:
 class World:
     """What a script has open."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, way: str = "") -> None:
         self.folder = folder
+        #: How every store is used at a server: "tcp" or "unix"; empty where they are in their directories.
+        self.way = way
+        #: The directories and servers behind the stores that the run serves itself.
+        self.own: dict[str, tuple[repliq.Server, repliq.Store]] = {}
+        self.sockets = 0
+        self.socket_of: dict[str, Path] = {}
+        self.ids: dict[str, repliq.TransactionId] = {}
         self.named: dict[type, dict[str, Any]] = {}
         self.tokens: dict[str, repliq.Token] = {}
         self.ports: dict[str, dict[int, Future[repliq.Result]]] = {}
@@ -148,6 +157,8 @@ class World:
         for kind in (repliq.Server, repliq.Replication, repliq.Session, repliq.Consumer, repliq.Store):
             for one in self.named.get(kind, {}).values():
                 one.close()
+        for name in list(self.own):
+            self.closed(name)
 
     def store(self, step: Step, at: int) -> repliq.Store:
         return self.get(repliq.Store, step.word(at))
@@ -174,10 +185,44 @@ class World:
             segment_bytes=None if size is None else int(size),
             password=step.field("password"),
         )
-        self.set(step.word(1), store)
+        self.set(step.word(1), self.serve(step.word(1), store) if self.way else store)
+
+    def serve(self, name: str, store: repliq.Store) -> repliq.Store:
+        """Serves a store to this run, and gives what its URL opens."""
+        self.sockets += 1
+        socket = self.folder / f"socket.{self.sockets}"
+        listen = f"unix:{socket}" if self.way == "unix" else "127.0.0.1:0"
+        user = repliq.User("script", "secret", "replicate,publish,browse,consume,admin", "*")
+        server = repliq.Server(store, plain=True, listen=[listen], users=[user])
+        self.own[name] = (server, store)
+        at = f"+unix://script@{socket}" if self.way == "unix" else f"://script@{server.addresses[0]}"
+        return repliq.open("repliq" + at, password="secret", plain=True)
+
+    def closed(self, name: str) -> None:
+        """Ends the server that the run has of its own for this store, and the store behind it."""
+        for one in self.own.pop(name, ()):
+            one.close()
 
     def do_local(self, step: Step) -> None:
-        """What follows is for a directory, and so is this run."""
+        """What follows is for a directory, and so is this run; another one ends before it gets here."""
+
+    def do_connect(self, step: Step) -> None:
+        url = step.word(2)
+        if step.word(0) == "connect":
+            socket = self.socket_of.get(url)
+            url = "repliq://" + self.address(url) if socket is None else f"repliq+unix://{socket}"
+        password = step.field("password")
+        store = repliq.open(
+            url,
+            user=step.field("user"),
+            password=None if password is None else raw(password),
+            plain=step.field("ca") is None,
+            ca_file=step.field("ca"),
+            reconnect_max=0.2,
+        )
+        self.set(step.word(1), store)
+
+    do_connect_at = do_connect
 
     def do_backup(self, step: Step) -> None:
         self.store(step, 1).backup(self.folder / step.word(2))
@@ -209,6 +254,8 @@ class World:
         for one in found:
             if not isinstance(one, repliq.Queue):
                 one.close()
+            if isinstance(one, repliq.Store):
+                self.closed(step.word(1))
 
     def do_queue(self, step: Step) -> None:
         self.set(step.word(2), self.store(step, 1).queue(step.word(3)))
@@ -248,7 +295,40 @@ class World:
         return self.ports[step.word(at)]
 
     def do_session(self, step: Step) -> None:
-        self.set(step.word(1), self.store(step, 2).session())
+        made = self.store(step, 2).session(
+            name=step.field("name", "") or "",
+            takeover=step.field("takeover") == "yes",
+            idle=int(step.field("idle_ms", "0") or "0") / 1000,
+            bytes_max=int(step.field("bytes_max", "0") or "0"),
+        )
+        self.set(step.word(1), made)
+
+    def do_id(self, step: Step) -> None:
+        self.ids[step.word(2)] = self.session(step).id()
+
+    def do_parse_id(self, step: Step) -> None:
+        self.ids[step.word(1)] = repliq.TransactionId.parse(raw(step.word(2)))
+
+    def identity(self, step: Step, at: int) -> repliq.TransactionId:
+        if step.word(at) not in self.ids:
+            raise Wrong(f"{step.word(at)} is not open")
+        return self.ids[step.word(at)]
+
+    def do_round_trip_id(self, step: Step) -> None:
+        one = self.identity(step, 1)
+        again = repliq.TransactionId.parse(one.text)
+        if again != one or repliq.TransactionId.parse(bytes(one)) != one or hash(again) != hash(one):
+            raise Wrong("the round trip gave another identity")
+
+    def do_resolve(self, step: Step) -> None:
+        found = self.store(step, 1).resolve(self.identity(step, 2))
+        if found.state != step.word(3):
+            raise Wrong(f"the outcome is {found.state}")
+        if (found.token is None) == (found.state == "committed"):
+            raise Wrong("a token goes with a commit and with nothing else")
+        name = step.field("token")
+        if name is not None and found.token is not None:
+            self.tokens[name] = found.token
 
     def do_session_put(self, step: Step) -> None:
         all_of, to = messages(step, 3), self.queue(step, 2)
@@ -442,8 +522,13 @@ class World:
             step.field("verbs", "replicate"),
             step.field("queues", "*"),
         )
-        listen = ["127.0.0.1:0" if at is None else self.address(at)]
+        socket = step.field("socket")
+        path = None if socket is None else self.folder / socket
+        where = "127.0.0.1:0" if path is None else f"unix:{path}"
+        listen = [where if at is None else self.address(at)]
         self.set(step.word(1), repliq.Server(self.store(step, 2), plain=True, listen=listen, users=[user]))
+        if path is not None:
+            self.socket_of[step.word(1)] = path
 
     def do_replication(self, step: Step) -> None:
         if self.queue(step, 3) is None:
@@ -532,16 +617,18 @@ def holds(world: World, line: str, place: str, print_errors: bool) -> str | None
     return f"succeeded, not {step.code}" if step.code else None
 
 
-def run(script: Path, folder: Path, print_errors: bool) -> tuple[int, str | None]:
+def run(script: Path, folder: Path, print_errors: bool, way: str = "") -> tuple[int, str | None]:
     """The number of steps, and the failure where there was one."""
     folder.mkdir()
-    world, steps = World(folder), 0
+    world, steps = World(folder, way), 0
     try:
         lines = script.read_bytes().decode("utf-8", "surrogateescape").split("\n")
         for at, line in enumerate(lines, 1):
             if line.startswith("#") or not line.strip():
                 continue
             steps += 1
+            if way and line.split()[0] == "local":
+                break
             if why := holds(world, line, f"{script.name}:{at}", print_errors):
                 return steps, f"{script}:{at}: {why}"
     finally:
@@ -552,18 +639,21 @@ def run(script: Path, folder: Path, print_errors: bool) -> tuple[int, str | None
 def main(arguments: list[str]) -> int:
     print_errors = arguments[:1] == ["-e"]
     arguments = arguments[print_errors:]
+    way = ""
+    if arguments[:1] == ["-r"]:
+        way, arguments = arguments[1], arguments[2:]
     if len(arguments) < 2:
-        print("usage: conformance.py [-e] FOLDER SCRIPT...", file=sys.stderr)
+        print("usage: conformance.py [-e] [-r tcp|unix] FOLDER SCRIPT...", file=sys.stderr)
         return 2
     steps = failed = 0
     scripts = [Path(one) for one in arguments[1:]]
     for at, script in enumerate(scripts):
-        count, why = run(script, Path(arguments[0]) / str(at), print_errors)
+        count, why = run(script, Path(arguments[0]) / str(at), print_errors, way)
         steps += count
         if why:
             failed += 1
             print(f"FAILED {why}")
-    print(f"conformance python: {len(scripts)} scripts, {steps} steps")
+    print(f"conformance python{way and ' over ' + way}: {len(scripts)} scripts, {steps} steps")
     print(f"{len(scripts) - failed} passed, {failed} failed, 0 skipped")
     return int(failed > 0)
 

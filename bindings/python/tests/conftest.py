@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from served import Served
 
 import repliq
 
@@ -24,6 +25,14 @@ def store(tmp_path: Path):
 @pytest.fixture
 def queue(store: repliq.Store) -> repliq.Queue:
     return store.queue("orders")
+
+
+@pytest.fixture
+def served(tmp_path: Path):
+    """A server of its own, with plain TCP and a socket."""
+    made = Served(tmp_path, "--plain")
+    yield made
+    made.kill()
 
 
 @pytest.fixture

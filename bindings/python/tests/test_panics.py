@@ -19,6 +19,9 @@ assert repliq.__file__.startswith(sys.argv[2]), repliq.__file__
 store = repliq.open(sys.argv[1])
 queue = store.queue("orders")
 token = queue.put(b"1").token
+named = store.session(name="named")
+identity = named.id()
+named.close()
 consumer, snapshot, port = store.consumer("clerk", queue), store.snapshot(), repliq.Port()
 replication = repliq.Replication(store.queue("root"))
 server = repliq.Server(store, plain=True, listen=["127.0.0.1:0"])
@@ -28,6 +31,7 @@ calls = {
     "Store.status": lambda: store.status(),
     "Store.session": lambda: store.session().close(),
     "Store.snapshot": lambda: store.snapshot().close(),
+    "Store.resolve": lambda: store.resolve(identity),
     "Store.wait": lambda: store.wait(token),
     "Store.put": lambda: store.put(queue, b"2"),
     "Queue.name": lambda: queue.name,
@@ -53,6 +57,7 @@ sessions = {
     "Session.put key": lambda session: session.put(queue, b"x", key=b"k"),
     "Session.put_many": lambda session: session.put_many(queue, [b"x", b"y"]),
     "Session.receive": lambda session: session.receive(consumer, timeout=0),
+    "Session.id": lambda session: session.id(),
     "Session.commit": lambda session: session.commit(),
     "Session.commit_async": lambda session: session.commit_async().result(20),
     "Session.commit_start": lambda session: session.commit_start(port, 1),
@@ -96,6 +101,16 @@ with inside.listen(handler, retry=0.001) as trying:
     while trying.status()["done"] < 2:
         pass
     print(trying.status()["failed"])
+# One that panics itself says so.
+run = repliq._listener._run
+def struck_run(*arguments):
+    _repliq.sabotage_panic()
+    run(*arguments)
+repliq._listener._run = struck_run
+with store.consumer("dying", queue).listen(handler) as dying:
+    while dying.status()["ended"] is None:
+        pass
+    print(dying.status()["ended"].code.name)
 store.close()
 with repliq.open(sys.argv[1]) as store:
     store.queue("orders").put(b"end")
@@ -110,7 +125,7 @@ def test_a_panic_inside_any_call_is_an_error_and_the_interpreter_goes_on(tmp_pat
         capture_output=True, text=True, timeout=60, env=environment,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout == "31\n1\nend\n", done.stdout + done.stderr
+    assert done.stdout == "33\n1\nPANIC\nend\n", done.stdout + done.stderr
     # What was logged, and nothing that Rust prints by itself.
     assert "thread '" not in done.stderr and "planted" in done.stderr, done.stderr
     with repliq.open(tmp_path / "store") as store, store.snapshot() as snapshot:

@@ -38,6 +38,8 @@ AT_ONCE = set(
     Queue.resume Replication.abort_job Replication.accept_gap Replication.add Replication.close Replication.end_job
     Replication.job Replication.push Replication.remove Replication.root Replication.send Replication.send_many
     Replication.skip Replication.start_job Replication.status Replication.token Result.level Result.token
+    Outcome.state Outcome.token Session.id Store.is_remote Store.resolve TransactionId.epoch TransactionId.number
+    TransactionId.parse TransactionId.session TransactionId.text aio.Session.id aio.Store.resolve
     Server.addresses Server.reload Server.status Session.close Session.commit Session.commit_async
     Session.commit_start Session.put Session.put_many Session.rollback Snapshot.browse Snapshot.close Store.backup
     Store.change_password Store.close Store.consumer Store.consumer_delete Store.put Store.put_async Store.put_many

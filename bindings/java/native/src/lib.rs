@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `bytes` | how arguments and answers lie in an array |
 //! | `failure` | what went wrong, and the exception it becomes |
+//! | `interrupt` | whether the thread of a call is interrupted |
 //! | `object` | what a handle stands for |
 //! | `table` | the numbers that Java has for handles |
 //! | `message` | messages in and out |
@@ -25,6 +26,7 @@
 
 mod bytes;
 mod failure;
+mod interrupt;
 mod listener;
 mod logging;
 mod message;
@@ -69,7 +71,8 @@ pub extern "system" fn Java_repliq_Native_call<'local>(
         edge();
         // A password may be in it.
         let input = Zeroizing::new(env.convert_byte_array(&input)?);
-        let output = verbs::call(verb, handle, &input)?;
+        let call = || verbs::call(verb, handle, &input);
+        let output = repliq::interruptible(interrupt::is_asked, call)?;
         Ok(env.byte_array_from_slice(&output)?)
     });
     outcome.resolve_with::<Thrower, _>(|| &class)
@@ -140,7 +143,7 @@ fn put(
     if bytes.is_null() {
         let payload = lane.room.as_ref().and_then(|room| room.take(length));
         let payload = payload.ok_or_else(|| object::foreign("session with a room"))?;
-        return message::put_plain(&mut lane.session, queue, payload);
+        return put_as(PAYLOAD, &mut lane.session, lane.remote, queue, payload);
     }
     if lane.scratch.len() < length {
         lane.scratch.resize(length, 0);
@@ -155,12 +158,25 @@ fn put(
     if threw {
         return Err(Failure::Jni(jni::errors::Error::JavaException));
     }
-    let bytes = bytes::unsigned(scratch);
-    match form {
-        PAYLOAD => message::put_plain(&mut lane.session, queue, bytes),
-        PAYLOADS => message::put_payloads(&mut lane.session, queue, bytes),
-        _ => message::put(&mut lane.session, queue, bytes),
-    }
+    put_as(form, &mut lane.session, lane.remote, queue, bytes::unsigned(scratch))
+}
+
+/// Puts bytes in one of the forms.
+#[inline]
+fn put_as(
+    form: jint,
+    session: &mut repliq::Session,
+    remote: bool,
+    queue: jint,
+    bytes: &[u8],
+) -> Result<(), Failure> {
+    let mut put = || match form {
+        PAYLOAD => message::put_plain(session, queue, bytes),
+        PAYLOADS => message::put_payloads(session, queue, bytes),
+        _ => message::put(session, queue, bytes),
+    };
+    // Nobody waits for the other kind.
+    if remote { repliq::interruptible(interrupt::is_asked, put) } else { put() }
 }
 
 /// Receives packed messages: of a consumer where `session` is 0, or into that session. Gives nothing when the time
@@ -182,10 +198,13 @@ pub extern "system" fn Java_repliq_Native_receive<'local>(
         };
         let max = usize::try_from(max).unwrap_or(0);
         let wait = Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0));
-        let received = match session {
-            0 => consumer.receive(max, wait)?,
-            session => object(session)?.lane(Use::All)?.session.receive(consumer, max, wait)?,
+        let receive = || -> Result<Vec<repliq::Received>, Failure> {
+            Ok(match session {
+                0 => consumer.receive(max, wait)?,
+                session => object(session)?.lane(Use::All)?.session.receive(consumer, max, wait)?,
+            })
         };
+        let received = repliq::interruptible(interrupt::is_asked, receive)?;
         message::hand_out(env, &class, &received, room)
     });
     outcome.resolve_with::<Thrower, _>(|| &class)

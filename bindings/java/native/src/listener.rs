@@ -33,7 +33,7 @@ impl Listener {
         consumer: Consumer,
         options: &ListenerOptions,
     ) -> Result<Listener, Failure> {
-        let lane = Lane::new(store.session()?, Seat::Empty);
+        let lane = Lane::new(store.session()?, Seat::Empty, store);
         let handler = Handler::default();
         let (its_lane, its_handler) = (lane.clone(), handler.clone());
         let call = move |session: &mut Session, unit: &[Received]| {
@@ -51,6 +51,8 @@ impl Listener {
         let work = self.work.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut work) = work else { return };
         *self.handler.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(handler));
+        #[cfg(feature = "sabotage")]
+        crate::sabotage::strike_listener();
         work.run();
         self.handler.lock().unwrap_or_else(PoisonError::into_inner).take();
     }

@@ -29,6 +29,8 @@ pub struct Lane {
     pub scratch: Vec<i8>,
     pub room: Option<Room>,
     pub seat: Seat,
+    /// Whether its store is at a server.
+    pub remote: bool,
 }
 
 /// A direct buffer of Java.
@@ -69,8 +71,9 @@ pub enum Use {
 
 impl Lane {
     /// A lane of its own for a session.
-    pub fn new(session: Session, seat: Seat) -> Arc<Mutex<Lane>> {
-        Arc::new(Mutex::new(Lane { session, scratch: Vec::new(), room: None, seat }))
+    pub fn new(session: Session, seat: Seat, store: &Store) -> Arc<Mutex<Lane>> {
+        let (scratch, remote) = (Vec::new(), store.is_remote());
+        Arc::new(Mutex::new(Lane { session, scratch, room: None, seat, remote }))
     }
 }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use jni::sys::{jint, jlong};
 use repliq::{
     BackupInfo, Code, Commit, ConnectOptions, ConsumerOptions, From, Hold, Level, ListenerOptions,
-    Policy, Port, Queue, RedriveOptions, Replication, ReplicationOptions, Right, Rules, Select,
-    Server, ServerOptions, Store, StoreOptions, TargetOptions, TargetStatus, Token, Unit,
-    UserSource, Users,
+    Outcome, Policy, Port, Queue, RedriveOptions, Replication, ReplicationOptions, Right, Rules,
+    Select, Server, ServerOptions, SessionOptions, Store, StoreOptions, TargetOptions,
+    TargetStatus, Token, TransactionId, Unit, UserSource, Users,
 };
 
 use crate::bytes::{Reader, Writer};
@@ -34,6 +34,7 @@ pub fn call(verb: jint, handle: jlong, input: &[u8]) -> Answer {
         70..=79 => port(verb, handle, &mut args),
         80..=99 => replication(verb, handle, &mut args),
         100..=109 => server(verb, handle, &mut args),
+        110 => Ok(TransactionId::parse(args.bytes()?)?.to_bytes().to_vec()),
         _ => unknown(verb),
     }
 }
@@ -165,7 +166,17 @@ fn store(verb: jint, handle: jlong, args: &mut Reader<'_>) -> Answer {
                 done()
             })
         }
-        20 => made(Object::Session(Lane::new(store.session()?, Seat::Own))),
+        20 => {
+            let options = SessionOptions {
+                name: args.text()?.into(),
+                takeover: args.flag()?,
+                idle_ms: args.u32()?,
+                bytes_max: args.u64()?,
+                ..SessionOptions::default()
+            };
+            let session = store.session_with(&options)?;
+            made(Object::Session(Lane::new(session, Seat::Own, store)))
+        }
         21 => {
             let (name, queue) = (args.text()?, queue(args)?);
             let options = consumer_options(args)?;
@@ -202,7 +213,23 @@ fn store(verb: jint, handle: jlong, args: &mut Reader<'_>) -> Answer {
             Ok(done.refused.iter().fold(to, pack).0)
         }
         31 => text(&store.queue_name(queue(args)?)?),
+        32 => Ok(Writer::default().u8(store.is_remote().into()).0),
+        33 => {
+            let outcome = store.resolve(&TransactionId::parse(args.bytes()?)?)?;
+            Ok(pack_outcome(Writer::default(), &outcome)?.0)
+        }
         _ => unknown(verb),
+    }
+}
+
+/// The number of `Outcome.State`, and the token of what is committed.
+fn pack_outcome(to: Writer, outcome: &Outcome) -> Result<Writer, Failure> {
+    match outcome {
+        Outcome::Committed(token) => Ok(to.u8(0).raw(&token.to_bytes())),
+        Outcome::RolledBack => Ok(to.u8(1)),
+        Outcome::Pending => Ok(to.u8(2)),
+        Outcome::Expired => Ok(to.u8(3)),
+        other => Err(Failure::Own(Code::Unsupported, format!("{other:?} has no name in Java"))),
     }
 }
 
@@ -252,6 +279,15 @@ fn store_options(args: &mut Reader<'_>) -> Result<StoreOptions, Failure> {
     chosen.keep_ms = args.or(chosen.keep_ms)?;
     chosen.keep_bytes = args.or(chosen.keep_bytes)?;
     chosen.quota_bytes = args.or(chosen.quota_bytes)?;
+    let connect = &mut chosen.connect;
+    connect.user = args.maybe_text()?.map(Into::into);
+    connect.ca_file = args.maybe_text()?.map(Into::into);
+    connect.server_name = args.maybe_text()?.map(Into::into);
+    connect.plain = args.flag()?;
+    connect.reconnect = args.flag()?;
+    connect.heartbeat_ms = args.or(connect.heartbeat_ms)?;
+    connect.connect_timeout_ms = args.or(connect.connect_timeout_ms)?;
+    connect.reconnect_ms_max = args.or(connect.reconnect_ms_max)?;
     Ok(chosen)
 }
 
@@ -274,6 +310,7 @@ fn session(verb: jint, handle: jlong, args: &mut Reader<'_>) -> Answer {
             session.rollback()?;
             done()
         }
+        43 => Ok(session.id()?.to_bytes().to_vec()),
         _ => unknown(verb),
     }
 }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import weakref
 
-from ._errors import BusyError, Park, TimeoutError
+from ._errors import BusyError, Error, Park, TimeoutError
 from ._repliq import Work
 
 _log = logging.getLogger("repliq.listener")
@@ -21,7 +22,10 @@ class Listener:
 
     def __init__(self, work: Work) -> None:
         self._work = work
-        self._thread = threading.Thread(target=work.run, name="repliq-listener", daemon=True)
+        #: What ended the work and not the listener: a bug of the library.
+        self._died: list[Error] = []
+        run = functools.partial(_run, work, self._died)
+        self._thread = threading.Thread(target=run, name="repliq-listener", daemon=True)
         self._thread.start()
         self._finalizer = weakref.finalize(self, work.stop)
         self._finalizer.atexit = False
@@ -42,13 +46,24 @@ class Listener:
 
     def status(self) -> dict[str, object]:
         """What it has done: ``done``, ``failed``, ``dead``, ``parked`` (keys and reasons), ``ended`` (an error)."""
-        return self._work.status()
+        status = self._work.status()
+        if self._died:
+            status["ended"] = self._died[0]
+        return status
 
     def __enter__(self) -> Listener:
         return self
 
     def __exit__(self, *args: object) -> None:
         self.close()
+
+
+def _run(work: Work, died: list[Error]) -> None:
+    try:
+        work.run()
+    except Error as error:
+        died.append(error)
+        _log.error("a listener ended: %s", error)
 
 
 def failed(error: BaseException) -> str | None:

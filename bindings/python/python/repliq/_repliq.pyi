@@ -17,6 +17,7 @@ __all__ = [
     "Each",
     "Event",
     "Message",
+    "Outcome",
     "Port",
     "Queue",
     "Replication",
@@ -26,6 +27,7 @@ __all__ = [
     "Snapshot",
     "Store",
     "Token",
+    "TransactionId",
     "Work",
     "abi",
     "codes",
@@ -63,18 +65,38 @@ def open(
     keep: float | None = None,
     keep_bytes: int | None = None,
     quota_bytes: int | None = None,
+    user: str | None = None,
+    ca_file: str | os.PathLike[str] | None = None,
+    server_name: str | None = None,
+    plain: bool = False,
+    reconnect: bool = True,
+    heartbeat: float = 5.0,
+    connect_timeout: float = 10.0,
+    reconnect_max: float = 30.0,
 ) -> Store:
-    """Opens the store in a directory, which is created when there is none.
+    """Opens the store in a directory, which is created when there is none, or the store at a server.
 
     ``password`` encrypts it at rest. ``level`` is what commits survive that name none: "power", or "process" for
     the end of the process only. ``helper`` lets a thread work ahead. ``keep`` seconds and ``keep_bytes`` bound how
     long what every reader has is kept for receivers that went back. ``quota_bytes`` bounds all segment files
     together: at the bound puts raise NoSpaceError until something was acknowledged, purged or deleted.
 
+    At a server ``path`` is its URL, "repliq://user@host:port" or "repliq+unix://user@/path/of/socket". ``password``
+    is then the one of the user, who is named by ``user`` where the URL does not say, and of the other options those
+    from ``user`` on count. TLS is verified against ``ca_file``, or the authorities of the system, for the host or
+    ``server_name``; ``plain`` asks for plain TCP, which the server must allow. ``connect_timeout`` bounds the way
+    from the name of the host to the end of the login, and later each call to the server, beside what it waits for
+    there. A connection that is lost comes back by itself, unless ``reconnect`` is false, with at most
+    ``reconnect_max`` seconds between two tries.
+
+    A call that waits for the server ends with Ctrl-C. Of a commit that was sent nobody knows then whether it is
+    done: the ``__cause__`` of the KeyboardInterrupt is an OutcomeUnknownError, and ``resolve`` tells.
+
     Raises:
         LockedError: open elsewhere; the owner is named.
         NoSuchNameError: nothing there, and ``create`` is false.
         NotAStoreError, BadPasswordError, PermissionError, VersionError, CorruptError, NoSpaceError, IoError.
+        UnreachableError, DeniedError, CertificateError, ProtocolError, TimeoutError: of the server.
     """
 
 def restore(
@@ -90,7 +112,15 @@ def restore(
 
 @final
 class Store:
-    """An open store; made by ``repliq.open``. Safe to use from several threads."""
+    """An open store; made by ``repliq.open``. Safe to use from several threads.
+
+    At a server it is used in the same way. What only the owner of a directory can do, such as a backup, raises
+    UnsupportedError there.
+    """
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is at a server, and was opened by a URL."""
 
     def queue(self, name: str) -> Queue:
         """The queue of this name, 1 to 255 bytes of UTF-8; created on first use."""
@@ -131,8 +161,39 @@ class Store:
     ) -> Future[Result]:
         """The same as ``queue.put_async``."""
 
-    def session(self, *, level: _Level | None = None) -> Session:
-        """Opens a session: transactions over any queues of this store."""
+    def session(
+        self,
+        *,
+        level: _Level | None = None,
+        name: str = "",
+        takeover: bool = False,
+        idle: float = 0.0,
+        bytes_max: int = 0,
+    ) -> Session:
+        """Opens a session: transactions over any queues of this store.
+
+        One with a ``name`` is remembered, and open once at a time; ``takeover`` takes it from whoever has it open,
+        who gets FencedError from then on. A transaction that gets no call for ``idle`` seconds is rolled back, which
+        the next call says; 0 is no bound, and at a server its own, a minute. The put that makes a transaction larger
+        than ``bytes_max``, 64 bytes more for each message, raises QuotaError, and the transaction can only be rolled
+        back; 0 is no bound.
+
+        Raises:
+            ExistsError: open already, and ``takeover`` is false.
+            DeniedError: of another user.
+            QuotaError: too many are remembered.
+        """
+
+    def resolve(self, id: TransactionId | str | Buffer) -> Outcome:
+        """What became of a session's transaction, finally.
+
+        A commit that is under way is waited for. One that has not begun never will be: its session gets
+        RolledBackError. "expired" answers for all before the session's last committed transaction, and for sessions
+        that were not used for 24 hours.
+
+        Raises:
+            DeniedError: of another user.
+        """
 
     def consumer(
         self,
@@ -394,11 +455,66 @@ class Result:
     def __hash__(self) -> int: ...
 
 @final
+class TransactionId:
+    """The identity of a transaction of a session, known before its commit, for ``store.resolve``."""
+
+    @staticmethod
+    def parse(text: str | Buffer) -> TransactionId:
+        """From ``text``, or the 28 bytes of ``bytes(id)``."""
+
+    @property
+    def text(self) -> str:
+        """Session in hexadecimal digits, epoch and number, with dots between them."""
+
+    @property
+    def session(self) -> bytes:
+        """The session: 16 bytes."""
+
+    @property
+    def epoch(self) -> int:
+        """Which of the session's owners, one after the other."""
+
+    @property
+    def number(self) -> int:
+        """Which of the owner's transactions, from 1."""
+
+    def __bytes__(self) -> bytes: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class Outcome:
+    """What became of a transaction."""
+
+    @property
+    def state(self) -> Literal["committed", "rolled_back", "pending", "expired"]:
+        """Committed, durably. Rolled back: it never will be. Pending: other members decide. Expired: nobody knows."""
+
+    @property
+    def token(self) -> Token | None:
+        """The token of one that is committed."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
 class Session:
-    """One transaction after the other; one thread at a time, others get BusyError.
+    """One transaction after the other; one thread at a time, others get BusyError, also from ``close``.
 
     At the end of a ``with`` it rolls back what was not committed.
+
+    At a server, puts are staged while the program goes on: what it refuses is told by a later call, with
+    RollbackOnlyError and the first cause. A connection that is lost takes the open transaction with it
+    (RolledBackError), and the session goes on with the next one.
     """
+
+    def id(self) -> TransactionId:
+        """The identity of the open transaction: ``store.resolve`` tells what became of it, also after a crash, for
+        24 hours after the session's last use.
+
+        In this process a session without a name is remembered from the first call on, which is a small transaction
+        of its own.
+        """
 
     def put(
         self,
@@ -431,7 +547,9 @@ class Session:
         Raises:
             PausedError, OutOfOrderError, NoSuchNameError, NoSpaceError: nothing was written; the transaction
                 stands and can be tried again or rolled back.
-            OutcomeUnknownError: the disk failed, the next open decides.
+            StaleError, RolledBackError, FencedError: it is rolled back, and what it had received comes again.
+            OutcomeUnknownError: the disk failed, the next open decides; or the server did not answer, and
+                ``store.resolve`` tells.
         """
 
     def commit_async(self) -> Future[Result]:

@@ -10,14 +10,21 @@
 Everything that is under way ends on one port, whose descriptor the loop watches: a thousand commits in flight need
 no thread each. A store belongs to the loop in which it was opened. A call that is cancelled ends its waiting; a
 commit that was started goes on.
+
+A store at a server, opened by its URL, is used in the same way. What is awaited holds nobody up: one thread of the
+store asks the server. What is not awaited (``queue``, ``session``, ``consumer``, ``reject``, ``renew``, ``rollback``,
+``close``) asks it once, and the loop stands still for that long; ``put`` of a session does so when what was put before
+has to go out. Messages that come while a receive is cancelled are given out by the next one; a session that has such
+messages commits after that, or is rolled back.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import queue
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 import repliq
@@ -32,14 +39,6 @@ async def _in_thread(call: Callable[[], _T]) -> _T:
     loop = asyncio.get_running_loop()
     future: asyncio.Future[_T] = loop.create_future()
 
-    def end(result: Any, error: BaseException | None) -> None:
-        if future.done():
-            return
-        if error is None:
-            future.set_result(result)
-        else:
-            future.set_exception(error)
-
     def run() -> None:
         outcome: tuple[Any, BaseException | None]
         try:
@@ -47,7 +46,7 @@ async def _in_thread(call: Callable[[], _T]) -> _T:
         except BaseException as error:
             outcome = (None, error)
         try:
-            loop.call_soon_threadsafe(end, *outcome)
+            loop.call_soon_threadsafe(_end, future, *outcome)
         except RuntimeError:
             pass  # The loop was closed meanwhile.
 
@@ -55,11 +54,103 @@ async def _in_thread(call: Callable[[], _T]) -> _T:
     return await future
 
 
+class _Desk:
+    """One thread for calls that wait for a server, one after the other."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._calls: queue.SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def run(self, call: Callable[[], _T]) -> asyncio.Future[_T]:
+        """Has it called in its turn."""
+        future: asyncio.Future[_T] = self._loop.create_future()
+        self._calls.put((call, future))
+        if self._thread is None:
+            arguments = (self._loop, self._calls)
+            self._thread = threading.Thread(target=_work, args=arguments, name="repliq-aio", daemon=True)
+            self._thread.start()
+        return future
+
+    def close(self) -> None:
+        """Ends the thread behind what was called before."""
+        self._calls.put(None)
+
+
+def _work(
+    loop: asyncio.AbstractEventLoop,
+    calls: queue.SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]] | None],
+) -> None:
+    while (next_one := calls.get()) is not None:
+        call, future = next_one
+        outcome: tuple[Any, BaseException | None]
+        try:
+            outcome = (call(), None)
+        except BaseException as error:
+            outcome = (None, error)
+        try:
+            loop.call_soon_threadsafe(_end, future, *outcome)
+        except RuntimeError:
+            return  # The loop was closed meanwhile.
+
+
+def _end(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
+
+
+class _Taken:
+    """Messages on their way from a server, and those that came when nobody waited for them any more."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._unseen: list[repliq.Message] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._unseen)
+
+    def clear(self) -> None:
+        """They went back."""
+        self._unseen.clear()
+
+    async def take(
+        self, desk: _Desk, call: Callable[[], list[repliq.Message]], most: int
+    ) -> list[repliq.Message]:
+        """What is there."""
+        if self._unseen:
+            found, self._unseen = self._unseen[:most], self._unseen[most:]
+            return found
+        came: list[repliq.Message] = []
+        left = False
+
+        def run() -> list[repliq.Message]:
+            found = call()
+            with self._lock:
+                (self._unseen if left else came).extend(found)
+            return found
+
+        job = desk.run(run)
+        try:
+            return await asyncio.shield(job)
+        except asyncio.CancelledError:
+            job.add_done_callback(lambda done: done.cancelled() or done.exception())
+            with self._lock:
+                left = True
+                self._unseen.extend(came)
+            raise
+
+
 class _Operations:
     """What is under way on the port of a store."""
 
-    def __init__(self) -> None:
+    def __init__(self, remote: bool) -> None:
         self._loop = asyncio.get_running_loop()
+        #: Where the store is at a server.
+        self.desk = _Desk(self._loop) if remote else None
         self._port = repliq.Port()
         self._pending: dict[int, asyncio.Future[repliq.Result]] = {}
         self._last = 0
@@ -81,9 +172,14 @@ class _Operations:
             raise repliq.InvalidError("the store was opened in another event loop")
         self._last += 1
         tag = self._last
-        start(self._port, tag)
         future: asyncio.Future[repliq.Result] = self._loop.create_future()
         self._pending[tag] = future
+        try:
+            await self.call(lambda: start(self._port, tag))
+        except BaseException:
+            # One that is cancelled begins all the same.
+            self._pending.pop(tag, None)
+            raise
         try:
             return await future
         except asyncio.CancelledError:
@@ -94,8 +190,26 @@ class _Operations:
                 pass  # It ended meanwhile.
             raise
 
+    def take(
+        self, taken: _Taken, call: Callable[[], list[repliq.Message]], most: int
+    ) -> Callable[[], Awaitable[list[repliq.Message]]]:
+        """How to receive what is there."""
+
+        async def take() -> list[repliq.Message]:
+            return call() if self.desk is None else await taken.take(self.desk, call, most)
+
+        return take
+
+    async def call(self, call: Callable[[], _T]) -> _T:
+        """Calls what may wait for a server, which holds up nobody else in the loop."""
+        if self.desk is None:
+            return call()
+        return await self.desk.run(call)
+
     def close(self) -> None:
         """Ends everything: what is still under way raises ClosedError."""
+        if self.desk is not None:
+            self.desk.close()
         if not self._loop.is_closed():
             self._loop.remove_reader(self._port.fileno())
         self._port.close()
@@ -116,15 +230,19 @@ class Store:
     def __init__(self, store: repliq.Store) -> None:
         #: The store itself, for what needs no waiting.
         self.store = store
-        self._operations = _Operations()
+        self._operations = _Operations(store.is_remote)
 
     def queue(self, name: str) -> Queue:
         """The queue of this name; created on first use."""
         return Queue(self.store.queue(name), self._operations)
 
-    def session(self, *, level: Any = None) -> Session:
-        """Opens a session: transactions over any queues of this store."""
-        return Session(self.store.session(level=level), self._operations)
+    def session(self, **options: Any) -> Session:
+        """Opens a session as ``repliq.Store.session`` does, which has the options."""
+        return Session(self.store.session(**options), self._operations)
+
+    async def resolve(self, id: Any) -> repliq.Outcome:
+        """What became of a session's transaction; see ``repliq.Store.resolve``."""
+        return await _in_thread(lambda: self.store.resolve(id))
 
     def consumer(self, name: str, queue: Queue, **options: Any) -> Consumer:
         """Opens a consumer as ``repliq.Store.consumer`` does, which has the options."""
@@ -189,6 +307,11 @@ class Session:
     def __init__(self, session: repliq.Session, operations: _Operations) -> None:
         self.session = session
         self._operations = operations
+        self._taken = _Taken()
+
+    async def id(self) -> repliq.TransactionId:
+        """The identity of the open transaction; see ``repliq.Session.id``."""
+        return await self._operations.call(self.session.id)
 
     def put(self, queue: Queue, payload: Any, **fields: Any) -> None:
         """Adds a message to the transaction; see ``repliq.Session.put``."""
@@ -202,17 +325,26 @@ class Session:
         self, consumer: Consumer, max: int = 256, *, timeout: float | None = None
     ) -> list[repliq.Message]:
         """Receives into the transaction, waiting for the first message; none when the time is over."""
-        return await _receive(
-            lambda: self.session.receive(consumer.consumer, max, timeout=0), consumer, timeout
+        take = self._operations.take(
+            self._taken, lambda: self.session.receive(consumer.consumer, max, timeout=0), max
         )
+        return await _receive(take, consumer, timeout)
 
     async def commit(self) -> repliq.Result:
         """Commits at the store's level."""
-        return await self._operations.run(self.session.commit_start)
+
+        def start(port: repliq.Port, tag: int) -> None:
+            if self._taken:
+                text = "messages came when nobody waited for them any more: receive them, or roll back"
+                raise repliq.RollbackOnlyError(text)
+            self.session.commit_start(port, tag)
+
+        return await self._operations.run(start)
 
     def rollback(self) -> None:
         """Forgets what was put and gives back what was received."""
         self.session.rollback()
+        self._taken.clear()
 
     def close(self) -> None:
         """Rolls back what was not committed."""
@@ -222,7 +354,7 @@ class Session:
         return self
 
     async def __aexit__(self, *args: object) -> None:
-        self.close()
+        await self._operations.call(self.close)
 
 
 class Consumer:
@@ -234,12 +366,16 @@ class Consumer:
     def __init__(self, consumer: repliq.Consumer, operations: _Operations) -> None:
         self.consumer = consumer
         self._operations = operations
+        self._taken = _Taken()
 
     async def receive(
         self, max: int = 256, *, timeout: float | None = None
     ) -> list[repliq.Message]:
         """Receives at most ``max`` messages, waiting for the first; none when the time is over."""
-        return await _receive(lambda: self.consumer.receive(max, timeout=0), self, timeout)
+        take = self._operations.take(
+            self._taken, lambda: self.consumer.receive(max, timeout=0), max
+        )
+        return await _receive(take, self, timeout)
 
     async def ready(self) -> None:
         """Waits until a receive may give something."""
@@ -272,7 +408,7 @@ class Consumer:
         return self
 
     async def __aexit__(self, *args: object) -> None:
-        self.close()
+        await self._operations.call(self.close)
 
 
 class Each(AsyncIterator[repliq.Message]):
@@ -295,12 +431,12 @@ class Each(AsyncIterator[repliq.Message]):
 
 
 async def _receive(
-    take: Callable[[], list[repliq.Message]], consumer: Consumer, timeout: float | None
+    take: Callable[[], Awaitable[list[repliq.Message]]], consumer: Consumer, timeout: float | None
 ) -> list[repliq.Message]:
     loop = asyncio.get_running_loop()
     deadline = None if timeout is None else loop.time() + timeout
     while True:
-        if found := take():
+        if found := await take():
             return found
         left = None if deadline is None else deadline - loop.time()
         if left is not None and left <= 0:
@@ -310,4 +446,4 @@ async def _receive(
         except repliq.Error:
             raise
         except TimeoutError:
-            return take()
+            return await take()

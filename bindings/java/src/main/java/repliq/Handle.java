@@ -122,6 +122,15 @@ final class Handle implements Runnable {
         return before < CLOSED;
     }
 
+    /** Closes it unless another thread is inside, which is not disturbed. */
+    void closeAlone() {
+        if (STATE.compareAndSet(this, 0, CLOSED)) {
+            free();
+        } else if (!isClosed()) {
+            throw RepliqException.of(Code.BUSY, "another thread is in the " + what);
+        }
+    }
+
     /** Gives the native object to somebody else, who frees it; the handle is closed then. */
     long give() {
         if (STATE.compareAndSet(this, 0, CLOSED)) {

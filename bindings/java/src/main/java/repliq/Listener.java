@@ -20,6 +20,8 @@ public final class Listener implements AutoCloseable {
     private final Handle handle;
     private final Session session;
     private final Thread thread;
+    /** What ended the work and not the listener: a bug of the library. */
+    private volatile RepliqException died;
 
     Listener(String name, long id, Session session, JobHandler handler) {
         handle = Handle.shared(this, "listener", id);
@@ -58,6 +60,9 @@ public final class Listener implements AutoCloseable {
         long id = handle.enter();
         try {
             Native.run(id, work);
+        } catch (RepliqException error) {
+            died = error;
+            Work.log(Logger.Level.ERROR, "a listener ended", error);
         } finally {
             handle.leave();
         }
@@ -120,7 +125,7 @@ public final class Listener implements AutoCloseable {
      * @return as it is now
      */
     public ListenerStatus status() {
-        return new ListenerStatus(handle.call(Verb.LISTENER_STATUS));
+        return new ListenerStatus(handle.call(Verb.LISTENER_STATUS), died);
     }
 
     /**

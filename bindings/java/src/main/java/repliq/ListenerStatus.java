@@ -13,7 +13,8 @@ public final class ListenerStatus {
     private final List<Parked> parked;
     private final RepliqException ended;
 
-    ListenerStatus(Unpacker from) {
+    /** As the library tells it, unless the work ended with an error of its own. */
+    ListenerStatus(Unpacker from, RepliqException died) {
         done = from.i64();
         failed = from.i64();
         dead = from.i64();
@@ -23,7 +24,7 @@ public final class ListenerStatus {
             read.add(new Parked(from.bytes(), from.text()));
         }
         parked = Collections.unmodifiableList(read);
-        ended = from.flag() ? RepliqException.read(from) : null;
+        ended = from.flag() ? RepliqException.read(from) : died;
     }
 
     /** A key that was set aside. */

@@ -9,7 +9,11 @@ import java.util.concurrent.CompletableFuture;
 
 /**
  * One transaction after the other, over any queues of a store. One thread at a time; others get {@link Code#BUSY} and do
- * not wait. {@link #close} rolls back what was not committed.
+ * not wait, also from {@link #close}, which rolls back what was not committed.
+ *
+ * <p>At a server, puts are staged while the program goes on: what it refuses is told by a later call, with
+ * {@link Code#ROLLBACK_ONLY} and the first cause. A connection that is lost takes the open transaction with it
+ * ({@link Code#ROLLED_BACK}), and the session goes on with the next one.
  */
 public final class Session implements AutoCloseable {
     private static final String DOING = "waiting for messages";
@@ -173,10 +177,6 @@ public final class Session implements AutoCloseable {
         try {
             ByteBuffer usable = Message.usable(room);
             ByteBuffer packed = Waits.slices(timeout, DOING, milliseconds -> {
-                if (handle.isClosed()) {
-                    // By another thread; what was received before goes back with the session.
-                    throw RepliqException.of(Code.CLOSED, "the session was closed while it waited");
-                }
                 long from = other.enter();
                 try {
                     return Native.receive(id, from, max, milliseconds, usable);
@@ -209,12 +209,24 @@ public final class Session implements AutoCloseable {
     }
 
     /**
+     * The identity of the open transaction: {@link Store#resolve} tells what became of it, also after a crash, for 24 hours
+     * after the session's last use.
+     *
+     * @return a value. In this process a session without a name is remembered from the first call on, which is a small
+     *     transaction of its own
+     */
+    public TransactionId id() {
+        return new TransactionId(call(Verb.SESSION_ID, new Packer(0)).all());
+    }
+
+    /**
      * Commits, and begins the next transaction.
      *
      * @return the token, and what it survives
      * @throws RepliqException with PAUSED, OUT_OF_ORDER, NO_SUCH_NAME or NO_SPACE when nothing was written: the transaction
-     *     stands and can be tried again or rolled back; with {@link Code#OUTCOME_UNKNOWN} when the disk failed and the next
-     *     open decides
+     *     stands and can be tried again or rolled back; with STALE, ROLLED_BACK or FENCED when it is rolled back; with
+     *     {@link Code#OUTCOME_UNKNOWN} when the disk failed and the next open decides, or when the server did not answer
+     *     and {@link Store#resolve} tells
      */
     public Commit commit() {
         return call(Verb.SESSION_COMMIT, new Packer(1).level(level)).commit();
@@ -257,14 +269,15 @@ public final class Session implements AutoCloseable {
     /**
      * Rolls back what was not committed, and ends the session. Does nothing the second time.
      *
-     * @throws RepliqException with {@link Code#BUSY} for the session that a handler got
+     * @throws RepliqException with {@link Code#BUSY} for the session that a handler got, and while another thread is in it,
+     *     whose call goes on
      */
     @Override
     public void close() {
         if (lent) {
             own();
         }
-        handle.close();
+        handle.closeAlone();
     }
 
     /** Ends the loan. */

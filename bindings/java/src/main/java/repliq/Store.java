@@ -27,7 +27,8 @@ public final class Store implements AutoCloseable {
     }
 
     /**
-     * Opens the store in a directory, which is created when there is none.
+     * Opens the store in a directory, which is created when there is none. The store at a server is opened by
+     * {@link #open(String, java.util.function.Consumer)}.
      *
      * @param path of the directory
      * @return to be closed
@@ -52,9 +53,9 @@ public final class Store implements AutoCloseable {
     }
 
     /**
-     * Opens a store as {@link #open(Path)} does.
+     * Opens a store as {@link #open(Path)} does, or the one at a server.
      *
-     * @param path of the directory
+     * @param path of the directory, or a URL; see {@link #open(String, java.util.function.Consumer)}
      * @return to be closed
      */
     public static Store open(String path) {
@@ -62,11 +63,20 @@ public final class Store implements AutoCloseable {
     }
 
     /**
-     * Opens a store as {@link #open(Path)} does.
+     * Opens a store as {@link #open(Path)} does, or the one at a server, which is used in the same way.
      *
-     * @param path of the directory
+     * <p>At a server the password is that of the user, and of the other options those from {@link StoreOptions#user} on
+     * count. A connection that is lost comes back by itself. What only the owner of a directory can do, such as a backup,
+     * is {@link Code#UNSUPPORTED} there. Each call waits for the answer of the server, and a thread that is interrupted
+     * meanwhile leaves it with {@link Code#CANCELLED}; a commit that was sent is {@link Code#OUTCOME_UNKNOWN} then, with
+     * CANCELLED as its cause, and {@link #resolve} tells what became of it. A call that is answered within 60 ms is not
+     * disturbed.
+     *
+     * @param path of the directory, or a URL such as {@code repliq://user@host:port} or
+     *     {@code repliq+unix://user@/path/of/socket}
      * @param set sets options
      * @return to be closed
+     * @throws RepliqException as {@link #open(Path)} does; of a server UNREACHABLE, DENIED, CERTIFICATE, PROTOCOL, TIMEOUT
      */
     public static Store open(String path, java.util.function.Consumer<? super StoreOptions> set) {
         Library.load();
@@ -223,7 +233,36 @@ public final class Store implements AutoCloseable {
      * @return to be closed
      */
     public Session session() {
-        return new Session(this, handle.call(Verb.SESSION_OPEN).i64(), null);
+        return session(options -> {});
+    }
+
+    /**
+     * Opens a session.
+     *
+     * @param set sets options, such as a name
+     * @return to be closed
+     * @throws RepliqException with {@link Code#EXISTS} where the session of this name is open and not to be taken over, and
+     *     with {@link Code#DENIED} where it is another user's
+     */
+    public Session session(java.util.function.Consumer<? super SessionOptions> set) {
+        SessionOptions options = new SessionOptions();
+        Check.given(set, "the options").accept(options);
+        Packer packed = options.pack(new Packer());
+        return new Session(this, handle.call(Verb.SESSION_OPEN, packed).i64(), options.level());
+    }
+
+    /**
+     * What became of a session's transaction, finally. A commit that is under way is waited for; one that has not begun
+     * never will be, and its session gets {@link Code#ROLLED_BACK}.
+     *
+     * @param id of the transaction
+     * @return {@link Outcome.State#EXPIRED} for all before the session's last committed transaction, and for sessions that
+     *     were not used for 24 hours
+     * @throws RepliqException with {@link Code#DENIED} where it is another user's
+     */
+    public Outcome resolve(TransactionId id) {
+        Packer packed = new Packer().bytes(Check.given(id, "the identity").bytes);
+        return new Outcome(handle.call(Verb.STORE_RESOLVE, packed));
     }
 
     /**
@@ -233,8 +272,7 @@ public final class Store implements AutoCloseable {
      * @return to be closed
      */
     public Session session(Level level) {
-        Check.given(level, "level");
-        return new Session(this, handle.call(Verb.SESSION_OPEN).i64(), level);
+        return session(options -> options.level(level));
     }
 
     /**
@@ -408,6 +446,15 @@ public final class Store implements AutoCloseable {
      */
     public String status() {
         return handle.call(Verb.STORE_STATUS).rest();
+    }
+
+    /**
+     * Whether it is at a server.
+     *
+     * @return whether it was opened by a URL
+     */
+    public boolean isRemote() {
+        return handle.call(Verb.STORE_IS_REMOTE).flag();
     }
 
     /**

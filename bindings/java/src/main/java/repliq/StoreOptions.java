@@ -1,5 +1,6 @@
 package repliq;
 
+import java.nio.file.Path;
 import java.time.Duration;
 
 /** How a store is opened: {@code Store.open(path, o -> o.password(password).level(Level.PROCESS))}. */
@@ -14,11 +15,20 @@ public final class StoreOptions extends Options {
     private long keepMs = -1;
     private long keepBytes = -1;
     private long quotaBytes = -1;
+    private String user;
+    private String caFile;
+    private String serverName;
+    private boolean plain;
+    private boolean reconnect = true;
+    private long heartbeatMs = -1;
+    private long connectTimeoutMs = -1;
+    private long reconnectMsMax = -1;
 
     StoreOptions() {}
 
     /**
-     * Encrypts the store, which it must be from its creation on.
+     * Encrypts the store, which it must be from its creation on. At a server it is the password of the user, and never
+     * leaves this process.
      *
      * @param password a copy is taken, and wiped after the call; the array stays the caller's, to be wiped by it
      * @return this
@@ -148,10 +158,101 @@ public final class StoreOptions extends Options {
         return this;
     }
 
+    /**
+     * As whom to log in at the server of a store that is opened by a URL.
+     *
+     * @param user that of the URL by default
+     * @return this
+     */
+    public StoreOptions user(String user) {
+        this.user = Check.given(user, "user");
+        return this;
+    }
+
+    /**
+     * The authorities to trust, of a store that is opened by a URL.
+     *
+     * @param caFile a PEM file; the system's by default
+     * @return this
+     */
+    public StoreOptions caFile(Path caFile) {
+        this.caFile = Check.given(caFile, "caFile").toString();
+        return this;
+    }
+
+    /**
+     * The name the server's certificate must hold, of a store that is opened by a URL.
+     *
+     * @param serverName the host of the URL by default
+     * @return this
+     */
+    public StoreOptions serverName(String serverName) {
+        this.serverName = Check.given(serverName, "serverName");
+        return this;
+    }
+
+    /**
+     * Plain TCP to a server instead of TLS; it must allow it, too. Unix sockets need neither.
+     *
+     * @param plain no by default
+     * @return this
+     */
+    public StoreOptions plain(boolean plain) {
+        this.plain = plain;
+        return this;
+    }
+
+    /**
+     * Whether it tries again when the connection to its server ends.
+     *
+     * @param reconnect yes by default
+     * @return this
+     */
+    public StoreOptions reconnect(boolean reconnect) {
+        this.reconnect = reconnect;
+        return this;
+    }
+
+    /**
+     * After which time a silent connection to a server shows that it lives.
+     *
+     * @param heartbeat 50 ms to 20 s; 5 s by default; taken to the millisecond
+     * @return this
+     */
+    public StoreOptions heartbeat(Duration heartbeat) {
+        heartbeatMs = Check.milliseconds(heartbeat, "heartbeat");
+        return this;
+    }
+
+    /**
+     * The time from the name of the host to the end of the login, and of a call to the server beside what it waits for
+     * there.
+     *
+     * @param connectTimeout 10 s by default; taken to the millisecond
+     * @return this
+     */
+    public StoreOptions connectTimeout(Duration connectTimeout) {
+        connectTimeoutMs = Check.milliseconds(connectTimeout, "connectTimeout");
+        return this;
+    }
+
+    /**
+     * The time between two tries to connect at most.
+     *
+     * @param reconnectMax 30 s by default; taken to the millisecond
+     * @return this
+     */
+    public StoreOptions reconnectMax(Duration reconnectMax) {
+        reconnectMsMax = Check.milliseconds(reconnectMax, "reconnectMax");
+        return this;
+    }
+
     @Override
     void pack(Packer to) {
         to.bytes(password).flag(create).flag(readOnly).flag(helper).level(level);
         to.i64(segmentBytes).i64(segmentBytesMax).i64(keepMs).i64(keepBytes).i64(quotaBytes);
+        to.text(user).text(caFile).text(serverName).flag(plain).flag(reconnect);
+        to.i64(heartbeatMs).i64(connectTimeoutMs).i64(reconnectMsMax);
     }
 
     /** Another one than before, which is wiped. */

@@ -35,10 +35,13 @@ final class Verb {
     static final int STORE_BACKUP = 29;
     static final int QUEUE_REDRIVE = 30;
     static final int QUEUE_NAME = 31;
+    static final int STORE_IS_REMOTE = 32;
+    static final int STORE_RESOLVE = 33;
 
     static final int SESSION_COMMIT = 40;
     static final int SESSION_COMMIT_START = 41;
     static final int SESSION_ROLLBACK = 42;
+    static final int SESSION_ID = 43;
 
     static final int CONSUMER_ACK = 50;
     static final int CONSUMER_REJECT = 51;
@@ -79,6 +82,8 @@ final class Verb {
     static final int SERVER_RELOAD = 102;
     static final int SERVER_CLOSE = 103;
     static final int SERVER_ADDRESSES = 104;
+
+    static final int TRANSACTION_ID_PARSE = 110;
 
     private Verb() {}
 }

@@ -12,6 +12,7 @@ import java.util.concurrent.TimeUnit;
 final class Sabotage {
     private static final int AT_THE_EDGE = 1;
     private static final int INSIDE_A_HANDLE = 2;
+    private static final int IN_A_LISTENER = 3;
     private static final Duration NOT_AT_ALL = Duration.ZERO;
 
     private Sabotage() {}
@@ -26,6 +27,7 @@ final class Sabotage {
         Token token = queue.put("1".getBytes()).token();
         Consumer consumer = store.consumer("clerk", queue);
         Snapshot snapshot = store.snapshot();
+        TransactionId id = store.session().id();
         Port port = Port.open();
         Replication replication = new Replication(root);
         Server server = new Server(store, o -> o.plain(true).listen("127.0.0.1:0").users(User.of("u", "p")));
@@ -34,6 +36,7 @@ final class Sabotage {
         calls.put("Store.queue", () -> store.queue("other"));
         calls.put("Store.status", store::status);
         calls.put("Store.session", () -> store.session().close());
+        calls.put("Store.resolve", () -> store.resolve(id));
         calls.put("Store.await", () -> store.await(token, Place.HERE));
         calls.put("Store.awaitAsync", () -> store.awaitAsync(token, Place.HERE).join());
         calls.put("Store.consumer", () -> store.consumer("other", queue).close());
@@ -64,6 +67,7 @@ final class Sabotage {
         calls.put("Session.put buffer", session -> session.put(queue, large));
         calls.put("Session.putMany", session -> session.putMany(queue, List.of(Message.of("5"), Message.of("6"))));
         calls.put("Session.receive", session -> session.receive(consumer, 1, NOT_AT_ALL));
+        calls.put("Session.id", Session::id);
         calls.put("Session.commit", session -> code(session::commit));
         calls.put("Session.commitAsync", session -> code(() -> session.commitAsync().join()));
         calls.put("Session.rollback", Session::rollback);
@@ -106,6 +110,15 @@ final class Sabotage {
                     said++;
                 }
             }
+        }
+        try (Store store = Store.open(Path.of(arguments[0]).resolve("store"))) {
+            panic(IN_A_LISTENER);
+            Listener dying = store.consumer("dying", "orders").listen((session, message) -> { });
+            while (dying.status().ended().isEmpty()) {
+                TimeUnit.MILLISECONDS.sleep(1);
+            }
+            System.out.println("a listener ended with " + dying.status().ended().get().code());
+            dying.close();
         }
         expect("Store.open", Code.PANIC, () -> {
             panic(AT_THE_EDGE);

@@ -15,16 +15,19 @@ import repliq.RepliqException;
 /**
  * The scripts of {@code tests/conformance} through the public API of Java; their language is described there.
  *
- * <p>Usage: {@code Conformance [-e] FOLDER SCRIPT...}. FOLDER is empty and is used for the stores; -e prints errors.
+ * <p>Usage: {@code Conformance [-e] [-r tcp|unix] FOLDER SCRIPT...}. FOLDER is empty and is used for the stores; -e prints
+ * errors; with -r every store is used at a server.
  */
 public final class Conformance {
     private final PrintStream out;
     private final boolean printErrors;
+    private final String way;
     private int steps;
 
-    private Conformance(PrintStream out, boolean printErrors) {
+    private Conformance(PrintStream out, boolean printErrors, String way) {
         this.out = out;
         this.printErrors = printErrors;
+        this.way = way;
     }
 
     /** Runs one step; null where it holds, otherwise why not. */
@@ -56,7 +59,7 @@ public final class Conformance {
     /** Runs a script; null where it holds, otherwise where it does not and why. */
     String run(Path script, Path folder) throws Exception {
         Files.createDirectory(folder);
-        try (World world = new World(folder)) {
+        try (World world = new World(folder, way)) {
             String text = new String(Files.readAllBytes(script), StandardCharsets.ISO_8859_1);
             String[] lines = text.split("\n");
             for (int at = 0; at < lines.length; at++) {
@@ -64,6 +67,9 @@ public final class Conformance {
                     continue;
                 }
                 steps++;
+                if (!way.isEmpty() && lines[at].startsWith("local")) {
+                    break;
+                }
                 String why = holds(world, lines[at], script.getFileName() + ":" + (at + 1));
                 if (why != null) {
                     return script + ":" + (at + 1) + ": " + why;
@@ -82,24 +88,29 @@ public final class Conformance {
                 out.println("FAILED " + why);
             }
         }
-        out.println("conformance java: " + scripts.size() + " scripts, " + steps + " steps");
+        out.println("conformance java" + (way.isEmpty() ? "" : " over " + way) + ": " + scripts.size() + " scripts, " + steps + " steps");
         out.println(scripts.size() - failed.size() + " passed, " + failed.size() + " failed, 0 skipped");
         return failed.isEmpty() ? 0 : 1;
     }
 
     /** For tests of the interpreter itself. */
     static Conformance quiet() throws IOException {
-        return new Conformance(new PrintStream(java.io.OutputStream.nullOutputStream()), false);
+        return new Conformance(new PrintStream(java.io.OutputStream.nullOutputStream()), false, "");
     }
 
     public static void main(String[] arguments) throws Exception {
         boolean printErrors = arguments.length > 0 && arguments[0].equals("-e");
         List<String> left = Arrays.asList(arguments).subList(printErrors ? 1 : 0, arguments.length);
+        String way = "";
+        if (left.size() > 1 && left.get(0).equals("-r")) {
+            way = left.get(1);
+            left = left.subList(2, left.size());
+        }
         if (left.size() < 2) {
-            System.err.println("usage: Conformance [-e] FOLDER SCRIPT...");
+            System.err.println("usage: Conformance [-e] [-r tcp|unix] FOLDER SCRIPT...");
             System.exit(2);
         }
         PrintStream out = new PrintStream(new FileOutputStream(FileDescriptor.out), true, StandardCharsets.UTF_8);
-        System.exit(new Conformance(out, printErrors).runAll(Path.of(left.get(0)), left.subList(1, left.size())));
+        System.exit(new Conformance(out, printErrors, way).runAll(Path.of(left.get(0)), left.subList(1, left.size())));
     }
 }

@@ -24,6 +24,7 @@ import repliq.From;
 import repliq.Header;
 import repliq.Level;
 import repliq.Message;
+import repliq.Outcome;
 import repliq.Place;
 import repliq.Port;
 import repliq.Queue;
@@ -35,6 +36,7 @@ import repliq.Snapshot;
 import repliq.Store;
 import repliq.TargetStatus;
 import repliq.Token;
+import repliq.TransactionId;
 import repliq.User;
 
 /** What a script has open, and what each verb does with it. */
@@ -59,10 +61,20 @@ final class World implements AutoCloseable {
     private List<Message> found = List.of();
     /** What a target said in its status, as a refusal. */
     private String said = "";
+    /** How every store is used at a server: "tcp" or "unix"; empty where they are in their directories. */
+    private final String way;
+    /** The directories and servers behind the stores that the run serves itself, in the order in which they are closed. */
+    private final Map<String, List<AutoCloseable>> own = new LinkedHashMap<>();
+    private int sockets;
+    private final Map<String, Path> socketOf = new HashMap<>();
+    private final Map<String, TransactionId> ids = new HashMap<>();
 
-    World(Path folder) {
+    World(Path folder, String way) {
         this.folder = folder;
+        this.way = way;
         stores();
+        served();
+        identities();
         queues();
         sessions();
         consumers();
@@ -105,6 +117,16 @@ final class World implements AutoCloseable {
                 ((AutoCloseable) one).close();
             }
         }
+        for (String name : List.copyOf(own.keySet())) {
+            closed(name);
+        }
+    }
+
+    /** Ends the server that the run has of its own for this store, and the store behind it. */
+    private void closed(String name) throws Exception {
+        for (AutoCloseable one : own.containsKey(name) ? own.remove(name) : List.<AutoCloseable>of()) {
+            one.close();
+        }
     }
 
     private void close(Step step) throws Exception {
@@ -114,6 +136,9 @@ final class World implements AutoCloseable {
             if (one != null) {
                 ((AutoCloseable) one).close();
                 any = true;
+            }
+            if (one instanceof Store) {
+                closed(step.word(1));
             }
         }
         if (!any) {
@@ -179,7 +204,7 @@ final class World implements AutoCloseable {
 
     private void open(Step step) {
         String path = step.word(2).isEmpty() ? "" : folder + "/" + step.word(2);
-        set(step.word(1), Store.open(path, options -> {
+        Store opened = Store.open(path, options -> {
             options.create(!"no".equals(step.field("create"))).readOnly("yes".equals(step.field("read_only")));
             if (step.field("level") != null) {
                 options.level(level(step));
@@ -190,7 +215,79 @@ final class World implements AutoCloseable {
             if (step.field("password") != null) {
                 options.password(Step.raw(step.fields().get("password")));
             }
+        });
+        set(step.word(1), way.isEmpty() ? opened : serve(step.word(1), opened));
+    }
+
+    /** Serves a store to this run, and gives what its URL opens. */
+    private Store serve(String name, Store opened) {
+        Path socket = folder.resolve("socket." + ++sockets);
+        boolean unix = way.equals("unix");
+        Server server = new Server(opened, options -> options.plain(true)
+            .listen(unix ? "unix:" + socket : "127.0.0.1:0")
+            .users(User.of("script", "secret").allow("replicate,publish,browse,consume,admin", "*")));
+        own.put(name, List.of(server, opened));
+        String url = unix ? "repliq+unix://script@" + socket : "repliq://script@" + server.addresses().get(0);
+        return Store.open(url, options -> options.plain(true).password("secret"));
+    }
+
+    private void served() {
+        // What follows is for a directory, and so is this run; another one ends before it gets here.
+        verbs.put("local", step -> { });
+        verbs.put("connect", step -> {
+            Path socket = socketOf.get(step.word(2));
+            connect(step, socket == null ? "repliq://" + address(step.word(2)) : "repliq+unix://" + socket);
+        });
+        verbs.put("connect_at", step -> connect(step, step.word(2)));
+    }
+
+    private void connect(Step step, String url) {
+        set(step.word(1), Store.open(url, options -> {
+            options.reconnectMax(Duration.ofMillis(200)).plain(step.field("ca") == null);
+            if (step.field("user") != null) {
+                options.user(step.field("user"));
+            }
+            if (step.field("password") != null) {
+                options.password(Step.raw(step.fields().get("password")));
+            }
+            if (step.field("ca") != null) {
+                options.caFile(Path.of(step.field("ca")));
+            }
         }));
+    }
+
+    private void identities() {
+        verbs.put("id", step -> ids.put(step.word(2), session(step).id()));
+        verbs.put("parse_id", step -> ids.put(step.word(1), TransactionId.parse(step.bytes(2))));
+        verbs.put("round_trip_id", step -> {
+            TransactionId one = identity(step, 1);
+            TransactionId again = TransactionId.parse(one.text());
+            if (!again.equals(one) || !TransactionId.parse(one.toBytes()).equals(one)
+                    || again.hashCode() != one.hashCode()) {
+                throw new Wrong("the round trip gave another identity");
+            }
+        });
+        verbs.put("resolve", step -> {
+            Outcome found = store(step, 1).resolve(identity(step, 2));
+            String state = found.state().name().toLowerCase(java.util.Locale.ROOT);
+            if (!state.equals(step.word(3))) {
+                throw new Wrong("the outcome is " + state);
+            }
+            if (found.token().isPresent() != (found.state() == Outcome.State.COMMITTED)) {
+                throw new Wrong("a token goes with a commit and with nothing else");
+            }
+            if (step.field("token") != null) {
+                found.token().ifPresent(token -> tokens.put(step.field("token"), token));
+            }
+        });
+    }
+
+    private TransactionId identity(Step step, int at) {
+        TransactionId one = ids.get(step.word(at));
+        if (one == null) {
+            throw new Wrong(step.word(at) + " is not open");
+        }
+        return one;
     }
 
     private void status(Step step) throws InterruptedException {
@@ -319,7 +416,9 @@ final class World implements AutoCloseable {
     }
 
     private void sessions() {
-        verbs.put("session", step -> set(step.word(1), store(step, 2).session()));
+        verbs.put("session", step -> set(step.word(1), store(step, 2).session(options -> options
+            .name(step.field("name", "")).takeover("yes".equals(step.field("takeover")))
+            .idle(Duration.ofMillis(number(step, "idle_ms"))).bytesMax(number(step, "bytes_max")))));
         verbs.put("session_put", step -> {
             List<Message> all = messages(step, 3);
             if (all.size() == 1) {
@@ -490,11 +589,16 @@ final class World implements AutoCloseable {
 
     private void network() {
         verbs.put("server", step -> {
-            String at = step.field("at") == null ? "127.0.0.1:0" : address(step.field("at"));
+            String socket = step.field("socket");
+            String free = socket == null ? "127.0.0.1:0" : "unix:" + folder.resolve(socket);
+            String at = step.field("at") == null ? free : address(step.field("at"));
             User user = User.of(step.field("user", ""), step.field("password", ""))
                 .allow(step.field("verbs", "replicate"), step.field("queues", "*"));
             set(step.word(1),
                 new Server(store(step, 2), options -> options.plain(true).listen(at).users(user)));
+            if (socket != null) {
+                socketOf.put(step.word(1), folder.resolve(socket));
+            }
         });
         verbs.put("replication", step -> set(step.word(1), new Replication(queue(step, 3))));
         verbs.put("target", step -> add(step, "repliq://" + address(step.word(3))));
@@ -575,8 +679,6 @@ final class World implements AutoCloseable {
             Files.createDirectories(file.getParent());
             Files.write(file, step.bytes(2));
         });
-        // What follows is for a directory, and so is this run.
-        verbs.put("local", step -> { });
         verbs.put("sleep", step -> Thread.sleep(step.number(1)));
     }
 }
