@@ -376,9 +376,9 @@ fn who_waits_for_a_server_that_is_silent_can_be_called_away() {
     let since = Instant::now();
     repliq::interruptible(look, || {
         assert_eq!(store.queue("another").unwrap_err().code(), Code::Cancelled);
-        let error = reader.receive(1, Duration::from_secs(60)).unwrap_err();
-        assert_eq!(error.code(), Code::Cancelled);
         let error = other.receive(&reader, 1, Duration::from_secs(60)).unwrap_err();
+        assert_eq!(error.code(), Code::Cancelled);
+        let error = reader.receive(1, Duration::from_secs(60)).unwrap_err();
         assert_eq!(error.code(), Code::Cancelled);
         let error = store.wait("", &[], Duration::from_secs(60)).unwrap_err();
         assert_eq!(error.code(), Code::Cancelled);
