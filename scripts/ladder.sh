@@ -24,6 +24,11 @@ tiers() {
 1 500    encryption  nonce::no_nonce_is_used_twice_over_a_loop_of_kills_and_power_cuts
 4 1000   kill        a_sender_and_two_servers_killed_at_any_instant_lose_repeat_and_tear_nothing
 3 500    kill        chaos::on_a_network_in_which_everything_goes_wrong_all_arrives_once_in_order_and_whole
+2 500    kill        movers::txs_05_a_mover_killed_at_any_instant_and_at_each_step_moves_each_message_once
+2 500    kill        movers::txs_05_a_mover_and_its_server_killed_at_any_instant_move_each_message_once
+1 500    kill        movers::txs_15_a_server_killed_inside_a_commit_leaves_an_outcome_that_is_what_readers_see
+2 500    kill        workers::workers_and_their_server_killed_at_any_instant_work_on_each_message_once_and_keep_each_key
+2 300    kill        workers::workers_whose_network_does_everything_wrong_work_on_each_message_once_and_keep_each_key
 2 1000   power       what_was_acknowledged_survives_a_real_power_cut_at_any_instant
 1 2000   power       thin::what_a_device_took_and_never_had_is_not_believed_after_a_restart
 1 500000 replication fuzz::no_frame_of_a_stream_makes_either_end_panic_or_store_what_was_never_put

@@ -41,6 +41,8 @@ impl Cable {
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let Ok(server) = TcpStream::connect(&server) else { break };
+                client.set_nodelay(true).unwrap();
+                server.set_nodelay(true).unwrap();
                 let of = |stream: &TcpStream| stream.try_clone().unwrap();
                 wire.ends.lock().unwrap().extend([of(&client), of(&server)]);
                 let (up, down) = (wire.clone(), wire.clone());

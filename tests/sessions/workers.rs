@@ -339,3 +339,34 @@ fn an_acknowledgement_under_a_lease_whose_answer_is_lost_is_unknown_and_never_sa
     }
     assert!(done > 0 && unknown > 0, "{done} done, {unknown} unknown");
 }
+
+#[test]
+fn a_listener_outlives_lost_connections_and_handles_each_message_once() {
+    for rules in [Rules::default(), leased(60_000)] {
+        let place = Place::remote();
+        let (from, to) = (place.own.queue("from").unwrap(), place.own.queue("to").unwrap());
+        let texts: Vec<String> = (0..150).map(|n| n.to_string()).collect();
+        put(&place.own, from, &texts.iter().map(String::as_str).collect::<Vec<_>>());
+        let cable = Cable::to(&place);
+        let far = crate::place::by_url(&cable.url(), connect()).unwrap();
+        let options = ListenerOptions { retry_ms: 1, ..ListenerOptions::default() };
+        let listener =
+            Listener::open(&far, open(&far, from, rules), &options, move |session, got| {
+                match session.put(to, &Message::new(got[0].payload())) {
+                    Ok(()) => Handled::Done,
+                    Err(error) => Handled::Retry(error.to_string()),
+                }
+            })
+            .unwrap();
+        for bytes in (0..4_000).step_by(200) {
+            // Cut at a byte of what the server says, so also within the answer to a commit.
+            cable.let_down(bytes);
+            std::thread::sleep(Duration::from_millis(25));
+            cable.cut();
+        }
+        until("all are worked on", || waiting(&place.own, to).len() >= 150);
+        assert!(listener.status().ended.is_none(), "{:?}", listener.status());
+        listener.close().unwrap();
+        assert_eq!(waiting(&place.own, to), texts);
+    }
+}
