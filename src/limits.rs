@@ -31,6 +31,15 @@ pub const MOVED_PART: u64 = 8;
 pub const MOVED_PART_NEEDED: u64 = 2;
 /// Moved messages of a store, at most: each costs 64 bytes of memory and 88 of a state run.
 pub const MOVED_MAX: usize = 65_536;
+/// Memory of the filter of one file of rows, at most: enough for three million keys.
+pub const FILTER_BYTES_MAX: usize = 4 << 20;
+/// Entries of the index of one file of rows, at most, each of the bytes of a key and 48: beyond it what is read to find
+/// a row grows.
+pub const INDEX_ENTRIES_MAX: usize = 32_768;
+/// State runs that are looked through before they are merged, at most.
+pub const RUNS_MAX: usize = 8;
+/// Bytes of state runs that are not worth a merge.
+pub const RUN_BYTES_MIN: u64 = 1 << 20;
 /// What a record takes beside its body: header, padding and its place in the index, at most.
 pub const RECORD_BYTES: usize = 64;
 /// A transaction of more bytes, and of more than one message, is staged in files of its own: it costs neither memory
@@ -44,7 +53,8 @@ pub const KEEP_BYTES: u64 = 1 << 30;
 /// At a billion a second it takes a hundred years to come so far.
 pub const NUMBERS_END: u64 = 1 << 62;
 /// Queues a store ever has, since numbers are not used twice: a client must not be able to fill the memory with names.
-pub const QUEUES_MAX: usize = 10_000;
+/// One costs about 400 bytes of memory with its name and a consumer.
+pub const QUEUES_MAX: usize = 100_000;
 /// Sessions a store remembers: a client must not be able to fill the memory with new ones. A row costs some 200 bytes.
 pub const SESSIONS_MAX: usize = 65_536;
 /// How long a session is remembered after its last use, in milliseconds.

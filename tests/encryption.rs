@@ -44,6 +44,8 @@ mod oracle;
 mod rare;
 #[path = "engine/repair.rs"]
 mod repair;
+#[path = "engine/runs.rs"]
+mod runs;
 #[path = "seeds/mod.rs"]
 mod seeds;
 #[path = "engine/shipped.rs"]

@@ -12,6 +12,7 @@
 //! | `fault` | T4: every disk call fails |
 //! | `forged` | changed records with right checksums |
 //! | `model` | T1: random operations against a model in memory |
+//! | `runs` | T2, T3 and T4 for state runs and what they are merged into |
 //! | `shipped` | T2 and T3 for the two ends of a stream |
 //! | `rare` | stores that hold the records nobody sees every day |
 //! | `quota` | the quota, and a disk that is full |
@@ -50,6 +51,8 @@ mod quota;
 mod rare;
 #[path = "engine/repair.rs"]
 mod repair;
+#[path = "engine/runs.rs"]
+mod runs;
 #[path = "seeds/mod.rs"]
 mod seeds;
 #[path = "engine/shipped.rs"]

@@ -15,7 +15,7 @@ use super::key::{Keys, veiled};
 use super::moved::still_there;
 use super::recover::{Recovered, Replay};
 use super::replay::{Nobody, Visitor, Walk};
-use super::run::RunJob;
+use super::run::{Directory, RunJob};
 use super::seal::{Gathering, Sealer};
 use super::slot::{FRAMES_AT, Role, SLOT, Slot};
 use super::spare::{Spares, make, new_name};
@@ -90,7 +90,8 @@ impl Journal {
         let walk = Walk { clean: true, ..Walk::begin(&slot, keys) };
         let mut spares = Spares::found((2, 1), Vec::new(), None, (slot.length, false));
         spares.count(slot.length);
-        Ok(assemble(Parts { disk, lock, options, slot, segment, walk, spares, run: (0, 0) }))
+        let run = RunJob::default();
+        Ok(assemble(Parts { disk, lock, options, slot, segment, walk, spares, run }))
     }
 
     /// Opens a journal for writing and gives its records to `visitor`. What is damaged is an error, unless
@@ -136,8 +137,8 @@ impl Journal {
     /// Opens a journal for reading, locked or damaged as it may be: the durable prefix up to the first damage,
     /// and the visitor that was given it.
     ///
-    /// Who holds the lock may write meanwhile and recycle what is being read, so damage is believed only when
-    /// two looks in a row find it while nothing became durable.
+    /// Who holds the lock may write meanwhile, recycle what is being read and merge the runs that are, so damage is
+    /// believed only when two looks in a row find it while nothing became durable and no file came or went.
     pub fn look<V: Visitor + Default>(
         disk: &Arc<dyn Disk>,
         password: Option<&Password>,
@@ -145,14 +146,14 @@ impl Journal {
         let failed = |error| Error::io(format!("cannot read {}", disk.describe()), &error);
         let mut still = 0;
         for turn in 0.. {
-            let before = disk.peek_done().map_err(failed)?;
+            let before = traces(&**disk).map_err(failed)?;
             let seen = look_once(disk, password);
             if seen.as_ref().is_ok_and(|(_, recovered, _)| recovered.corrupt.is_none()) {
                 return seen;
             }
             // A name that was listed and is gone was given another one in between.
             let renamed = seen.as_ref().is_err_and(|error| error.os_errno() == libc::ENOENT);
-            let moved = renamed || disk.peek_done().map_err(failed)? != before;
+            let moved = renamed || traces(&**disk).map_err(failed)? != before;
             still = if moved { 0 } else { still + 1 };
             let hopeless = seen.as_ref().is_err_and(|error| {
                 !matches!(error.code(), Code::Corrupt | Code::Tampered | Code::Io)
@@ -186,15 +187,25 @@ impl Journal {
     }
 }
 
+/// What changes where somebody writes: what is durable, and which files there are.
+fn traces(disk: &dyn Disk) -> std::io::Result<(Option<u64>, Vec<String>)> {
+    let mut names = disk.list()?;
+    names.sort_unstable();
+    Ok((disk.peek_done()?, names))
+}
+
 /// One look, at what is known to be durable when it begins.
 fn look_once<V: Visitor + Default>(
     disk: &Arc<dyn Disk>,
     password: Option<&Password>,
 ) -> Result<(Journal, Recovered, V)> {
-    let (until, first) = horizon(&**disk, password)?;
+    let failed = |error| Error::io(format!("cannot read {}", disk.describe()), &error);
+    let done = disk.peek_done().map_err(failed)?.unwrap_or(0);
     let mut found = survey(&**disk)?;
-    found.is_store(&**disk, until)?;
+    found.is_store(&**disk, done)?;
     found.unlock(&**disk, password)?;
+    // The same files for both readings: one that was given back before they were listed is named before the horizon.
+    let (until, first) = horizon(&**disk, found.clone(), done)?;
     let mut visitor = V::default();
     let mut replay = Replay::run(&**disk, found, until, until, &mut visitor)?;
     // A cut that the first reading did not meet is told as well.
@@ -205,12 +216,7 @@ fn look_once<V: Visitor + Default>(
 }
 
 /// Up to where somebody who only looks may read, and what a look found.
-fn horizon(disk: &dyn Disk, password: Option<&Password>) -> Result<(u64, Recovered)> {
-    let failed = |error| Error::io(format!("cannot read {}", disk.describe()), &error);
-    let done = disk.peek_done().map_err(failed)?.unwrap_or(0);
-    let mut found = survey(disk)?;
-    found.is_store(disk, done)?;
-    found.unlock(disk, password)?;
+fn horizon(disk: &dyn Disk, found: Survey, done: u64) -> Result<(u64, Recovered)> {
     let replay = Replay::run(disk, found, done, u64::MAX, &mut Nobody)?;
     Ok((replay.known.min(replay.walk.offset), replay.recovered))
 }
@@ -301,16 +307,10 @@ impl Replay {
         let growing = if table.contains_key(&segment.number) { 0 } else { segment.length };
         spares.count(growing + table.values().map(|row| row.length).sum::<u64>());
         spares.count(self.walk.adopted.iter().map(|adopted| adopted.length()).sum());
-        let parts = Parts {
-            disk,
-            lock,
-            options,
-            slot,
-            segment: segment.clone(),
-            walk: self.walk,
-            spares,
-            run: (self.run, self.previous),
-        };
+        let run = self.run_job(&*disk, slot.secret)?;
+        let walk = self.walk;
+        let segment = segment.clone();
+        let parts = Parts { disk, lock, options, slot, segment, walk, spares, run };
         let journal = assemble(parts);
         journal.staged.lock().newest = newest;
         let mut tail = journal.tail.lock();
@@ -339,7 +339,7 @@ impl Replay {
         }
         let (segment, slot) = self.tail_segment()?;
         still_there(&mut self.walk.moved, &table, segment.first);
-        let (options, run) = (Options::default(), (self.run, self.previous));
+        let (options, run) = (Options::default(), self.run_job(&*disk, slot.secret)?);
         let spares = Spares::found((0, 0), Vec::new(), None, (0, false));
         let (lock, walk) = (Box::new(NoLock(done)), self.walk);
         let mut journal = assemble(Parts { disk, lock, options, slot, segment, walk, spares, run });
@@ -351,6 +351,20 @@ impl Replay {
             tail.closed = true;
         }
         Ok(journal)
+    }
+
+    /// The files the state was read from, and the bases there are up to them.
+    fn run_job(&mut self, disk: &dyn Disk, secret: u32) -> Result<RunJob> {
+        let files = std::mem::take(&mut self.files);
+        let newest = files.first().map_or(0, |file| file.slot.number);
+        let directory = Directory { disk, secret, keys: self.found.keys.as_ref() };
+        let mut bases = Vec::new();
+        for number in self.found.runs.bases.iter().rev().filter(|number| **number <= newest) {
+            if directory.open(*number, Role::Base)?.is_some() {
+                bases.push(*number);
+            }
+        }
+        Ok(RunJob::found(files, bases, self.previous))
     }
 
     /// The highest number of a staged file, there or only named.
@@ -405,7 +419,7 @@ struct Parts {
     segment: Segment,
     walk: Walk,
     spares: Spares,
-    run: (u64, u64),
+    run: RunJob,
 }
 
 fn assemble(parts: Parts) -> Journal {
@@ -424,7 +438,7 @@ fn assemble(parts: Parts) -> Journal {
         table: BTreeMap::new(),
         moved: walk.moved,
         adopted: walk.adopted,
-        run: run.0,
+        run: run.durable(),
         pins: BTreeMap::new(),
         parts: Vec::new(),
         pending: Vec::new(),
@@ -448,7 +462,9 @@ fn assemble(parts: Parts) -> Journal {
         writer: Mutex::new(Writer::new(walk.chain, sealer)),
         tail: Mutex::new(tail),
         spares: Mutex::new(spares),
-        run: Mutex::new(RunJob::found(run.0, run.1)),
+        run: Mutex::new(run),
+        settling: Mutex::default(),
+        merging: Mutex::default(),
         staged: Mutex::default(),
         helper: Mutex::new(Helper::default()),
         appended: AtomicU64::new(walk.offset),

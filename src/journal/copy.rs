@@ -1,7 +1,7 @@
 //! What a copy of a journal consists of, and whether what is durable is still what was written.
 //!
 //! A copy holds every segment that has bytes below a durable horizon, cut there, every staged file that was
-//! adopted below it, and the newest state runs whose segments are among them; that is what a power cut at the
+//! adopted below it, and the state runs whose places are below it; that is what a power cut at the
 //! horizon would have left, and it is opened like that. While it is made a pin keeps the segments. The last
 //! segment of a copy is never sealed, since the one it names as the next is no part of it.
 //!
@@ -10,17 +10,17 @@
 use super::adopt::{Adopted, StagedFile, staged_name};
 use super::format::{HEAD, Head, LAST, Type};
 use super::index::Sealed;
-use super::run::{Run, run_name, run_number};
+use super::run::{Numbers, file_of, name_of, reaches_back};
 use super::scan::{Met, Window, look};
-use super::slot::{FRAMES_AT, SLOT, Slot, seed_of};
+use super::slot::{FRAMES_AT, Role, SLOT, Slot, seed_of};
 use super::{Journal, file_name};
 use crate::disk::File;
 use crate::error::{Code, Error, Result};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// State runs a copy takes along: when one is damaged the other serves.
-const RUNS: usize = 2;
+/// How often somebody looks anew for a whole set of state runs beside a writer.
+const LOOKS: usize = 100;
 /// Bytes a check reads at a time.
 const STEP: usize = 64 << 10;
 
@@ -167,33 +167,47 @@ impl Journal {
         Error::io(format!("cannot read {name} in {}", self.disk.describe()), error)
     }
 
-    /// The newest state runs that stand for a place below the horizon.
+    /// The state runs and bases that stand for a place below the horizon.
     fn runs_below(&self, horizon: u64) -> Result<Vec<Source>> {
-        let mut sources = Vec::new();
-        for number in self.run_numbers()? {
-            if sources.len() == RUNS {
-                break;
+        // Nobody here removes one meanwhile; another process may, and then it has put another one in its place.
+        let _kept = self.merging.lock();
+        for turn in 0.. {
+            let (files, numbers) = self.open_runs(horizon)?;
+            let newest = numbers.runs.last().copied();
+            let whole = newest.is_none_or(|newest| reaches_back(&files, newest));
+            if whole || turn == LOOKS {
+                return Ok(files.into_iter().map(|(source, _)| source).collect());
             }
-            let keys = self.keys.as_deref();
-            // One that was removed meanwhile has a newer one in its place.
-            let Some(run) = Run::read(&*self.disk, self.secret, number, keys)? else { continue };
-            let name = run_name(number);
-            let Ok(file) = self.disk.open(&name, false) else { continue };
-            if run.slot.first <= horizon {
-                let bytes = file.len().map_err(|error| self.unread(&name, &error))?;
-                sources.push(Source::whole(&name, file, bytes));
-            }
+            crate::sync::thread::sleep(std::time::Duration::from_millis(1));
         }
-        Ok(sources)
+        Ok(Vec::new())
     }
 
-    /// Numbers of the state runs, the newest first.
-    fn run_numbers(&self) -> Result<Vec<u64>> {
-        let what = || format!("cannot list {}", self.disk.describe());
-        let names = self.disk.list().map_err(|error| Error::io(what(), &error))?;
-        let mut numbers: Vec<u64> = names.iter().filter_map(|name| run_number(name)).collect();
-        numbers.sort_unstable_by(|a, b| b.cmp(a));
-        Ok(numbers)
+    /// Those that are whole, each with its head.
+    fn open_runs(&self, horizon: u64) -> Result<(Vec<(Source, Slot)>, Numbers)> {
+        let (mut sources, mut numbers) = (Vec::new(), Numbers::default());
+        for (number, role) in self.run_numbers()? {
+            let Some(run) = self.directory().open(number, role)? else { continue };
+            let name = name_of(&run.slot);
+            let Ok(file) = self.disk.open(&name, false) else { continue };
+            if run.slot.first > horizon {
+                continue;
+            }
+            match role {
+                Role::Base => numbers.bases.insert(0, number),
+                _ => numbers.runs.insert(0, number),
+            }
+            let source = Source::whole(&name, file, run.bytes());
+            // It never changes, and no other file has its salt.
+            let seal = xxh3_64(&run.slot.incarnation).max(1);
+            sources.push((Source { seal, ..source }, run.slot));
+        }
+        Ok((sources, numbers))
+    }
+
+    /// The state runs and bases, the newest first.
+    fn run_numbers(&self) -> Result<Vec<(u64, Role)>> {
+        Ok(self.directory().numbers()?.newest_first())
     }
 
     /// Reads everything durable again and returns how many bytes and transactions that were; `pace` is told
@@ -240,16 +254,20 @@ impl Journal {
         found
     }
 
-    /// State runs that cannot be read, and those that stand for a place behind an offset: their names.
+    /// State runs and bases that cannot be read, and those that stand for a place behind an offset: their names.
     pub fn runs_to_drop(&self, cut: u64) -> Result<Vec<String>> {
         let mut names = Vec::new();
-        for number in self.run_numbers()? {
-            let run = Run::read(&*self.disk, self.secret, number, self.keys.as_deref())?;
-            if run.is_none_or(|run| run.slot.first > cut) {
-                names.push(run_name(number));
+        for (number, role) in self.run_numbers()? {
+            if !self.is_run_whole(number, role, cut)? {
+                names.push(file_of(number, role));
             }
         }
         Ok(names)
+    }
+
+    fn is_run_whole(&self, number: u64, role: Role, cut: u64) -> Result<bool> {
+        let Some(run) = self.directory().open(number, role)? else { return Ok(false) };
+        Ok(run.slot.first <= cut && run.is_whole()?)
     }
 
     /// Segments of the journal: number, first journal offset, and bytes its file must have.
@@ -278,20 +296,20 @@ impl Journal {
         self.commit_all()
     }
 
-    /// Checks the newest state runs: an open begins with them.
+    /// Checks the state runs and bases: an open begins with them, and rows are looked for in them.
     fn check_runs(&self, pace: &mut dyn FnMut(u64) -> Result<()>) -> Result<u64> {
         let mut bytes = 0;
-        for number in self.run_numbers()?.into_iter().take(RUNS) {
-            match Run::read(&*self.disk, self.secret, number, self.keys.as_deref())? {
-                Some(run) => {
-                    pace(run.length())?;
-                    bytes += run.length();
+        for (number, role) in self.run_numbers()? {
+            match self.directory().open(number, role)? {
+                Some(run) if run.is_whole()? => {
+                    pace(run.bytes())?;
+                    bytes += run.bytes();
                 }
                 // Removed since the list was made, or being written.
-                None if !self.run_stays(number)? => {}
-                None => {
-                    let store = self.disk.describe();
-                    let text = format!("the state run {} in {store} is damaged", run_name(number));
+                _ if !self.run_stays(number, role)? => {}
+                _ => {
+                    let (store, name) = (self.disk.describe(), file_of(number, role));
+                    let text = format!("the state run {name} in {store} is damaged");
                     return Err(Error::new(Code::Corrupt, text).over(0, 0));
                 }
             }
@@ -300,15 +318,18 @@ impl Journal {
     }
 
     /// Whether a run that could not be read is neither removed nor on its way.
-    fn run_stays(&self, number: u64) -> Result<bool> {
-        // Whoever writes a run here holds this lock; a process that only looks gives the writer time.
-        drop(self.run.lock());
+    fn run_stays(&self, number: u64, role: Role) -> Result<bool> {
+        // Whoever writes one here holds one of these; a process that only looks gives the writer time.
+        drop(self.merging.lock());
+        drop(self.settling.lock());
+        if !self.run_numbers()?.contains(&(number, role)) {
+            return Ok(false);
+        }
         if self.is_looking() {
             crate::sync::thread::sleep(std::time::Duration::from_millis(50));
         }
-        let keys = self.keys.as_deref();
-        let there = self.run_numbers()?.contains(&number);
-        Ok(there && Run::read(&*self.disk, self.secret, number, keys)?.is_none())
+        let there = self.run_numbers()?.contains(&(number, role));
+        Ok(there && !self.is_run_whole(number, role, u64::MAX)?)
     }
 
     fn check_segment(

@@ -1,4 +1,4 @@
-//! The thread that works ahead: writes frozen state, prepares the next segment, gives dead ones back.
+//! The thread that works ahead: writes frozen state, merges it, prepares the next segment, gives dead ones back.
 //!
 //! It exists from the first roll on and is gone when it had nothing to do for a second. What it did not get
 //! done is done by the caller that needs it, so nothing depends on it but speed; its errors are met there.
@@ -51,6 +51,7 @@ impl Journal {
         if !self.options.helper {
             // Without a helper only the reserve is kept; a full disk is met when it is needed.
             let _ = self.spares.lock().keep_reserve(self);
+            let _ = self.merge_runs();
             return;
         }
         self.ask(|work| (work.asked, work.prepare) = (true, Some(length)));
@@ -121,6 +122,7 @@ impl Journal {
             let _ = self.commit_all();
         }
         let _ = self.settle_run();
+        let _ = self.merge_runs();
     }
 }
 

@@ -13,7 +13,10 @@
 //! | `close` | the end of an open journal |
 //! | `spare` | segment files before and after their use |
 //! | `index` | where a segment's messages stand, by queue |
-//! | `run` | state runs, so that an open replays two segments at most |
+//! | `run` | state runs, so that an open replays two segments at most, and what they are merged into |
+//! | `rows` | rows of the state on their way to a run |
+//! | `sorted` | the bytes of a run |
+//! | `filter` | which keys a file may hold |
 //! | `replay` | giving the records back in order |
 //! | `recover` | what is believed after a crash |
 //! | `settle` | making durable what is believed |
@@ -37,7 +40,7 @@
 //! | `times` | how long syncs took |
 //! | `unseal` | reading one queue through sealed blocks |
 //!
-//! Lock order: staged, write, tail, spares, run, gate.
+//! Lock order: staged, write, tail, merging, settling, spares, run, gate.
 
 mod adopt;
 mod adopted;
@@ -47,6 +50,7 @@ mod chain;
 mod close;
 mod commit;
 mod copy;
+mod filter;
 mod format;
 mod helper;
 mod index;
@@ -56,11 +60,13 @@ mod reader;
 mod reclaim;
 mod recover;
 mod replay;
+mod rows;
 mod run;
 mod scan;
 mod seal;
 mod settle;
 mod slot;
+mod sorted;
 mod spare;
 mod staged;
 mod survey;
@@ -88,7 +94,7 @@ pub use reader::{Cursor, Found};
 pub use reclaim::{Candidate, Held, Judged, Stretch};
 pub use recover::Recovered;
 pub use replay::{Replayed, Visitor};
-pub use run::Rows;
+pub use rows::{COLD, Rows, Table};
 pub use spare::Space;
 pub use staged::{Put, Staging};
 pub use tail::{Appended, Record};
@@ -180,6 +186,10 @@ pub struct Journal {
     tail: Mutex<tail::Tail>,
     spares: Mutex<spare::Spares>,
     run: Mutex<run::RunJob>,
+    /// Held by who writes a run.
+    settling: Mutex<()>,
+    /// Held by who merges, copies or removes runs.
+    merging: Mutex<()>,
     staged: Mutex<staged::Names>,
     gate: commit::Gate,
     helper: Mutex<helper::Helper>,

@@ -9,7 +9,7 @@
 
 use super::format::{HEAD, Type, frame_bytes};
 use super::index::Span;
-use super::run::Rows;
+use super::rows::Rows;
 use super::slot::FRAMES_AT;
 use super::spare::Space;
 use super::tail::Tail;

@@ -17,14 +17,17 @@ use super::Segment;
 use super::format::HEAD;
 use super::moved::still_there;
 use super::replay::{Visitor, Walk};
-use super::run::{Rows, Run};
+use super::rows::Rows;
+use super::run::{Directory, State};
 use super::scan::{Behind, look_behind};
 use super::slot::{Role, Slot, seed_of};
+use super::sorted::RowFile;
 use super::survey::Survey;
 use super::tail::Row;
 use crate::disk::Disk;
 use crate::error::{Code, Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What an open found.
 #[derive(Clone, Debug, Default)]
@@ -64,8 +67,10 @@ pub struct Replay {
     pub rests: Vec<Rest>,
     /// Journal offset up to which everything is known to be durable.
     pub known: u64,
-    pub run: u64,
+    /// The run before the one the walk began with.
     pub previous: u64,
+    /// What rows that are in no memory are looked for in.
+    pub files: Vec<Arc<RowFile>>,
     /// The segments before the one the walk began in.
     pub table: BTreeMap<u64, Row>,
     /// The state as it was at the first frame of the last segment begun.
@@ -77,32 +82,33 @@ pub struct Replay {
 
 /// The run a replay begins with.
 struct Choice {
-    number: u64,
     previous: u64,
     from: usize,
-    run: Option<Run>,
+    state: Option<State>,
 }
 
 impl Choice {
     /// The newest run that is whole and whose segment is there; without one, the beginning of the journal.
-    fn make(disk: &dyn Disk, found: &Survey, secret: u32) -> Result<Choice> {
-        let keys = found.keys.as_deref();
+    fn make(disk: &dyn Disk, found: &Survey, secret: u32, rows: bool) -> Result<Choice> {
+        let directory = Directory { disk, secret, keys: found.keys.as_ref() };
         let place = |slot: &Slot| {
             let fits = |begun: &Slot| (begun.first, begun.next) == (slot.first, slot.next);
             found.chain.iter().rposition(|begun| fits(&begun.slot))
         };
         let mut choice: Option<Choice> = None;
-        for number in found.runs.iter().rev().copied() {
+        for number in found.runs.runs.iter().rev().copied() {
+            let from = directory.head(number)?.as_ref().and_then(place);
+            let Some(from) = from else { continue };
             if let Some(choice) = &mut choice {
-                if Run::head(disk, number)?.as_ref().and_then(place).is_some() {
-                    choice.previous = number;
-                    break;
-                }
-                continue;
+                choice.previous = number;
+                break;
             }
-            let Some(run) = Run::read(disk, secret, number, keys)? else { continue };
-            let Some(from) = place(&run.slot) else { continue };
-            choice = Some(Choice { number, previous: 0, from, run: Some(run) });
+            let state = match rows {
+                true => State::read(directory, number, &found.runs)?,
+                false => State::read_own(directory, number)?,
+            };
+            let Some(state) = state else { continue };
+            choice = Some(Choice { previous: 0, from, state: Some(state) });
         }
         if let Some(choice) = choice {
             return Ok(choice);
@@ -112,7 +118,7 @@ impl Choice {
             let end = found.chain.last().map_or(0, |begun| begun.slot.first);
             return Err(Error::new(Code::Corrupt, text).over(0, end));
         };
-        Ok(Choice { number: 0, previous: 0, from, run: None })
+        Ok(Choice { previous: 0, from, state: None })
     }
 }
 
@@ -127,30 +133,31 @@ impl Replay {
         visitor: &mut dyn Visitor,
     ) -> Result<Replay> {
         let secret = found.chain[found.chain.len() - 1].slot.secret;
-        let choice = Choice::make(disk, &found, secret)?;
+        let choice = Choice::make(disk, &found, secret, visitor.takes_rows())?;
         let walk = Walk::begin(&found.chain[choice.from].slot, found.keys.clone());
         let mut replay = Replay {
-            known: if choice.run.is_some() { done.max(walk.offset) } else { done },
+            known: if choice.state.is_some() { done.max(walk.offset) } else { done },
             found,
             walk,
             last: choice.from,
             from: choice.from,
             rests: Vec::new(),
-            run: choice.number,
             previous: choice.previous,
+            files: Vec::new(),
             table: BTreeMap::new(),
             freeze: None,
             recovered: Recovered::default(),
             fresh: None,
         };
-        if let Some(run) = choice.run {
-            for (table, row) in run.rows() {
-                visitor.row(table, row)?;
+        if let Some(state) = choice.state {
+            for (table, row) in &state.rows {
+                visitor.row(*table, row)?;
             }
-            replay.walk.read += run.length();
-            replay.table = run.segments;
-            replay.walk.moved = run.moved;
-            replay.walk.adopted = run.adopted;
+            replay.walk.read += state.read;
+            replay.table = state.segments;
+            replay.walk.moved = state.moved;
+            replay.walk.adopted = state.adopted;
+            replay.files = state.files;
         }
         for (queue, name) in visitor.queues() {
             replay.walk.chain.name_queue(queue, &name);
@@ -168,12 +175,12 @@ impl Replay {
                 if self.walk.offset != first || self.walk.next != next {
                     break;
                 }
-                let mut rows = Rows::new(begun.segment.number, secret);
-                let table = self.table_before(at);
+                let mut rows = Rows::default();
+                let (table, number) = (self.table_before(at), begun.segment.number);
                 let mut moved = self.walk.moved.clone();
                 still_there(&mut moved, &table, first);
-                rows.table(&table, &moved);
-                rows.adopted(&table, &self.walk.adopted);
+                rows.segments(&table, &moved);
+                rows.adopted(&table, (&self.walk.adopted, number));
                 visitor.freeze(&mut rows);
                 self.freeze = Some((rows, Slot { role: Role::Run, ..begun.slot }));
             }

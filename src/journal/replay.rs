@@ -11,7 +11,7 @@ use super::format::{CLEAN, EARLY, HEAD, Head, LAST, Type, u64_at};
 use super::index::Flat;
 use super::key::Keys;
 use super::moved::{Home, Moved};
-use super::run::Rows;
+use super::rows::Rows;
 use super::scan::{Met, Window, look};
 use super::seal::{Before, tampered};
 use super::slot::{FRAMES_AT, Slot, seed_of};
@@ -22,6 +22,10 @@ use std::sync::Arc;
 
 /// Who gets the records back, in order.
 pub trait Visitor {
+    /// Whether it takes the rows of the state: without them only the journal's own are read.
+    fn takes_rows(&self) -> bool {
+        true
+    }
     /// A row of the state run the replay begins with.
     fn row(&mut self, table: u32, row: &[u8]) -> Result<()>;
     /// A whole transaction.
@@ -48,6 +52,9 @@ pub struct Replayed<'a> {
 pub struct Nobody;
 
 impl Visitor for Nobody {
+    fn takes_rows(&self) -> bool {
+        false
+    }
     fn row(&mut self, _: u32, _: &[u8]) -> Result<()> {
         Ok(())
     }

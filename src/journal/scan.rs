@@ -23,8 +23,8 @@ pub struct Window {
     limit: u64,
     step: usize,
     keys: Option<Arc<Keys>>,
-    /// The salt of the staged file it looks into; without one it is a segment.
-    salt: Option<[u8; 16]>,
+    /// The salt of the file it looks into, and what that is; without one it is a segment.
+    salt: Option<([u8; 16], Purpose)>,
     block: Option<Opened>,
     /// What is known of the block before the next one.
     pub before: Option<Before>,
@@ -55,7 +55,12 @@ impl Window {
 
     /// The same into a staged file with this salt.
     pub fn staged(self, salt: [u8; 16]) -> Window {
-        Window { salt: Some(salt), ..self }
+        Window { salt: Some((salt, Purpose::Staged)), ..self }
+    }
+
+    /// The same into a run or a base with this salt.
+    pub fn of_run(self, salt: [u8; 16]) -> Window {
+        Window { salt: Some((salt, Purpose::Run)), ..self }
     }
 
     /// The block that was opened last.
@@ -125,11 +130,11 @@ pub fn look<'a>(
         let whole = HEAD + head.length as usize;
         let failed = |error| Error::io(format!("cannot read the journal at {offset}"), &error);
         let (keys, salt, mut before) = (window.keys.clone(), window.salt, window.before);
-        let purpose = if salt.is_some() { Purpose::Staged } else { Purpose::Tail };
+        let purpose = salt.map_or(Purpose::Tail, |(_, purpose)| purpose);
         let bytes = window.get(at, whole).map_err(failed)?;
         match keys {
             Some(keys) if head.kind == Type::Sealed => {
-                if salt.is_some_and(|salt| salt != seal::salt_of(&head)) {
+                if salt.is_some_and(|(salt, _)| salt != seal::salt_of(&head)) {
                     return Err(seal::tampered(offset));
                 }
                 let block = seal::open((&keys, purpose), &head, bytes, offset, &mut before)?;

@@ -21,9 +21,9 @@
 //! watermarks stand outside of blocks. A block holds at most 64 KiB of frames, or one larger frame; a
 //! transaction begins in the middle of a block only when it ends in it, so no cut ever falls into a block.
 //!
-//! A state run is one block, with a key of another purpose. Its salt takes the place of the incarnation, the
-//! first journal offset of its segment that of the journal offset, and the number (8) and the next sequence
-//! (8) of its segment that of the tag before: the head of the run is clear, and must not be another one's.
+//! A state run, or a base, is a row of blocks with a key of another purpose. Its salt takes the place of the incarnation,
+//! and the journal offset is the file offset. Its blocks are numbered and chained on their own; its head is clear, and
+//! the first row of its second part says the same under the seal, see `sorted`.
 //!
 //! A staged file is a row of blocks with a key of another purpose. Its salt, which the `adopt` record names,
 //! takes the place of the incarnation, and the journal offset is the place in the file, from 0 at the first
@@ -43,8 +43,7 @@
 use super::chain::Chain;
 use super::format::{HEAD, Head, Type, body_sum, frame_bytes, u32_at};
 use super::key::{Keys, Purpose};
-use super::slot::{Slot, seed_of};
-use crate::disk::Disk;
+use super::slot::seed_of;
 use crate::error::{Code, Error, Result};
 use ring::aead::{Aad, LessSafeKey, NONCE_LEN, Nonce};
 use std::io;
@@ -140,9 +139,9 @@ impl Sealer {
         Sealer { keys, life: None }
     }
 
-    /// Seals the blocks of one staged file, under its salt.
-    pub fn of_file(keys: Arc<Keys>, salt: [u8; 16]) -> Sealer {
-        let key = keys.derive(Purpose::Staged, &salt);
+    /// Seals the blocks of one file, under its salt.
+    pub fn of_file(keys: Arc<Keys>, purpose: Purpose, salt: [u8; 16]) -> Sealer {
+        let key = keys.derive(purpose, &salt);
         let life = Some(Life { incarnation: salt, key, next: 0, before: [0; TAG] });
         Sealer { keys, life }
     }
@@ -355,36 +354,6 @@ fn open_as(
     frames.truncate(length);
     let end = offset + head.frame_bytes() as u64;
     Ok((Opened { from: offset, end, frames: Arc::new(frames) }, tag))
-}
-
-/// Seals the frames of a state run with this head; its salt is drawn here.
-pub fn seal_run(keys: &Keys, disk: &dyn Disk, slot: &Slot, frames: &[u8]) -> io::Result<Vec<u8>> {
-    let mut salt = [0; 16];
-    disk.random(&mut salt)?;
-    let mut frame = vec![0; FRONT];
-    frame.extend_from_slice(frames);
-    frame.resize(frame.len() + TAG, 0);
-    let key = keys.derive(Purpose::Run, &salt);
-    let (store, offset, before) = (keys.store(), slot.first, place_of(slot));
-    Block { key: &key, store, offset, salt: &salt, number: 0, before }.seal(&mut frame)?;
-    Ok(frame)
-}
-
-/// What a run's block holds in the place of the tag before.
-fn place_of(slot: &Slot) -> [u8; TAG] {
-    let mut place = [0; TAG];
-    place[..8].copy_from_slice(&slot.number.to_le_bytes());
-    place[8..].copy_from_slice(&slot.next.to_le_bytes());
-    place
-}
-
-/// The frames of the state run with this head; `None` when its block is damaged.
-pub fn open_run(keys: &Keys, slot: &Slot, bytes: &[u8]) -> Result<Option<Vec<u8>>> {
-    let frames = open_named(keys, Purpose::Run, bytes, slot.first)?;
-    if frames.is_some() && bytes[HEAD..FRONT] != place_of(slot) {
-        return Err(tampered(slot.first));
-    }
-    Ok(frames)
 }
 
 /// The frames of a block that is met alone, under the incarnation or salt that it names itself; `None` when it

@@ -9,7 +9,7 @@
 //! offset  size  slot
 //!      0     8  magic        "repliqS1"
 //!      8     2  version      of the format: 1
-//!     10     1  role         0 begun, 1 all before is durable, 2 sealed, 3 state run, 4 staged file
+//!     10     1  role         0 begun, 1 all before is durable, 2 sealed, 3 state run, 4 staged file, 5 base
 //!     11     1  sum          kind of checksum of the frames: 2 = CRC-32C (1 was CRC-32, before any release)
 //!     12     4  must-understand flags: bit 0 = the frames lie in sealed blocks, see `seal`
 //!     16     4  may-ignore flags: bit 0 = a life that hands out positions before they are durable
@@ -56,6 +56,7 @@ pub enum Role {
     Sealed = 2,
     Run = 3,
     Staged = 4,
+    Base = 5,
 }
 
 /// The head of a segment or of a state run.
@@ -86,7 +87,7 @@ impl Slot {
     /// Where in the file the slot of this role stands.
     pub fn place(&self) -> u64 {
         match self.role {
-            Role::Begun | Role::Run | Role::Staged => 0,
+            Role::Begun | Role::Run | Role::Staged | Role::Base => 0,
             Role::Marked => SLOT as u64,
             Role::Sealed => 2 * SLOT as u64,
         }
@@ -155,6 +156,7 @@ impl Slot {
             2 => Role::Sealed,
             3 => Role::Run,
             4 => Role::Staged,
+            5 => Role::Base,
             _ => return Ok(None),
         };
         let numbers = [24, 48, 72, 80, 88, 120, 128, 144];

@@ -22,6 +22,7 @@ use super::body::Front;
 use super::chain::Chain;
 use super::format::{HEAD, Head, Type, body_sum, frame_bytes};
 use super::index::Flat;
+use super::key::Purpose;
 use super::seal::{self, Gathering, Sealer};
 use super::slot::{FRAMES_AT, Role, Slot, seed_of};
 use crate::disk::File;
@@ -287,7 +288,7 @@ impl Staging {
             rows: BTreeMap::new(),
             messages: 0,
             block: keys.is_some().then(Gathering::default),
-            sealer: keys.map(|keys| Sealer::of_file(keys, salt)),
+            sealer: keys.map(|keys| Sealer::of_file(keys, Purpose::Staged, salt)),
         })
     }
 

@@ -6,7 +6,7 @@
 
 use super::adopt::{staged_name, staged_number};
 use super::key::{KEY_NAME, KEY_UNFINISHED, Keys};
-use super::run::run_number;
+use super::run::{Numbers, base_number, run_number};
 use super::slot::{FRAMES_AT, Role, SLOT, Slot};
 use super::spare::{new_number, unfinished_number};
 use super::{Segment, file_name, file_number};
@@ -33,6 +33,7 @@ pub struct Begun {
 }
 
 /// The directory as found.
+#[derive(Clone)]
 pub struct Survey {
     /// The segments of the journal, in order.
     pub chain: Vec<Begun>,
@@ -40,7 +41,8 @@ pub struct Survey {
     pub spares: Vec<(String, u64)>,
     /// Numbered files that were never begun.
     pub blank: Vec<Segment>,
-    pub runs: Vec<u64>,
+    /// State runs and bases.
+    pub runs: Numbers,
     /// Staged files and their lengths.
     pub staged: BTreeMap<u64, u64>,
     pub next_number: u64,
@@ -63,7 +65,7 @@ pub fn survey(disk: &dyn Disk) -> Result<Survey> {
         chain: Vec::new(),
         spares: Vec::new(),
         blank: Vec::new(),
-        runs: Vec::new(),
+        runs: Numbers::default(),
         staged: BTreeMap::new(),
         next_number: 1,
         next_name: 0,
@@ -80,7 +82,10 @@ pub fn survey(disk: &dyn Disk) -> Result<Survey> {
             found.add(disk, number)?;
         } else if let Some(number) = run_number(&name) {
             found.next_number = found.next_number.max(number + 1);
-            found.runs.push(number);
+            found.runs.runs.push(number);
+        } else if let Some(number) = base_number(&name) {
+            found.next_number = found.next_number.max(number + 1);
+            found.runs.bases.push(number);
         } else if let Some(number) = staged_number(&name) {
             found.add_staged(disk, number)?;
         } else if let Some(number) = new_number(&name) {
@@ -95,7 +100,8 @@ pub fn survey(disk: &dyn Disk) -> Result<Survey> {
             found.foreign.push(name);
         }
     }
-    found.runs.sort_unstable();
+    found.runs.runs.sort_unstable();
+    found.runs.bases.sort_unstable();
     found.chain.sort_unstable_by_key(|begun| begun.segment.number);
     found.one_store();
     found.supersede();

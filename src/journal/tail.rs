@@ -12,7 +12,7 @@ use super::body::{Parts, whole};
 use super::format::{CLEAN, EARLY, HEAD, Head, LAST, Type, body_sum, frame_bytes, watermark};
 use super::index::{Flat, Sealed};
 use super::moved::Moved;
-use super::run::Rows;
+use super::rows::Rows;
 use super::seal::{self, Gathering};
 use super::slot::{FRAMES_AT, Role, Slot, seed_of};
 use super::spare::Space;
@@ -468,9 +468,9 @@ impl Journal {
         self.seal(tail, next.number);
         self.begin(tail, next, now);
         if !self.run.lock().waits() {
-            let mut rows = Rows::new(tail.segment.number, self.secret);
-            rows.table(&tail.table, &tail.moved);
-            rows.adopted(&tail.table, &tail.adopted);
+            let mut rows = Rows::default();
+            rows.segments(&tail.table, &tail.moved);
+            rows.adopted(&tail.table, (&tail.adopted, tail.segment.number));
             freeze(&mut rows);
             let slot = self.slot_of(&tail.segment, tail, Role::Begun);
             self.freeze_run(rows, slot);

@@ -57,7 +57,7 @@ pub fn begin_epoch(
         records.iter().map(|(kind, queue, body)| Record::control(*kind, *queue, body)).collect();
     let now = journal.disk().now_ms();
     // A store on a full disk must open, too: the reserve is for that.
-    let at = journal.append(&all, Space::Beyond, now, &mut |rows| State::freeze(state, rows))?;
+    let at = journal.append(&all, Space::Beyond, now, &mut |rows| state.hand_over(rows))?;
     for (kind, queue, body) in &records {
         state.change(*kind, *queue, body)?;
     }
@@ -152,7 +152,7 @@ impl Core {
                 .collect();
             let now = self.journal.disk().now_ms();
             let appended =
-                self.journal.append(&all, Space::Beyond, now, &mut |rows| state.freeze(rows))?;
+                self.journal.append(&all, Space::Beyond, now, &mut |rows| state.hand_over(rows))?;
             for (kind, queue, body) in &records {
                 state.change(*kind, *queue, body)?;
             }

@@ -38,9 +38,12 @@ impl Core {
             }
             let mut known = BTreeMap::new();
             for front in entries.iter().map(|entry| entry.front) {
-                let row = state.producers.get(front.producer);
+                if front.producer.is_empty() {
+                    continue;
+                }
+                let row = state.producer(&self.journal, front.producer)?;
                 if let Some(row) = row.filter(|row| row.sequence == front.producer_sequence) {
-                    known.insert(front.producer, *row);
+                    known.insert(front.producer, row);
                 }
             }
             Ok::<_, Error>((names, known))
@@ -102,29 +105,36 @@ impl Core {
     }
 }
 
-/// The record that adopts what is staged, as the state is now; `None` without messages.
-pub fn adoption(state: &State, staging: &Staging, arrives: bool) -> Result<Option<Adoption>> {
-    if staging.messages() == 0 {
-        return Ok(None);
-    }
-    let adoption = staging.adoption(&|number| {
-        let queue = state.queue(number)?;
-        match queue.paused {
-            true => Err(Error::new(Code::Paused, format!("queue {:?} is paused", queue.name))),
-            false => Ok(queue.next),
+impl Core {
+    /// The record that adopts what is staged, as the state is now; `None` without messages.
+    pub(super) fn adoption(
+        &self,
+        state: &State,
+        staging: &Staging,
+        arrives: bool,
+    ) -> Result<Option<Adoption>> {
+        if staging.messages() == 0 {
+            return Ok(None);
         }
-    })?;
-    if arrives {
-        return Ok(Some(adoption));
-    }
-    if let Some((id, sequence, next)) = staging.skipped() {
-        return Err(out_of_order(id, sequence, next));
-    }
-    for (id, first) in staging.producers() {
-        let last = state.producers.get(id).map_or(0, |row| row.sequence);
-        if last.checked_add(1) != Some(first) {
-            return Err(out_of_order(id, first, last.saturating_add(1)));
+        let adoption = staging.adoption(&|number| {
+            let queue = state.queue(number)?;
+            match queue.paused {
+                true => Err(Error::new(Code::Paused, format!("queue {:?} is paused", queue.name))),
+                false => Ok(queue.next),
+            }
+        })?;
+        if arrives {
+            return Ok(Some(adoption));
         }
+        if let Some((id, sequence, next)) = staging.skipped() {
+            return Err(out_of_order(id, sequence, next));
+        }
+        for (id, first) in staging.producers() {
+            let last = state.producer(&self.journal, id)?.map_or(0, |row| row.sequence);
+            if last.checked_add(1) != Some(first) {
+                return Err(out_of_order(id, first, last.saturating_add(1)));
+            }
+        }
+        Ok(Some(adoption))
     }
-    Ok(Some(adoption))
 }

@@ -209,7 +209,12 @@ impl Letters {
     }
 
     /// Puts a row for each key into a run.
-    pub(super) fn freeze(&self, table: u32, (queue, name): (u32, &str), rows: &mut Rows) {
+    pub(super) fn freeze(
+        &self,
+        (key_of, table): ((u32, usize), u32),
+        (queue, name): (u32, &str),
+        rows: &mut Rows,
+    ) {
         let length = [u8::try_from(name.len()).unwrap_or(u8::MAX)];
         for (key, of) in &self.keys {
             let mut row = vec![of.hold as u8];
@@ -221,7 +226,7 @@ impl Letters {
                 row.extend_from_slice(&sequence.to_le_bytes());
                 row.extend_from_slice(&place.to_le_bytes());
             }
-            rows.put(table, &[&queue.to_le_bytes(), &length, name.as_bytes(), &row, key]);
+            rows.put(key_of, table, &[&queue.to_le_bytes(), &length, name.as_bytes(), &row, key]);
         }
     }
 

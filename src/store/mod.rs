@@ -14,6 +14,7 @@ mod large;
 mod letters;
 mod open;
 mod pins;
+mod producers;
 mod ranges;
 mod received;
 mod record;
@@ -268,13 +269,13 @@ impl Core {
         if self.live.has_riders() {
             return Ok(None);
         }
-        let (next, repeated) =
-            admit(&state, &mut Vec::new(), entry, false).map_err(|error| error.at_message(0))?;
+        let admitted = self.admit(&state, &mut Vec::new(), entry, false);
+        let (next, repeated) = admitted.map_err(|error| error.at_message(0))?;
         if let Some(transaction) = repeated {
             return Ok(Some(Staged { appended: None, token: state.token(transaction), level }));
         }
         let record = entry.record(next);
-        let (appended, rolled) = match self.append(&state, &[record], Space::Ordinary) {
+        let (appended, rolled) = match self.append(&mut state, &[record], Space::Ordinary) {
             Err(error) if error.code() == Code::NoSpace => return Ok(None),
             appended => appended?,
         };
@@ -297,13 +298,27 @@ impl Core {
     pub fn import(&self, entries: &[Entry<'_>]) -> Result<(u64, Staged)> {
         let known = |state: &State, entry: &Entry<'_>| {
             let (id, sequence) = (entry.front.producer, entry.front.producer_sequence);
-            let row = state.producers.get(id).filter(|_| !id.is_empty());
-            row.is_some_and(|row| row.sequence >= sequence)
+            if id.is_empty() {
+                return Ok(false);
+            }
+            let row = state.producer(&self.journal, id)?;
+            Ok::<_, Error>(row.is_some_and(|row| row.sequence >= sequence))
         };
-        let fresh: Vec<Entry<'_>> = self
-            .look(|state| entries.iter().filter(|entry| !known(state, entry)).copied().collect());
+        let mut fresh: Vec<Entry<'_>> = Vec::with_capacity(entries.len());
+        self.look(|state| {
+            for entry in entries {
+                if !known(state, entry)? {
+                    fresh.push(*entry);
+                }
+            }
+            Ok::<_, Error>(())
+        })?;
         let check = |state: &State| {
-            if !fresh.iter().any(|entry| known(state, entry)) {
+            let mut met = false;
+            for entry in &fresh {
+                met = met || known(state, entry)?;
+            }
+            if !met {
                 return Ok(());
             }
             let text = format!("two imports into {} meet at one producer", self.describe());
@@ -377,14 +392,13 @@ impl Core {
         }
         let mut state = self.state.lock();
         check(&state)?;
-        let adoption =
-            large.map(|staging| large::adoption(&state, staging, arrives)).transpose()?;
+        let adoption = large.map(|staging| self.adoption(&state, staging, arrives)).transpose()?;
         let adoption = adoption.flatten();
         let adopt = adoption.as_ref().map(journal::Adoption::encode);
         let mut all = Vec::with_capacity(entries.len() + changes.len() + 1);
         all.extend(adopt.iter().map(|body| Record::control(Type::Adopt, 0, body)));
         let adopted = all.len();
-        let (put, mut repeated) = number(&state, entries, arrives, &mut all)?;
+        let (put, mut repeated) = self.number(&state, entries, arrives, &mut all)?;
         repeated = repeated.or(large.and_then(Staging::repeated));
         if all.is_empty() && changes.is_empty() {
             let token = match repeated {
@@ -396,7 +410,7 @@ impl Core {
         let riders = self.live.take_riders();
         let bodies = || changes.iter().chain(&riders);
         all.extend(bodies().map(|(kind, queue, body)| Record::control(*kind, *queue, body)));
-        let (appended, rolled) = match self.append(&state, &all, space) {
+        let (appended, rolled) = match self.append(&mut state, &all, space) {
             Ok(appended) => appended,
             Err(error) => {
                 self.live.put_back(riders);
@@ -416,17 +430,18 @@ impl Core {
         Ok(self.staged(state, appended, level, rolled))
     }
 
-    /// Appends the records of a transaction, whose time may be some milliseconds old; the second value is whether a segment was begun for it.
+    /// Appends the records of a transaction, whose time may be some milliseconds old; the second value is whether a
+    /// segment was begun for it.
     fn append(
         &self,
-        state: &State,
+        state: &mut State,
         records: &[Record<'_>],
         space: Space,
     ) -> Result<(Appended, bool)> {
         let (now, mut rolled) = (self.journal.disk().tick_ms(), false);
         let mut freeze = |rows: &mut Rows| {
             rolled = true;
-            state.freeze(rows);
+            state.hand_over(rows);
         };
         let appended = self.journal.append(records, space, now, &mut freeze)?;
         Ok((appended, rolled))
@@ -485,7 +500,7 @@ impl Core {
         let body = Change::CreateQueue(name.as_bytes()).encode();
         let record = [Record::control(Type::Queue, number, &body)];
         let now = self.journal.disk().now_ms();
-        self.journal.append(&record, Space::Ordinary, now, &mut |rows| state.freeze(rows))?;
+        self.journal.append(&record, Space::Ordinary, now, &mut |rows| state.hand_over(rows))?;
         state.change(Type::Queue, number, &body)?;
         Ok(number)
     }
@@ -550,8 +565,8 @@ impl Core {
     /// Begins another segment, and with it a run of the state as it is now.
     fn renew_run(&self) -> Result<()> {
         {
-            let state = self.state.lock();
-            self.journal.renew_run(&mut |rows| state.freeze(rows))?;
+            let mut state = self.state.lock();
+            self.journal.renew_run(&mut |rows| state.hand_over(rows))?;
         }
         self.journal.settle_renewed()
     }
@@ -593,75 +608,83 @@ impl Drop for Core {
 /// The messages of a transaction that are put, and the transaction of one that was left out.
 type Numbered<'e, 'a> = (Vec<&'e Entry<'a>>, Option<u64>);
 
-/// Gives messages their sequences, and appends them to the records.
-fn number<'e, 'a>(
-    state: &State,
-    entries: &'e [Entry<'a>],
-    arrives: bool,
-    records: &mut Vec<Record<'a>>,
-) -> Result<Numbered<'e, 'a>> {
-    let mut next: Vec<(u32, u64)> = Vec::new();
-    let mut producers: Vec<(&[u8], u64)> = Vec::new();
-    let (mut put, mut repeated) = (Vec::with_capacity(entries.len()), None);
-    for (index, entry) in entries.iter().enumerate() {
-        let admitted = admit(state, &mut producers, entry, arrives);
-        let (first, again) = admitted.map_err(|error| error.at_message(index))?;
-        if again.is_some() {
-            repeated = again;
-            continue;
+impl Core {
+    /// Gives messages their sequences, and appends them to the records.
+    fn number<'e, 'a>(
+        &self,
+        state: &State,
+        entries: &'e [Entry<'a>],
+        arrives: bool,
+        records: &mut Vec<Record<'a>>,
+    ) -> Result<Numbered<'e, 'a>> {
+        let mut next: Vec<(u32, u64)> = Vec::new();
+        let mut producers: Vec<(&[u8], u64)> = Vec::new();
+        let (mut put, mut repeated) = (Vec::with_capacity(entries.len()), None);
+        for (index, entry) in entries.iter().enumerate() {
+            let admitted = self.admit(state, &mut producers, entry, arrives);
+            let (first, again) = admitted.map_err(|error| error.at_message(index))?;
+            if again.is_some() {
+                repeated = again;
+                continue;
+            }
+            let known = next.iter().rposition(|(number, _)| *number == entry.queue);
+            let known = known.unwrap_or_else(|| {
+                next.push((entry.queue, first));
+                next.len() - 1
+            });
+            let sequence = next[known].1;
+            next[known].1 += 1;
+            records.push(entry.record(sequence));
+            put.push(entry);
         }
-        let known = next.iter().rposition(|(number, _)| *number == entry.queue);
-        let known = known.unwrap_or_else(|| {
-            next.push((entry.queue, first));
-            next.len() - 1
-        });
-        let sequence = next[known].1;
-        next[known].1 += 1;
-        records.push(entry.record(sequence));
-        put.push(entry);
+        Ok((put, repeated))
     }
-    Ok((put, repeated))
-}
 
-/// Whether an entry may be put: the sequence its queue gives next, or the transaction that brought it already.
-fn admit<'a>(
-    state: &State,
-    producers: &mut Vec<(&'a [u8], u64)>,
-    entry: &Entry<'a>,
-    arrives: bool,
-) -> Result<(u64, Option<u64>)> {
-    let queue = state.queue(entry.queue)?;
-    if queue.paused {
-        return Err(Error::new(Code::Paused, format!("queue {:?} is paused", queue.name)));
-    }
-    if arrives || entry.front.producer.is_empty() {
-        return Ok((queue.next, None));
-    }
-    Ok((queue.next, repeats(state, producers, entry)?))
-}
-
-/// The transaction that brought this producer sequence, when it is the last one repeated.
-fn repeats<'a>(
-    state: &State,
-    producers: &mut Vec<(&'a [u8], u64)>,
-    entry: &Entry<'a>,
-) -> Result<Option<u64>> {
-    let (id, sequence) = (entry.front.producer, entry.front.producer_sequence);
-    let row = state.producers.get(id);
-    let known = producers.iter().position(|(other, _)| *other == id);
-    let last = known.map_or(row.map_or(0, |row| row.sequence), |at| producers[at].1);
-    let next = last.saturating_add(1);
-    let next_one = sequence == next || sequence > next && sabotage!("sequence gap accepted");
-    if sequence > last && next_one || sabotage!("duplicate of a producer taken") {
-        match known {
-            Some(at) => producers[at].1 = sequence,
-            None => producers.push((id, sequence)),
+    /// Whether an entry may be put: the sequence its queue gives next, or the transaction that brought it already.
+    fn admit<'a>(
+        &self,
+        state: &State,
+        producers: &mut Vec<(&'a [u8], u64)>,
+        entry: &Entry<'a>,
+        arrives: bool,
+    ) -> Result<(u64, Option<u64>)> {
+        let queue = state.queue(entry.queue)?;
+        if queue.paused {
+            return Err(Error::new(Code::Paused, format!("queue {:?} is paused", queue.name)));
         }
-        return Ok(None);
+        if arrives || entry.front.producer.is_empty() {
+            return Ok((queue.next, None));
+        }
+        Ok((queue.next, self.repeats(state, producers, entry)?))
     }
-    match row {
-        Some(row) if known.is_none() && row.sequence == sequence => Ok(Some(row.transaction)),
-        _ => Err(out_of_order(id, sequence, next)),
+
+    /// The transaction that brought this producer sequence, when it is the last one repeated.
+    fn repeats<'a>(
+        &self,
+        state: &State,
+        producers: &mut Vec<(&'a [u8], u64)>,
+        entry: &Entry<'a>,
+    ) -> Result<Option<u64>> {
+        let (id, sequence) = (entry.front.producer, entry.front.producer_sequence);
+        let known = producers.iter().position(|(other, _)| *other == id);
+        let row = match known {
+            Some(_) => None,
+            None => state.producer(&self.journal, id)?,
+        };
+        let last = known.map_or(row.map_or(0, |row| row.sequence), |at| producers[at].1);
+        let next = last.saturating_add(1);
+        let next_one = sequence == next || sequence > next && sabotage!("sequence gap accepted");
+        if sequence > last && next_one || sabotage!("duplicate of a producer taken") {
+            match known {
+                Some(at) => producers[at].1 = sequence,
+                None => producers.push((id, sequence)),
+            }
+            return Ok(None);
+        }
+        match row {
+            Some(row) if row.sequence == sequence => Ok(Some(row.transaction)),
+            _ => Err(out_of_order(id, sequence, next)),
+        }
     }
 }
 

@@ -253,7 +253,8 @@ fn exists(disk: &dyn Disk) -> Result<bool> {
         }
     };
     super::backup::check_names(&names, || disk.describe())?;
-    let begun = |name: &String| [".seg", ".run", ".cut"].iter().any(|end| name.ends_with(end));
+    let begun =
+        |name: &String| [".seg", ".run", ".base", ".cut"].iter().any(|end| name.ends_with(end));
     if names.iter().any(begun) {
         return Ok(true);
     }

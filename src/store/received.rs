@@ -235,8 +235,10 @@ impl State {
         let (id, arrival) = parse(kind, body).ok_or_else(|| unread(kind.name()))?;
         if let Arrival::History(rows) = arrival {
             self.origins.insert(id.group, rows);
+            self.others_changed = true;
             return Ok(());
         }
+        self.arrived.insert(id);
         let row = self.received.entry(id).or_default();
         row.queue = queue;
         row.stamp = arrival.leads_to().or(row.stamp);
@@ -270,8 +272,10 @@ impl State {
         [&[1][..], store, identity].concat()
     }
 
-    pub(super) fn freeze_received(&self, [received, origin, file]: [u32; 3], rows: &mut Rows) {
-        for (id, row) in &self.received {
+    /// The rows of the streams that changed.
+    pub(super) fn freeze_received(&self, received: u32, rows: &mut Rows) {
+        let changed = self.arrived.iter().filter_map(|id| Some((id, self.received.get(id)?)));
+        for (id, row) in changed {
             let head = [&id.group[..], &id.id.to_le_bytes(), &row.queue.to_le_bytes()].concat();
             let stamp = row.stamp.unwrap_or_default().to_bytes();
             let words: Vec<u8> =
@@ -279,13 +283,16 @@ impl State {
             let (begun, user) = (u8::from(row.stamp.is_some()), row.user.as_bytes());
             let lengths = [begun, u8::try_from(user.len()).unwrap_or(u8::MAX)];
             let tail = [&words[..], &lengths, user, row.target.as_bytes()].concat();
-            rows.put(received, &[&head, &stamp, &tail]);
+            rows.put((received, HOP), received, &[&head, &stamp, &tail]);
         }
+    }
+
+    pub(super) fn freeze_origins(&self, [origin, file]: [u32; 2], rows: &mut Rows) {
         for (group, history) in &self.origins {
-            rows.put(origin, &[group, &encode_rows(history)]);
+            rows.put((origin, 16), origin, &[group, &encode_rows(history)]);
         }
         for (store, identity) in &self.files {
-            rows.put(file, &[&Self::encode_member(store, identity)]);
+            rows.put((file, 17), file, &[&Self::encode_member(store, identity)]);
         }
     }
 

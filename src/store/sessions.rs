@@ -103,6 +103,8 @@ const FORGET: u8 = 4;
 /// Bytes of a record before what its op adds.
 const FRONT: usize = 37;
 const ROW: usize = 56;
+/// Bytes of the id of a session, which its row begins with.
+const SESSION_ID: usize = 16;
 
 impl TransactionId {
     /// The 28 bytes, the same on every machine: session, epoch and number, big-endian.
@@ -222,6 +224,7 @@ impl State {
         if !is_place(place) || used_ms >= limits::NUMBERS_END {
             return Err(unread("session"));
         }
+        self.used.insert(session);
         if body[0] == OPEN {
             let (user, name) = two_names(rest).ok_or_else(|| unread("session"))?;
             let former = self.sessions.get(&session).cloned().unwrap_or_default();
@@ -246,12 +249,17 @@ impl State {
         Ok(())
     }
 
-    /// Writes the rows to a run.
+    /// Writes the rows that changed to a run, and says which are gone.
     pub(super) fn freeze_sessions(&self, table: u32, rows: &mut Rows) {
-        for (session, row) in self.sessions.iter() {
+        let key = (table, SESSION_ID);
+        for session in &self.used {
             if sabotage!("sessions lost at a roll") {
                 break;
             }
+            let Some(row) = self.sessions.get(session) else {
+                rows.gone(key, session);
+                continue;
+            };
             let mut out = Vec::with_capacity(ROW + 2);
             out.extend_from_slice(session);
             for (epoch, number) in [row.decided, row.committed] {
@@ -262,7 +270,7 @@ impl State {
             out.extend_from_slice(&row.used_ms.to_le_bytes());
             put_name(&row.user, &mut out);
             put_name(&row.name, &mut out);
-            rows.put(table, &[&out]);
+            rows.put(key, table, &[&out]);
         }
     }
 

@@ -4,12 +4,15 @@
 //! later, a batch from another store all go through it. The same state is written to runs row by row and read
 //! back from them.
 //!
+//! A run holds the rows of what changed since the one before. All rows of a queue (2, 3, 6, 7, 11, 12, 14) stand under its
+//! number and are written together; of history, origins, files and counters all are, when one changed.
+//!
 //! | table | row |
 //! |---|---|
 //! | 1 history | as in its record |
 //! | 2 queue | number (4), next sequence (8), purged (8), bytes (8), ranked (8), flags (1: paused), name |
 //! | 3 consumer | queue (4), floor (8), name length (1), name, ranges (16 each) |
-//! | 4 producer | sequence (8), transaction (8), id |
+//! | 4 producer | id, sequence (8), transaction (8); in the cold section 64 |
 //! | 5 counters | number of the next queue (4) |
 //! | 6 deleted | number of a queue that was deleted (4), name: the chain has it for ever |
 //! | 7 stream | queue (4), id (8), start (20), cursor (20), message, bytes, rewinds, skipped, gaps, orphans (8 each), name length (1), name, URL |
@@ -23,13 +26,14 @@
 
 use super::attempts::{Attempt, Attempts};
 use super::letters::{Letters, Version};
+use super::producers::{ProducerRow, Producers};
 use super::ranges::Ranges;
 use super::received::{Received, StreamId};
 use super::record::{self, Change, Delivery};
 use super::remembered::Remembered;
 use super::stream::Stream;
 use crate::error::{Code, Error, Result};
-use crate::journal::{Adoption, Front, Held, Rows, Stretch, Type, u32_at, u64_at};
+use crate::journal::{Adoption, COLD, Front, Held, Rows, Stretch, Type, u32_at, u64_at};
 use crate::limits;
 use crate::position::{GroupId, HistoryRow, Position, Token};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -61,15 +65,8 @@ pub struct QueueState {
     pub streams: BTreeMap<String, Stream>,
     /// A message that keeps a segment: when it is acknowledged, segments may go.
     pub watch: Option<u64>,
-}
-
-/// The last message of a producer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ProducerRow {
-    /// Its sequence.
-    pub sequence: u64,
-    /// The transaction that brought it.
-    pub transaction: u64,
+    /// Whether it, or what belongs to it, changed since the state was last handed over.
+    changed: bool,
 }
 
 /// The state of a store.
@@ -81,8 +78,8 @@ pub struct State {
     pub history: Vec<HistoryRow>,
     queues: Vec<Option<QueueState>>,
     names: HashMap<String, u32>,
-    /// Last sequence of each producer.
-    pub producers: HashMap<Box<[u8]>, ProducerRow>,
+    /// Producers whose rows changed.
+    pub(super) producers: Producers,
     /// Streams this store receives.
     pub received: BTreeMap<StreamId, Received>,
     /// The history of each group streams come from.
@@ -92,6 +89,14 @@ pub struct State {
     /// Sessions that are remembered, by id.
     pub(super) sessions: Remembered,
     deleted: BTreeMap<u32, String>,
+    /// Queues that changed since the state was last handed over, those that were deleted included.
+    changed: Vec<u32>,
+    /// The same for streams that are received.
+    pub(super) arrived: BTreeSet<StreamId>,
+    /// The same for sessions that are remembered, those that were forgotten included.
+    pub(super) used: BTreeSet<[u8; 16]>,
+    /// The same for history, origins, files and the number of the next queue: few rows, and all of them.
+    pub(super) others_changed: bool,
     pub(super) reclaim_due: bool,
     /// When every stream is beyond this sequence, segments may go.
     pub(super) pin_watch: Option<u64>,
@@ -100,7 +105,7 @@ pub struct State {
 const HISTORY: u32 = 1;
 const QUEUE: u32 = 2;
 const CONSUMER: u32 = 3;
-const PRODUCER: u32 = 4;
+pub(super) const PRODUCER: u32 = 4;
 const COUNTERS: u32 = 5;
 const DELETED: u32 = 6;
 const STREAM: u32 = 7;
@@ -111,6 +116,12 @@ const MISSING: u32 = 11;
 const ATTEMPTS: u32 = 12;
 const SESSION: u32 = 13;
 const LETTERS: u32 = 14;
+
+/// The sections of a run are named after the table of their first row; rows of a queue, its number being their key, are
+/// written together.
+const NUMBER: usize = 4;
+/// The cold section of the producers.
+pub(super) const PRODUCERS: u32 = COLD;
 
 impl State {
     /// The queue with this number.
@@ -184,22 +195,27 @@ impl State {
         length: usize,
         front: &Front<'_>,
     ) {
-        if let Some(queue) = self.queue_mut(queue) {
-            queue.next = sequence + 1;
-            queue.bytes = queue.bytes.wrapping_add(length as u64);
+        if let Some(of) = self.changing(queue) {
+            of.next = sequence + 1;
+            of.bytes = of.bytes.wrapping_add(length as u64);
             if front.priority > 0 {
-                queue.ranked = sequence;
+                of.ranked = sequence;
             }
         }
         if !front.producer.is_empty() {
             let row = ProducerRow { sequence: front.producer_sequence, transaction };
-            match self.producers.get_mut(front.producer) {
-                Some(known) => *known = row,
-                None => {
-                    self.producers.insert(front.producer.into(), row);
-                }
-            }
+            self.producers.set(front.producer, row);
         }
+    }
+
+    /// A queue that is about to change.
+    pub(super) fn changing(&mut self, number: u32) -> Option<&mut QueueState> {
+        let queue = self.queues.get_mut(number as usize).and_then(Option::as_mut)?;
+        if !queue.changed {
+            queue.changed = true;
+            self.changed.push(number);
+        }
+        Some(queue)
     }
 
     /// Fails where a message that is read back is not the next one of its queue.
@@ -216,7 +232,7 @@ impl State {
     /// A staged transaction was adopted: what is waited for of it is looked at at once, since nothing rolls for it.
     pub fn adopt(&mut self, transaction: u64, adoption: &Adoption) {
         for share in &adoption.shares {
-            if let Some(queue) = self.queue_mut(share.queue) {
+            if let Some(queue) = self.changing(share.queue) {
                 queue.next = share.first + share.count;
                 queue.bytes = queue.bytes.wrapping_add(share.bytes);
                 if share.ranked && share.count > 0 {
@@ -226,7 +242,7 @@ impl State {
         }
         for (id, sequence) in &adoption.producers {
             let row = ProducerRow { sequence: *sequence, transaction };
-            self.producers.insert(id.as_slice().into(), row);
+            self.producers.set(id, row);
         }
         self.reclaim_due = true;
     }
@@ -249,12 +265,20 @@ impl State {
             Type::History => record::history(body)?,
             Type::Stream => return self.stream_change(number, body),
             Type::Received | Type::Advance => return self.arrival(kind, number, body),
-            Type::Members => return self.member(body),
+            Type::Members => {
+                self.others_changed = true;
+                return self.member(body);
+            }
             _ => return Ok(()),
         };
         match change {
-            Change::CreateQueue(name) => self.create_queue(number, text(name)?)?,
+            Change::CreateQueue(name) => {
+                self.create_queue(number, text(name)?)?;
+                self.changing(number);
+                self.others_changed = true;
+            }
             Change::History(row, group) => {
+                self.others_changed = true;
                 self.group = group.to_bytes();
                 self.history.push(row);
             }
@@ -278,7 +302,7 @@ impl State {
     }
 
     fn change_queue(&mut self, number: u32, change: Change<'_>) -> Result<()> {
-        let Some(queue) = self.queue_mut(number) else { return Ok(()) };
+        let Some(queue) = self.changing(number) else { return Ok(()) };
         match change {
             Change::Pause => queue.paused = true,
             Change::Resume => queue.paused = false,
@@ -387,68 +411,91 @@ impl State {
         Some(found.into_iter().collect())
     }
 
-    /// Writes the state to a run.
+    /// Puts what changed since the last hand-over into a run; it still counts as changed.
     pub fn freeze(&self, rows: &mut Rows) {
-        for row in &self.history {
-            rows.put(HISTORY, &[&Change::History(*row, self.group_id()).encode()]);
-        }
-        rows.put(COUNTERS, &[&self.next_queue().to_le_bytes()]);
-        for (number, queue) in self.queues() {
-            let words = [queue.next, queue.purged, queue.bytes, queue.ranked];
-            let words: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-            let flags = [u8::from(queue.paused)];
-            let number = number.to_le_bytes();
-            rows.put(QUEUE, &[&number, &words, &flags, queue.name.as_bytes()]);
-            for (name, ranges) in &queue.consumers {
-                let pairs = ranges.above().flat_map(|(first, last)| [first, last]);
-                let mut pairs: Vec<u8> = pairs.flat_map(u64::to_le_bytes).collect();
-                if sabotage!("acknowledgements lost at a roll") {
-                    pairs.clear();
-                }
-                let length = [u8::try_from(name.len()).unwrap_or(u8::MAX)];
-                let floor = ranges.floor().to_le_bytes();
-                rows.put(CONSUMER, &[&number, &floor, &length, name.as_bytes(), &pairs]);
-            }
-            for (name, attempts) in queue.attempts.iter().filter(|(_, of)| of.len() > 0) {
-                if sabotage!("delivery counts lost at a roll") {
-                    break;
-                }
-                let length = [u8::try_from(name.len()).unwrap_or(u8::MAX)];
-                let of = attempts.encode();
-                rows.put(ATTEMPTS, &[&number, &length, name.as_bytes(), &of]);
-            }
-            for (name, letters) in &queue.letters {
-                if sabotage!("dead letters forgotten at a roll") {
-                    break;
-                }
-                letters.freeze(LETTERS, (u32_at(&number, 0), name), rows);
+        self.freeze_memory(rows);
+        self.producers.copy_to(rows);
+    }
+
+    /// Puts what changed since the last call into a run; what is not kept in memory is found there from now on.
+    pub fn hand_over(&mut self, rows: &mut Rows) {
+        self.freeze_memory(rows);
+        self.producers.move_to(rows);
+        for number in std::mem::take(&mut self.changed) {
+            if let Some(queue) = self.queue_mut(number) {
+                queue.changed = false;
             }
         }
-        for (number, name) in &self.deleted {
-            rows.put(DELETED, &[&number.to_le_bytes(), name.as_bytes()]);
+        self.arrived.clear();
+        self.used.clear();
+        self.others_changed = false;
+    }
+
+    /// The rows of what is kept in memory and changed.
+    fn freeze_memory(&self, rows: &mut Rows) {
+        for number in &self.changed {
+            self.freeze_queue(*number, rows);
         }
-        self.freeze_streams([STREAM, MISSING], rows);
-        self.freeze_received([RECEIVED, ORIGIN, FILE], rows);
+        self.freeze_received(RECEIVED, rows);
         self.freeze_sessions(SESSION, rows);
-        for (id, row) in &self.producers {
-            if sabotage!("producers lost at a roll") {
+        if self.others_changed {
+            for row in &self.history {
+                let row = Change::History(*row, self.group_id()).encode();
+                rows.put((HISTORY, NUMBER), HISTORY, &[&row]);
+            }
+            rows.put((COUNTERS, 0), COUNTERS, &[&self.next_queue().to_le_bytes()]);
+            self.freeze_origins([ORIGIN, FILE], rows);
+        }
+    }
+
+    fn freeze_queue(&self, number: u32, rows: &mut Rows) {
+        let key = (QUEUE, NUMBER);
+        let Ok(queue) = self.queue(number) else {
+            if let Some(name) = self.deleted.get(&number) {
+                rows.put(key, DELETED, &[&number.to_le_bytes(), name.as_bytes()]);
+            }
+            return;
+        };
+        let words = [queue.next, queue.purged, queue.bytes, queue.ranked];
+        let words: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let flags = [u8::from(queue.paused)];
+        let number = number.to_le_bytes();
+        rows.put(key, QUEUE, &[&number, &words, &flags, queue.name.as_bytes()]);
+        for (name, ranges) in &queue.consumers {
+            let pairs = ranges.above().flat_map(|(first, last)| [first, last]);
+            let mut pairs: Vec<u8> = pairs.flat_map(u64::to_le_bytes).collect();
+            if sabotage!("acknowledgements lost at a roll") {
+                pairs.clear();
+            }
+            let length = [u8::try_from(name.len()).unwrap_or(u8::MAX)];
+            let floor = ranges.floor().to_le_bytes();
+            rows.put(key, CONSUMER, &[&number, &floor, &length, name.as_bytes(), &pairs]);
+        }
+        for (name, attempts) in queue.attempts.iter().filter(|(_, of)| of.len() > 0) {
+            if sabotage!("delivery counts lost at a roll") {
                 break;
             }
-            let (sequence, transaction) =
-                (row.sequence.to_le_bytes(), row.transaction.to_le_bytes());
-            rows.put(PRODUCER, &[&sequence, &transaction, id]);
+            let length = [u8::try_from(name.len()).unwrap_or(u8::MAX)];
+            let of = attempts.encode();
+            rows.put(key, ATTEMPTS, &[&number, &length, name.as_bytes(), &of]);
         }
+        for (name, letters) in &queue.letters {
+            if sabotage!("dead letters forgotten at a roll") {
+                break;
+            }
+            letters.freeze((key, LETTERS), (u32::from_le_bytes(number), name), rows);
+        }
+        queue.freeze_streams(u32::from_le_bytes(number), (key, [STREAM, MISSING]), rows);
     }
 
     /// Takes a row of a run back.
     pub fn thaw(&mut self, table: u32, row: &[u8]) -> Result<()> {
         let sound = match table {
-            HISTORY => return self.change(Type::History, 0, row),
+            HISTORY => self.thaw_history(row)?,
             QUEUE => self.thaw_queue(row),
             CONSUMER => self.thaw_consumer(row),
             ATTEMPTS => self.thaw_attempts(row),
             LETTERS => self.thaw_letters(row),
-            PRODUCER => self.thaw_producer(row),
             DELETED if row.len() > 4 => {
                 self.deleted.insert(u32_at(row, 0), text(&row[4..])?);
                 true
@@ -458,7 +505,10 @@ impl State {
             SESSION => self.thaw_session(row),
             RECEIVED => self.thaw_received(row),
             ORIGIN => self.thaw_origin(row),
-            FILE => return self.change(Type::Members, 0, row),
+            FILE => {
+                self.member(row)?;
+                true
+            }
             COUNTERS => {
                 row.len() == 4 && u32_at(row, 0) as usize <= limits::QUEUES_MAX + 1 && {
                     self.queues.resize(u32_at(row, 0) as usize, None);
@@ -473,6 +523,15 @@ impl State {
         let text =
             format!("a state run holds a row of table {table} that this version does not read");
         Err(Error::new(Code::Version, text))
+    }
+
+    fn thaw_history(&mut self, row: &[u8]) -> Result<bool> {
+        let Change::History(row, group) = record::history(row)? else { return Ok(false) };
+        self.group = group.to_bytes();
+        // Keys are in no order of numbers.
+        let at = self.history.partition_point(|known| known.epoch < row.epoch);
+        self.history.insert(at, row);
+        Ok(true)
     }
 
     fn thaw_queue(&mut self, row: &[u8]) -> bool {
@@ -527,14 +586,6 @@ impl State {
         };
         let queue = self.queue_mut(u32_at(row, 0));
         queue.is_some_and(|queue| queue.letters.entry(name).or_default().thaw(&row[name_end..]))
-    }
-
-    fn thaw_producer(&mut self, row: &[u8]) -> bool {
-        if row.len() < 17 || u64_at(row, 8) >= limits::NUMBERS_END {
-            return false;
-        }
-        let value = ProducerRow { sequence: u64_at(row, 0), transaction: u64_at(row, 8) };
-        self.producers.insert(row[16..].into(), value).is_none()
     }
 }
 

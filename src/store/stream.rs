@@ -22,7 +22,7 @@
 //! A segment stays until every stream of the store is beyond its last transaction, whatever queue it is of:
 //! only then the chain between what a target has and what it gets next can be proven.
 
-use super::state::State;
+use super::state::{QueueState, State};
 use super::{Core, Level, record::unread};
 use crate::error::{Code, Error, Result};
 use crate::journal::{Candidate, Rows, Type, u32_at, u64_at};
@@ -182,7 +182,7 @@ impl State {
     /// A stream record.
     pub(super) fn stream_change(&mut self, number: u32, body: &[u8]) -> Result<()> {
         let (id, change) = decode(body)?;
-        let Some(queue) = self.queue_mut(number) else { return Ok(()) };
+        let Some(queue) = self.changing(number) else { return Ok(()) };
         let utf8 = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| unread("stream"));
         if let StreamChange::Create { stamp, message, bytes, name, url } = change {
             let (start, cursor, url) = (stamp, stamp, utf8(url)?);
@@ -233,30 +233,6 @@ impl State {
         kept
     }
 
-    pub(super) fn freeze_streams(&self, [table, missing]: [u32; 2], rows: &mut Rows) {
-        for (queue, name, stream) in self.streams() {
-            let head = [&queue.to_le_bytes()[..], &stream.id.to_le_bytes()].concat();
-            let stamps = [stream.start.to_bytes(), stream.cursor.to_bytes()].concat();
-            let words = [
-                stream.message,
-                stream.bytes,
-                stream.rewinds,
-                stream.skipped,
-                stream.gaps,
-                stream.orphans,
-            ];
-            let words: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-            let length = [u8::try_from(name.len()).unwrap_or(u8::MAX)];
-            let tail = [&length[..], name.as_bytes(), stream.url.as_bytes()].concat();
-            rows.put(table, &[&head, &stamps, &words, &tail]);
-        }
-        for (queue, _, stream) in self.streams().filter(|(.., one)| !one.missing.is_empty()) {
-            let pairs = stream.missing.iter().flat_map(|(first, last)| [*first, *last]);
-            let pairs: Vec<u8> = pairs.flat_map(u64::to_le_bytes).collect();
-            rows.put(missing, &[&queue.to_le_bytes(), &stream.id.to_le_bytes(), &pairs]);
-        }
-    }
-
     pub(super) fn thaw_missing(&mut self, row: &[u8]) -> bool {
         if row.len() < 28 || row.len() % 16 != 12 || row.len() > 12 + 16 * limits::MISSING_MAX {
             return false;
@@ -296,6 +272,39 @@ impl State {
         };
         let queue = self.queue_mut(u32_at(row, 0));
         queue.is_some_and(|queue| queue.streams.insert(name.to_string(), stream).is_none())
+    }
+}
+
+impl QueueState {
+    /// The rows of its streams, and then what their targets never get. Both begin with the number of the queue.
+    pub(super) fn freeze_streams(
+        &self,
+        number: u32,
+        (key, [table, missing]): ((u32, usize), [u32; 2]),
+        rows: &mut Rows,
+    ) {
+        let number = number.to_le_bytes();
+        for (name, stream) in &self.streams {
+            let head = [&number[..], &stream.id.to_le_bytes()].concat();
+            let stamps = [stream.start.to_bytes(), stream.cursor.to_bytes()].concat();
+            let words = [
+                stream.message,
+                stream.bytes,
+                stream.rewinds,
+                stream.skipped,
+                stream.gaps,
+                stream.orphans,
+            ];
+            let words: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+            let length = [u8::try_from(name.len()).unwrap_or(u8::MAX)];
+            let tail = [&length[..], name.as_bytes(), stream.url.as_bytes()].concat();
+            rows.put(key, table, &[&head, &stamps, &words, &tail]);
+        }
+        for stream in self.streams.values().filter(|one| !one.missing.is_empty()) {
+            let pairs = stream.missing.iter().flat_map(|(first, last)| [*first, *last]);
+            let pairs: Vec<u8> = pairs.flat_map(u64::to_le_bytes).collect();
+            rows.put(key, missing, &[&number, &stream.id.to_le_bytes(), &pairs]);
+        }
     }
 }
 

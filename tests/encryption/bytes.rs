@@ -70,9 +70,13 @@ fn block(file: &str, bytes: &[u8], at: usize, offset: u64) -> Option<Block> {
 pub fn blocks(files: &BTreeMap<String, Vec<u8>>) -> Vec<Block> {
     let mut found = Vec::new();
     for (name, bytes) in files {
-        // A power cut may leave a file without its bytes.
-        if name.ends_with(".run") && bytes.len() > 512 {
-            found.extend(block(name, bytes, 512, u64_at(bytes, 72)));
+        if name.ends_with(".run") || name.ends_with(".base") {
+            let mut at = 512;
+            while at + HEAD <= bytes.len() {
+                let Some(block) = block(name, bytes, at, at as u64) else { break };
+                at += block.size();
+                found.push(block);
+            }
         }
         let staged = name.ends_with(".stg");
         if !name.ends_with(".seg") && !staged {

@@ -39,7 +39,7 @@ impl hkdf::KeyType for Thirty2 {
 /// The frames of a block.
 fn open_block(data: &[u8], store: &[u8], block: &Block, head: &[u8]) -> Vec<u8> {
     let purpose: &[u8] = match &block.file[block.file.len() - 3..] {
-        "run" => b"repliq run 1",
+        "run" | "ase" => b"repliq run 1",
         "stg" => b"repliq staged 1",
         _ => b"repliq tail 1",
     };
@@ -74,24 +74,22 @@ fn a_decoder_written_from_the_description_reads_every_block() {
     let data = data_key(&key[..512], "described");
     assert_eq!(data, data_key(&key[512..], "described"));
     let (mut messages, mut runs, mut plain) = (Vec::new(), 0, 0);
-    let (mut staged, mut before): (Vec<Vec<u8>>, [Option<Block>; 2]) = (Vec::new(), [None, None]);
+    let (mut staged, mut before): (Vec<Vec<u8>>, [Option<Block>; 3]) = Default::default();
     for block in blocks(&files) {
         let head = &files[&block.file][block.at..block.at + HEAD];
-        let run = block.file.ends_with(".run");
+        let run = block.file.ends_with(".run") || block.file.ends_with(".base");
         let of_staged = block.file.ends_with(".stg");
         let frames = open_block(&data, &key[24..40], &block, head);
-        if run {
-            let slot = &files[&block.file];
-            assert_eq!(block.body[..16], [&slot[48..56], &slot[80..88]].concat());
-            runs += 1;
-            continue;
-        }
-        let last = before[usize::from(of_staged)]
-            .replace(block.clone())
-            .filter(|last| last.salt == block.salt);
+        let kind = if run { 2 } else { usize::from(of_staged) };
+        let last = before[kind].replace(block.clone()).filter(|last| last.salt == block.salt);
         match last {
             Some(last) => assert_eq!(block.body[..16], last.body[last.body.len() - 16..]),
             None => assert_eq!((block.number, &block.body[..16]), (0, &[0; 16][..])),
+        }
+        if run {
+            assert_eq!(block.salt, files[&block.file][56..72]);
+            runs += 1;
+            continue;
         }
         let mut at = 0;
         while at < frames.len() {

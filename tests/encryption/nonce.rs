@@ -31,7 +31,7 @@ impl Seen {
         for block in blocks(&disk.snapshot()) {
             self.looked += 1;
             let Block { file, salt, number, body, offset, .. } = block;
-            let kind = file[file.len() - 3..].to_string();
+            let kind = file.rsplit('.').next().unwrap_or_default().to_string();
             self.staged += u64::from(kind == "stg");
             let key = (kind, salt, number);
             if let Some(known) = self.blocks.get(&key) {

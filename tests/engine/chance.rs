@@ -172,7 +172,7 @@ fn random_subject(dice: &mut Dice) -> (Subject, ModelDisk) {
 
 /// Changes one sector of one file; says what it did.
 fn damage(dice: &mut Dice, subject: &Subject, halfway: &ModelDisk, disk: &ModelDisk) -> String {
-    let of = |name: &&String| name.ends_with(".seg") || name.ends_with(".run");
+    let of = |name: &&String| [".seg", ".run", ".base"].iter().any(|end| name.ends_with(end));
     let names: Vec<&String> = subject.files.keys().filter(of).collect();
     let name = pick(dice, &names);
     let mut bytes = subject.files[name].clone();

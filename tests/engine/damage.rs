@@ -287,7 +287,7 @@ fn sectors_zeroed_doubled_and_swapped_are_harmless_or_told() {
     let sectors: Vec<(&String, usize)> = subject
         .files
         .iter()
-        .filter(|(name, _)| [".seg", ".run", ".stg"].iter().any(|end| name.ends_with(end)))
+        .filter(|(name, _)| [".seg", ".run", ".base", ".stg"].iter().any(|end| name.ends_with(end)))
         .flat_map(|(name, bytes)| (0..bytes.len() / 512).map(move |at| (name, at * 512)))
         .collect();
     let bytes = |(name, at): (&String, usize)| subject.files[name][at..at + 512].to_vec();

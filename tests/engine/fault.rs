@@ -208,14 +208,17 @@ fn fill(client: &mut Client, bytes: u64) -> usize {
     }
 }
 
+/// Bytes of the disk beside the segments: what state runs take, of which each has a row of every segment.
+const BESIDE: u64 = 10_000;
+
 #[test]
 fn on_a_full_disk_puts_say_so_and_consuming_gives_room_without_a_reopen() {
     for segments in [5, 6, 8, 12, 20] {
         let mut client = Client::new(ModelDisk::new(), small(crate::SEGMENT));
-        client.disk.capacity((segments + 1) * crate::SEGMENT + 3000);
+        client.disk.capacity((segments + 1) * crate::SEGMENT + BESIDE);
         assert!(client.open());
         assert!(client.consumer("a", "c").is_some());
-        let first = fill(&mut client, (segments + 1) * crate::SEGMENT + 3000);
+        let first = fill(&mut client, (segments + 1) * crate::SEGMENT + BESIDE);
         assert!(first >= 2, "{segments}: only {first} messages");
         for round in 0..6 {
             let mut consumed = 0;
@@ -229,7 +232,7 @@ fn on_a_full_disk_puts_say_so_and_consuming_gives_room_without_a_reopen() {
                 consumed += 1;
             }
             client.codes.clear();
-            let count = fill(&mut client, (segments + 1) * crate::SEGMENT + 3000);
+            let count = fill(&mut client, (segments + 1) * crate::SEGMENT + BESIDE);
             assert!(
                 count >= 1,
                 "{segments}, round {round}: no room after {consumed} were consumed"
@@ -237,7 +240,7 @@ fn on_a_full_disk_puts_say_so_and_consuming_gives_room_without_a_reopen() {
         }
         assert!(client.purge("a"), "a purge works on a full disk");
         client.codes.clear();
-        assert!(fill(&mut client, (segments + 1) * crate::SEGMENT + 3000) >= 1);
+        assert!(fill(&mut client, (segments + 1) * crate::SEGMENT + BESIDE) >= 1);
         client.disk.capacity(u64::MAX);
         client.check(&client.disk.kill(), End::Kill);
         client.check(&client.disk.power_cut(Cut::Random(3)), End::Power);

@@ -73,10 +73,8 @@ fn frames(bytes: &[u8], at: usize, offset: u64, seed: u32, secret: u32) -> Vec<F
 /// The frames of a file with its name.
 fn frames_of(name: &str, bytes: &[u8]) -> Vec<Frame> {
     let secret = u32_at(bytes, 20);
-    let number = u64_at(bytes, 48);
-    if name.ends_with(".run") {
-        let seed = secret ^ (number as u32).rotate_left(16) ^ 0x5354_4154;
-        return frames(bytes, 512, 512, seed, secret);
+    if name.ends_with(".run") || name.ends_with(".base") {
+        return frames(bytes, 512, 512, u32_at(bytes, 56), secret);
     }
     let first = if name.ends_with(".stg") { 0 } else { u64_at(bytes, 72) };
     frames(bytes, FRAMES_AT, first, u32_at(bytes, 56), secret)

@@ -1,0 +1,201 @@
+//! Rows of the store's state, on their way to a run: what changed since the last one was frozen.
+//!
+//! Rows of one section and key are a *group*: they are written together, and a newer group takes the place of the
+//! older ones as a whole. A key is the beginning of each of its rows. Sections below [`COLD`] are read into memory by
+//! an open. Those from it on are not: they hold one row a key, which is looked for where it is needed.
+//!
+//! What a roll freezes is put here as it is; sorting and writing are the helper's.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The first section whose rows stay in the runs.
+pub const COLD: u32 = 64;
+/// A row of this table says that there is nothing under its key any more.
+pub const GONE: u32 = u32::MAX - 1;
+
+/// Rows of one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    pub section: u32,
+    pub key: Vec<u8>,
+    /// Table and row.
+    pub rows: Vec<(u32, Vec<u8>)>,
+    /// Whether it changed before the run that this one goes on from; it is there in case that one is damaged.
+    pub carried: bool,
+}
+
+impl Group {
+    /// What groups are sorted by.
+    pub fn place(&self) -> (u32, &[u8]) {
+        (self.section, &self.key)
+    }
+
+    /// Whether it says that there is nothing.
+    pub fn is_gone(&self) -> bool {
+        self.rows.iter().all(|(table, _)| *table == GONE)
+    }
+}
+
+/// Changed rows of a cold section, one a key.
+pub trait Table: Send + Sync {
+    /// Which section it is, [`COLD`] or above.
+    fn section(&self) -> u32;
+    /// The table its rows are of.
+    fn table(&self) -> u32;
+    /// The keys, in order.
+    fn keys(&self) -> Vec<&[u8]>;
+    /// How many there are.
+    fn count(&self) -> usize;
+    /// The row of a key, which begins with the key.
+    fn find(&self, key: &[u8]) -> Option<Vec<u8>>;
+}
+
+/// The rows of a run being frozen.
+#[derive(Default)]
+pub struct Rows {
+    /// The journal's own: table and row.
+    pub(super) own: Vec<(u32, Vec<u8>)>,
+    groups: Vec<Group>,
+    tables: Vec<Arc<dyn Table>>,
+}
+
+impl Rows {
+    /// Adds a row of a section that is kept in memory; its first `key` bytes are its key. All rows of a key are added
+    /// where one of them changed.
+    pub fn put(&mut self, (section, key): (u32, usize), table: u32, row: &[&[u8]]) {
+        let body = row.concat();
+        let key = body[..key.min(body.len())].to_vec();
+        if let Some(last) = self.groups.last_mut().filter(|last| last.place() == (section, &key)) {
+            last.rows.push((table, body));
+            return;
+        }
+        self.groups.push(Group { section, key, rows: vec![(table, body)], carried: false });
+    }
+
+    /// Says that there is nothing under a key any more.
+    pub fn gone(&mut self, key: (u32, usize), row: &[u8]) {
+        self.put(key, GONE, &[row]);
+    }
+
+    /// Adds the changed rows of a cold section.
+    pub fn table(&mut self, table: Arc<dyn Table>) {
+        self.tables.push(table);
+    }
+
+    pub(super) fn own(&mut self, table: u32, row: &[&[u8]]) {
+        self.own.push((table, row.concat()));
+    }
+
+    /// The groups of the sections that are kept in memory, in order.
+    pub(super) fn warm(&self) -> Vec<Group> {
+        let mut sorted: BTreeMap<(u32, &[u8]), Group> = BTreeMap::new();
+        for group in &self.groups {
+            match sorted.get_mut(&group.place()) {
+                Some(known) => known.rows.extend(group.rows.iter().cloned()),
+                None => {
+                    sorted.insert(group.place(), group.clone());
+                }
+            }
+        }
+        sorted.into_values().collect()
+    }
+
+    /// The groups of the other sections, in order.
+    pub(super) fn cold(&self) -> impl Iterator<Item = Group> {
+        let mut tables: Vec<&Arc<dyn Table>> = self.tables.iter().collect();
+        tables.sort_by_key(|table| table.section());
+        tables.into_iter().flat_map(|table| {
+            table.keys().into_iter().map(|key| Group {
+                section: table.section(),
+                key: key.to_vec(),
+                rows: vec![(table.table(), table.find(key).unwrap_or_default())],
+                carried: false,
+            })
+        })
+    }
+
+    /// How many cold rows there are.
+    pub(super) fn cold_rows(&self) -> u64 {
+        self.tables.iter().map(|table| table.count() as u64).sum()
+    }
+
+    /// A cold row.
+    pub(super) fn find(&self, section: u32, key: &[u8]) -> Option<Vec<u8>> {
+        let table = self.tables.iter().find(|table| table.section() == section)?;
+        table.find(key)
+    }
+}
+
+/// One group after the other from several sources, the newest source first; of groups with one place the newest is
+/// taken.
+pub fn merged<E>(
+    sources: Vec<Box<dyn Iterator<Item = Result<Group, E>> + '_>>,
+    mut take: impl FnMut(Group) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut sources: Vec<_> = sources.into_iter().map(Iterator::peekable).collect();
+    loop {
+        let mut first: Option<(u32, Vec<u8>)> = None;
+        for source in &mut sources {
+            // An error is met as soon as it is seen.
+            if source.peek().is_some_and(Result::is_err)
+                && let Some(Err(error)) = source.next()
+            {
+                return Err(error);
+            }
+            let Some(Ok(group)) = source.peek() else { continue };
+            if first.as_ref().is_none_or(|(section, key)| group.place() < (*section, key)) {
+                first = Some((group.section, group.key.clone()));
+            }
+        }
+        let Some((section, key)) = first else { return Ok(()) };
+        let mut taken = None;
+        for source in &mut sources {
+            let same = |group: &Result<Group, E>| {
+                group.as_ref().is_ok_and(|group| group.place() == (section, &key))
+            };
+            if let Some(Ok(group)) = source.next_if(same) {
+                taken.get_or_insert(group);
+            }
+        }
+        if let Some(group) = taken {
+            take(group)?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(key: &str, row: &str) -> Group {
+        let rows = vec![(2, format!("{key}{row}").into_bytes())];
+        Group { section: 2, key: key.into(), rows, carried: false }
+    }
+
+    #[test]
+    fn of_groups_with_one_key_the_newest_is_taken_and_all_come_in_order() {
+        let new = [group("b", "new"), group("d", "new")];
+        let old = [group("a", "old"), group("b", "old"), group("c", "old")];
+        let mut taken = Vec::new();
+        let sources: Vec<Box<dyn Iterator<Item = Result<Group, ()>>>> =
+            vec![Box::new(new.into_iter().map(Ok)), Box::new(old.into_iter().map(Ok))];
+        merged(sources, |group| Ok::<(), ()>(taken.push(group))).unwrap();
+        let expected = [group("a", "old"), group("b", "new"), group("c", "old"), group("d", "new")];
+        assert_eq!(taken, expected);
+    }
+
+    #[test]
+    fn rows_of_one_key_are_one_group_in_the_order_they_were_put() {
+        let mut rows = Rows::default();
+        for (table, body) in [(2, "b1"), (2, "a1"), (3, "b2"), (3, "b3"), (3, "a2")] {
+            rows.put((2, 1), table, &[body.as_bytes()]);
+        }
+        let warm = rows.warm();
+        let shown: Vec<(&[u8], Vec<u32>)> = warm
+            .iter()
+            .map(|group| (&group.key[..], group.rows.iter().map(|(table, _)| *table).collect()))
+            .collect();
+        assert_eq!(shown, [(&b"a"[..], vec![2, 3]), (&b"b"[..], vec![2, 3, 3])]);
+    }
+}
