@@ -241,7 +241,7 @@ impl Store {
 
     /// The same where it was asked before whether the store is of this process.
     pub(crate) fn core(&self) -> &Arc<Core> {
-        self.inside().expect("who needs the inside of a store asks for it at the open")
+        self.inside().expect("cannot be at a server: who needs the inside asks for it at the open")
     }
 
     /// The damage found at the open: from and to, as journal offsets.
