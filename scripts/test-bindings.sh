@@ -30,9 +30,9 @@ case ${1:-} in
         ctest --test-dir target/cpp --output-on-failure -j 2
         rm -rf target/cpp/all && mkdir -p target/cpp/all/{here,tcp,unix}
         scripts=(tests/conformance/*.script tests/conformance/server/*.script)
-        target/cpp/conformance_17 target/cpp/all/here "${scripts[@]}" | grep '^conformance'
+        target/cpp/conformance_17 target/cpp/all/here "${scripts[@]}" | grep -E '^(conformance|FAILED)'
         for way in tcp unix; do
-            target/cpp/conformance_17 -r "$way" "target/cpp/all/$way" "${scripts[@]}" | grep '^conformance'
+            target/cpp/conformance_17 -r "$way" "target/cpp/all/$way" "${scripts[@]}" | grep -E '^(conformance|FAILED)'
         done
         ;;
     python)

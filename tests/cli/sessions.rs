@@ -1,9 +1,10 @@
 //! `session`, `tx`, and `get --consumer` at a server.
 
 use repliq::{
-    Code, ConnectOptions, Message, Session, SessionOptions, Store, StoreOptions, TransactionId,
+    Code, ConnectOptions, ConsumerOptions, Message, Rules, Session, SessionOptions, Store,
+    StoreOptions, TransactionId,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::run::Place;
 use super::server::{Served, place_with_users};
@@ -120,4 +121,38 @@ fn messages_are_taken_from_a_server_and_each_only_once() {
     assert_eq!(place.run(&words).text(), "3");
     assert_eq!(place.run(&words).text(), "");
     assert_eq!(place.run(&format!("get {with} --consumer d --max 1")).text(), "1\n");
+}
+
+#[test]
+fn consumers_at_a_server_are_listed_with_their_workers_and_what_these_have() {
+    let place = place_with_users();
+    let served = Served::start(&place, "s", None);
+    let with = format!("{} --plain --password-file @pw", served.url("ann"));
+    place.run_with(&format!("put {with} q"), b"1\n2\n3\n").text();
+    let store = at(&served);
+    let queue = store.queue("q").unwrap();
+    let rules = Rules { shared: true, lease_ms: 3_600_000, ..Rules::default() };
+    let options = ConsumerOptions { rules, ..ConsumerOptions::default() };
+    let (one, two) = (store.consumer("w", queue, &options), store.consumer("w", queue, &options));
+    let (one, two) = (one.unwrap(), two.unwrap());
+    let plain = store.consumer("p", queue, &ConsumerOptions::default()).unwrap();
+    let wait = std::time::Duration::from_secs(20);
+    assert_eq!(one.receive(1, wait).unwrap().len() + two.receive(1, wait).unwrap().len(), 2);
+    let listed = |name: &str| {
+        let rows = place.run(&format!("consumer ls {with} --json")).json();
+        let row = rows.into_iter().find(|row| row["name"] == name).unwrap();
+        json!([row["workers"], row["out"], row["lease_ms"], row["waiting"]])
+    };
+    assert_eq!(listed("w"), json!([2, 2, 3_600_000, 3]));
+    assert_eq!(listed("p"), json!([1, null, 0, 3]));
+    let table = place.run(&format!("consumer ls {with}")).text();
+    assert!(table.lines().next().unwrap().contains("workers"), "{table}");
+    one.close();
+    assert_eq!(listed("w"), json!([1, 1, 3_600_000, 3]));
+    drop((two, plain));
+    store.close().unwrap();
+    let start = std::time::Instant::now();
+    while listed("w") != json!([0, null, 0, 3]) {
+        assert!(start.elapsed().as_secs() < 20, "{}", listed("w"));
+    }
 }

@@ -817,8 +817,10 @@ int main(int argc, char **argv)
     }
     std::size_t steps = 0;
     int passed = 0, failed = 0;
+    /* The path of a socket is absolute. */
+    std::filesystem::path folder = std::filesystem::absolute(argv[1]);
     for (int i = 2; i < argc; ++i)
-        ++(run(argv[i], std::filesystem::path(argv[1]) / std::to_string(i), steps) ? passed : failed);
+        ++(run(argv[i], folder / std::to_string(i), steps) ? passed : failed);
     std::cout << "conformance cpp" << (way.empty() ? "" : " over " + way) << ": " << argc - 2 << " scripts, " << steps << " steps\n"
               << passed << " passed, " << failed << " failed, 0 skipped\n";
     return failed > 0;
