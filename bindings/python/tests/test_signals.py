@@ -35,7 +35,7 @@ AT_ONCE = set(
     Message.headers Message.key Message.kind Message.payload Message.priority Message.producer
     Message.producer_sequence Message.queue Message.sequence Message.view Queue.delete Queue.name Queue.number
     Queue.pause Queue.purge Queue.put Queue.put_async Queue.put_many Queue.put_many_async Queue.put_start
-    Queue.resume Replication.abort_job Replication.accept_gap Replication.add Replication.close Replication.end_job
+    Queue.redrive Queue.resume Replication.abort_job Replication.accept_gap Replication.add Replication.close Replication.end_job
     Replication.job Replication.push Replication.remove Replication.root Replication.send Replication.send_many
     Replication.skip Replication.start_job Replication.status Replication.token Result.level Result.token
     Outcome.state Outcome.token Session.id Store.is_remote Store.resolve TransactionId.epoch TransactionId.number

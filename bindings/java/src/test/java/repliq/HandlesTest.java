@@ -65,6 +65,7 @@ class HandlesTest extends InStore {
         Listener.Handler handler = (session, message) -> {};
         Listener.JobHandler jobs = (session, messages) -> {};
         Replication.Job<Exception> job = () -> {};
+        all.put(boolean.class, false);
         all.put(int.class, 1);
         all.put(long.class, 1L);
         all.put(String.class, "x");
