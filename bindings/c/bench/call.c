@@ -19,14 +19,19 @@ static repliq_port *port;
 static repliq_queue queue;
 static repliq_message message = REPLIQ_MESSAGE;
 
-static void must(repliq_code code)
+/* By itself, so that the calls that succeed do not clear the room of an error first. */
+static void fail(void)
 {
     repliq_error error = REPLIQ_ERROR;
-    if (code == REPLIQ_OK)
-        return;
     repliq_error_last(&error);
     fprintf(stderr, "call: %s\n", error.text);
     exit(1);
+}
+
+static void must(repliq_code code)
+{
+    if (code != REPLIQ_OK)
+        fail();
 }
 
 static double now_ns(void)
