@@ -7,8 +7,10 @@ mod stepped;
 
 #[cfg(not(feature = "interleave"))]
 pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
+#[cfg(all(feature = "capi", not(feature = "interleave")))]
+pub(crate) use std::sync::atomic::AtomicU32;
 #[cfg(not(feature = "interleave"))]
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 #[cfg(not(feature = "interleave"))]
 pub(crate) use std::thread;
 

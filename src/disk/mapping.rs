@@ -2,7 +2,9 @@
 //!
 //! Owns the mapping of one file, and how far of it is *ready*: populated by the kernel, so that a store meets a
 //! page that exists, has its blocks and was read. Populating fails with an error where a store would end the
-//! process by a signal, so a [`Window`] stores to what is ready only.
+//! process by a signal, so a [`Window`] stores to what is ready only. What is *retired* is not stored to any more and
+//! leaves the mapping in large pieces: page by page, as the kernel does it when it writes a page out, each costs an
+//! interrupt on every processor that this process runs on.
 //!
 //! Relies on: nobody making the file shorter. What is left is a file system that shuts down under a running
 //! process: a page the kernel has written back since must be made writable again by it.
@@ -13,15 +15,19 @@ use std::fs;
 use std::io;
 use std::sync::Arc;
 
-use memmap2::{Advice, MmapOptions, MmapRaw};
+use memmap2::{Advice, MmapOptions, MmapRaw, UncheckedAdvice};
 
 use super::Window;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
+
+/// What leaves the mapping at a time, at least.
+const PIECE: u64 = 128 << 10;
 
 /// The first bytes of a file, mapped.
 pub struct Mapping {
     pages: MmapRaw,
     ready: AtomicU64,
+    retired: AtomicU64,
     taken: AtomicBool,
 }
 
@@ -31,10 +37,26 @@ impl Mapping {
         let too_long = |_| io::Error::from_raw_os_error(libc::EFBIG);
         let length = usize::try_from(length).map_err(too_long)?;
         let pages = MmapOptions::new().len(length).map_raw(file)?;
-        Ok(Mapping { pages, ready: AtomicU64::new(0), taken: AtomicBool::new(false) })
+        let (ready, retired) = (AtomicU64::new(0), AtomicU64::new(0));
+        Ok(Mapping { pages, ready, retired, taken: AtomicBool::new(false) })
     }
 
-    /// Makes `from` to `to` ready; below `from` nothing is stored to any more.
+    /// Takes what lies before `to` out of the mapping, in whole pieces.
+    pub fn retire(&self, to: u64) {
+        let to = to.min(self.pages.len() as u64) / PIECE * PIECE;
+        let from = self.retired.fetch_max(to, Ordering::Relaxed);
+        if from >= to {
+            return;
+        }
+        // SAFETY: the pages are those of a shared mapping of a file: what was stored is in the file and stays there, and
+        // there is no reference into them. A failure changes nothing but what writing them out costs.
+        let _ = unsafe {
+            let (from, length) = (from as usize, (to - from) as usize);
+            self.pages.unchecked_advise_range(UncheckedAdvice::DontNeed, from, length)
+        };
+    }
+
+    /// Makes `from` to `to` ready.
     pub fn populate(&self, from: u64, to: u64) -> io::Result<()> {
         let to = to.min(self.pages.len() as u64);
         if from >= to {
@@ -140,6 +162,33 @@ mod tests {
         let file = disk.open("a", false).unwrap();
         file.read_at(&mut bytes, 4093).unwrap();
         assert_eq!(&bytes, b"\0Jello\0");
+    }
+
+    #[test]
+    fn what_is_retired_stays_and_what_lies_behind_it_is_stored_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = RealDisk::new(folder.path()).create("a").unwrap();
+        let length = 4 * super::PIECE;
+        file.allocate(length).unwrap();
+        file.retire(length);
+        if !file.map(length).unwrap() {
+            println!("SKIPPED: files of this file system are not mapped");
+            return;
+        }
+        let mut window = file.window().unwrap();
+        file.populate(0, length).unwrap();
+        for at in (0..length).step_by(4096) {
+            assert!(window.store(&[&at.to_le_bytes()], 8, at));
+            // Also the piece that is not whole yet.
+            file.retire(at);
+        }
+        file.retire(length + 1);
+        let mut bytes = [0; 8];
+        for at in (0..length).step_by(4096) {
+            file.read_at(&mut bytes, at).unwrap();
+            assert_eq!(u64::from_le_bytes(bytes), at);
+        }
+        file.sync().unwrap();
     }
 
     #[test]

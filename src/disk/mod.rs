@@ -113,6 +113,10 @@ pub trait File: Send + Sync {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    /// Tells that the mapped bytes before `to` are not stored to any more. What lies in them stays; it only need not be
+    /// taken out of the mapping page by page, at the cost of every thread, when it goes to the disk.
+    fn retire(&self, _to: u64) {}
+
     /// Takes the one window of the mapping; `None` without a mapping, and while somebody has it.
     fn window(&self) -> Option<Box<dyn Window>> {
         None

@@ -285,6 +285,12 @@ impl File for RealFile {
         mapping.populate(from, to)
     }
 
+    fn retire(&self, to: u64) {
+        if let Some(mapping) = self.mapping.get() {
+            mapping.retire(to);
+        }
+    }
+
     fn window(&self) -> Option<Box<dyn Window>> {
         Mapping::window(self.mapping.get()?)
     }

@@ -164,7 +164,8 @@ impl Journal {
 }
 
 impl Writer {
-    /// Folds the chain over frames that were stored between these journal offsets.
+    /// Folds the chain over frames that were stored between these journal offsets, which ends what is done to them in the
+    /// mapping.
     pub(super) fn fold_stored(&mut self, segment: &Segment, from: u64, to: u64) -> io::Result<()> {
         let (mut at, mut size) = (from, READ);
         while at < to {
@@ -187,6 +188,7 @@ impl Writer {
         if size > READ {
             self.back = Vec::new();
         }
+        segment.file.retire(segment.at(to));
         Ok(())
     }
 }

@@ -102,6 +102,9 @@ impl File for CountingFile {
     fn populate(&self, from: u64, to: u64) -> io::Result<()> {
         self.file.populate(from, to)
     }
+    fn retire(&self, to: u64) {
+        self.file.retire(to);
+    }
     fn window(&self) -> Option<Box<dyn Window>> {
         self.file.window()
     }
