@@ -19,52 +19,41 @@
 use super::format::u64_at;
 
 /// The fixed part.
-const FIXED: usize = 8;
+pub const FIXED: usize = 8;
 const EXPIRES: u8 = 1;
 const DELIVER_AT: u8 = 2;
 const PRODUCER: u8 = 4;
 /// The fixed part with everything of fixed length that may follow it.
 const FRONT_MAX: usize = FIXED + 8 + 8 + 9;
 
-/// A body, or what stands for one, in pieces that follow each other; none of them is empty.
+/// A body, or what stands for one, in two pieces; the second may be empty.
 #[derive(Clone, Copy)]
-pub struct Parts<'a> {
-    pieces: [&'a [u8]; 5],
-    count: usize,
-    length: usize,
-}
+pub struct Parts<'a>([&'a [u8]; 2]);
 
 impl<'a> Parts<'a> {
-    /// These pieces, without the empty ones.
+    /// What stands before the payload, and the payload.
     #[inline]
-    pub fn of(all: [&'a [u8]; 5]) -> Parts<'a> {
-        let mut parts = Parts { pieces: [&[]; 5], count: 0, length: 0 };
-        for piece in all.into_iter().filter(|piece| !piece.is_empty()) {
-            parts.pieces[parts.count] = piece;
-            parts.count += 1;
-            parts.length += piece.len();
-        }
-        parts
+    pub fn of(fields: &'a [u8], payload: &'a [u8]) -> Parts<'a> {
+        Parts([fields, payload])
     }
 
     /// The pieces.
     #[inline]
     pub fn as_slice(&self) -> &[&'a [u8]] {
-        &self.pieces[..self.count]
+        &self.0
     }
 
-    /// Bytes of all of them.
+    /// Bytes of both.
     #[inline]
     pub fn length(&self) -> usize {
-        self.length
+        self.0[0].len() + self.0[1].len()
     }
 }
 
 /// A body in one piece.
 #[inline]
 pub fn whole(body: &[u8]) -> Parts<'_> {
-    let (pieces, length) = ([body, &[], &[], &[], &[]], body.len());
-    Parts { pieces, count: usize::from(length > 0), length }
+    Parts([body, &[]])
 }
 
 /// The fields before the key.
@@ -87,38 +76,57 @@ pub struct Front<'a> {
 /// The encoded fields before the key, without the producer's id, which follows them.
 #[derive(Clone, Copy)]
 pub struct Encoded {
-    bytes: [u8; FRONT_MAX],
+    fixed: [u8; FIXED],
+    more: [u8; FRONT_MAX - FIXED],
     length: usize,
 }
 
 impl Encoded {
-    /// The bytes.
+    /// The bytes, in two pieces.
     #[inline]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.length]
+    pub fn pieces(&self) -> [&[u8]; 2] {
+        [&self.fixed, &self.more[..self.length]]
     }
 
     #[inline]
     fn put(&mut self, bytes: &[u8]) {
-        self.bytes[self.length..self.length + bytes.len()].copy_from_slice(bytes);
+        self.more[self.length..self.length + bytes.len()].copy_from_slice(bytes);
         self.length += bytes.len();
     }
 }
 
 impl Front<'_> {
-    /// Encodes the front of a body up to the producer's id; the caller checked the lengths against the limits.
+    /// The first bytes of a body whose key and headers have these lengths, which were checked against the limits.
+    #[inline]
+    pub fn fixed(&self, key: usize, headers: usize) -> [u8; FIXED] {
+        let length = |n: usize| u64::from(u16::try_from(n).unwrap_or(u16::MAX));
+        let word = u64::from(self.kind)
+            | u64::from(self.priority) << 16
+            | u64::from(self.present()) << 24
+            | length(key) << 32
+            | length(headers) << 48;
+        word.to_le_bytes()
+    }
+
+    /// Whether nothing follows the first bytes but key, headers and payload.
+    #[inline]
+    pub fn is_fixed(&self) -> bool {
+        self.present() == 0
+    }
+
+    #[inline]
+    fn present(&self) -> u8 {
+        (if self.expires_ms > 0 { EXPIRES } else { 0 })
+            | if self.deliver_at_ms > 0 { DELIVER_AT } else { 0 }
+            | if self.producer.is_empty() { 0 } else { PRODUCER }
+    }
+
+    /// Encodes the front of a body up to the producer's id.
     #[inline]
     pub fn encode(&self, key: usize, headers: usize) -> Encoded {
-        let length = |n: usize| u16::try_from(n).unwrap_or(u16::MAX).to_le_bytes();
-        let present = if self.expires_ms > 0 { EXPIRES } else { 0 }
-            | if self.deliver_at_ms > 0 { DELIVER_AT } else { 0 }
-            | if self.producer.is_empty() { 0 } else { PRODUCER };
-        let ([kind, kind_high], [key, key_high]) = (self.kind.to_le_bytes(), length(key));
-        let [headers, headers_high] = length(headers);
-        let fixed = [kind, kind_high, self.priority, present, key, key_high, headers, headers_high];
-        let mut front = Encoded { bytes: [0; FRONT_MAX], length: FIXED };
-        front.bytes[..FIXED].copy_from_slice(&fixed);
-        if present == 0 {
+        let (fixed, more) = (self.fixed(key, headers), [0; FRONT_MAX - FIXED]);
+        let mut front = Encoded { fixed, more, length: 0 };
+        if self.present() == 0 {
             return front;
         }
         if self.expires_ms > 0 {

@@ -158,13 +158,14 @@ pub fn body_sum(parts: &[&[u8]]) -> u32 {
     parts.iter().fold(0, |sum, part| sum::go_on(sum, part))
 }
 
-/// What the sum of a header is taken over: the header without its last field, and the journal offset.
-type Summed = [u8; HEAD + 4];
-
+/// What the sum of a header is taken over: the header without its last field, and the journal offset. As words, since
+/// a processor waits where it reads together what was written in pieces.
 #[inline]
-fn head_sum(mut head: Summed, offset: u64, seed: u32) -> u32 {
-    head[44..].copy_from_slice(&offset.to_le_bytes());
-    sum::go_on(seed, &head)
+fn head_sum(words: &[u64; HEAD / 8], offset: u64, seed: u32) -> u32 {
+    let [first, second, third, fourth, fifth, last] = *words;
+    let last = last & u64::from(u32::MAX) | offset << 32;
+    let sum = sum::go_on_words(seed, [first, second, third, fourth, fifth, last]);
+    sum::go_on(sum, &((offset >> 32) as u32).to_le_bytes())
 }
 
 pub fn u32_at(bytes: &[u8], at: usize) -> u32 {
@@ -183,20 +184,21 @@ impl Head {
     /// The header's bytes at journal `offset` under `seed`.
     #[inline]
     pub fn encode(&self, offset: u64, seed: u32) -> [u8; HEAD] {
-        let mut bytes = [0; HEAD + 4];
-        bytes[0..4].copy_from_slice(&self.length.to_le_bytes());
-        bytes[4] = self.kind as u8;
-        bytes[5] = self.flags;
-        bytes[8..16].copy_from_slice(&self.transaction.to_le_bytes());
-        bytes[16..24].copy_from_slice(&self.sequence.to_le_bytes());
-        bytes[24..32].copy_from_slice(&self.time_ms.to_le_bytes());
-        bytes[32..36].copy_from_slice(&self.queue.to_le_bytes());
-        bytes[36..40].copy_from_slice(&self.index.to_le_bytes());
-        bytes[40..44].copy_from_slice(&self.body_sum.to_le_bytes());
-        let sum = head_sum(bytes, offset, seed);
+        let two = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+        let marks = u32::from(self.kind as u8) | u32::from(self.flags) << 8;
+        let mut words = [
+            two(self.length, marks),
+            self.transaction,
+            self.sequence,
+            self.time_ms,
+            two(self.queue, self.index),
+            u64::from(self.body_sum),
+        ];
+        words[5] |= u64::from(head_sum(&words, offset, seed)) << 32;
         let mut head = [0; HEAD];
-        head[..44].copy_from_slice(&bytes[..44]);
-        head[44..].copy_from_slice(&sum.to_le_bytes());
+        for (to, word) in head.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+            *to = word.to_le_bytes();
+        }
         head
     }
 
@@ -206,9 +208,11 @@ impl Head {
     /// an error that names it.
     pub fn decode(bytes: &[u8], offset: u64, seed: u32) -> Result<Option<Head>> {
         let Some(head) = bytes.first_chunk::<HEAD>() else { return Ok(None) };
-        let mut summed = [0; HEAD + 4];
-        summed[..HEAD].copy_from_slice(head);
-        if u32_at(head, 44) != head_sum(summed, offset, seed) {
+        let mut words = [0; HEAD / 8];
+        for (word, bytes) in words.iter_mut().zip(head.as_chunks::<8>().0) {
+            *word = u64::from_le_bytes(*bytes);
+        }
+        if (words[5] >> 32) as u32 != head_sum(&words, offset, seed) {
             return Ok(None);
         }
         let (number, flags) = (head[4], head[5]);

@@ -84,7 +84,7 @@ use std::sync::Arc;
 
 pub use adopt::{Adoption, staged_name, staged_number};
 pub use body::{
-    Body, Encoded, Front, Parts, deliver_at_of, expires_of, headers, put_header, whole,
+    Body, FIXED, Front, Parts, deliver_at_of, expires_of, headers, put_header, whole,
 };
 pub use commit::Waiter;
 pub use copy::Source;

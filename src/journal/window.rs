@@ -50,10 +50,12 @@ impl Tail {
     pub(super) fn store(&mut self, head: &[u8; HEAD], parts: &[&[u8]], size: usize) -> bool {
         let at = self.segment.at(self.end);
         let Some(window) = &mut self.window else { return false };
-        let mut all: [&[u8]; 6] = [head, &[], &[], &[], &[], &[]];
-        let Some(places) = all.get_mut(1..=parts.len()) else { return false };
-        places.copy_from_slice(parts);
-        window.store(&all[..=parts.len()], size, at)
+        match *parts {
+            [] => window.store(&[head], size, at),
+            [one] => window.store(&[head, one], size, at),
+            [one, two] => window.store(&[head, one, two], size, at),
+            _ => false,
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! once, where the message comes in. A message that is refused changed nothing.
 
 use crate::error::{Code, Error, Result};
-use crate::journal::{Encoded, Front, Parts, body_sum, put_header};
+use crate::journal::{FIXED, Front, Parts, body_sum, put_header};
 use crate::limits;
 use crate::store::Entry;
 
@@ -34,12 +34,49 @@ pub struct Message<'a> {
     pub producer_sequence: u64,
 }
 
-/// A message whose front and headers are encoded; the rest is still the caller's.
+/// A message whose fields are encoded; the payload is still the caller's.
 pub struct Packed<'a> {
-    front: Encoded,
-    headers: Vec<u8>,
+    /// What every body begins with, of a message that has nothing else before its payload.
+    fixed: [u8; FIXED],
+    /// Else all that stands before the payload.
+    fields: Vec<u8>,
     message: &'a Message<'a>,
     sum: u32,
+}
+
+/// Many of them, whose fields lie in one piece of memory.
+pub struct Batch<'a> {
+    messages: &'a [Message<'a>],
+    fields: Vec<u8>,
+    /// Where the fields of each end, and the sum of its body.
+    rows: Vec<(usize, u32)>,
+}
+
+impl<'a> Batch<'a> {
+    /// Checks every bound and encodes what stands before the payloads. A refusal names the index of the message.
+    pub fn pack(messages: &'a [Message<'a>]) -> Result<Batch<'a>> {
+        let mut fields = Vec::with_capacity(messages.len() * FIXED);
+        let mut rows = Vec::with_capacity(messages.len());
+        for (index, message) in messages.iter().enumerate() {
+            let start = fields.len();
+            let headers = message.check().map_err(|error| error.at_message(index))?;
+            message.append_front(headers, 0, &mut fields);
+            rows.push((fields.len(), body_sum(&[&fields[start..], message.payload])));
+        }
+        Ok(Batch { messages, fields, rows })
+    }
+
+    /// They as entries of a transaction on a queue.
+    pub fn entries(&self, queue: u32) -> Vec<Entry<'_>> {
+        let mut start = 0;
+        let rows = self.messages.iter().zip(&self.rows);
+        let entries = rows.map(|(message, (end, sum))| {
+            let fields = &self.fields[std::mem::replace(&mut start, *end)..*end];
+            let parts = Parts::of(fields, message.payload);
+            Entry { queue, parts, sum: *sum, front: message.front() }
+        });
+        entries.collect()
+    }
 }
 
 impl<'a> Message<'a> {
@@ -56,18 +93,15 @@ impl<'a> Message<'a> {
         24 + fields + bytes + limits::RECORD_BYTES
     }
 
-    /// Checks every bound and encodes what is not the caller's bytes.
+    /// Checks every bound and encodes what stands before the payload.
     #[inline]
     pub fn pack(&'a self) -> Result<Packed<'a>> {
-        let length = self.check()?;
-        let mut headers = Vec::with_capacity(length);
-        self.put_headers(&mut headers);
-        let mut packed = Packed {
-            front: self.front().encode(self.key.len(), length),
-            headers,
-            message: self,
-            sum: 0,
-        };
+        let headers = self.check()?;
+        let mut packed = Packed { fixed: [0; FIXED], fields: Vec::new(), message: self, sum: 0 };
+        match self.fixed(headers) {
+            Some(fixed) => packed.fixed = fixed,
+            None => self.append_fields(headers, 0, &mut packed.fields),
+        }
         packed.sum = body_sum(packed.parts().as_slice());
         Ok(packed)
     }
@@ -83,7 +117,8 @@ impl<'a> Message<'a> {
     /// The same for who sums it elsewhere.
     #[inline]
     pub(crate) fn append_unsummed(&self, bodies: &mut Vec<u8>) -> Result<()> {
-        self.append_front(self.payload.len(), bodies)?;
+        let headers = self.check()?;
+        self.append_front(headers, self.payload.len(), bodies);
         bodies.extend_from_slice(self.payload);
         Ok(())
     }
@@ -98,27 +133,42 @@ impl<'a> Message<'a> {
         fill: impl FnOnce(&mut [u8]) -> std::result::Result<(), E>,
     ) -> std::result::Result<u32, E> {
         let start = bodies.len();
-        self.append_front(length, bodies).map_err(|error| error.at_message(0))?;
+        let headers = self.check_with(length).map_err(|error| error.at_message(0))?;
+        self.append_front(headers, length, bodies);
         let payload = bodies.len();
         bodies.resize(payload + length, 0);
         fill(&mut bodies[payload..])?;
         Ok(body_sum(&[&bodies[start..]]))
     }
 
-    /// Appends what stands before a payload of `length` bytes, with room for it.
+    /// What stands before the payload of a message that has nothing else.
     #[inline]
-    fn append_front(&self, length: usize, bodies: &mut Vec<u8>) -> Result<()> {
-        let headers = self.check_with(length)?;
-        let front = self.front().encode(self.key.len(), headers);
-        let fields = front.as_bytes().len() + self.producer.len() + self.key.len() + headers;
-        bodies.reserve(fields + length);
-        bodies.extend_from_slice(front.as_bytes());
-        if fields > front.as_bytes().len() {
-            bodies.extend_from_slice(self.producer.as_bytes());
-            bodies.extend_from_slice(self.key);
-            self.put_headers(bodies);
+    fn fixed(&self, headers: usize) -> Option<[u8; FIXED]> {
+        let front = self.front();
+        (front.is_fixed() && self.key.len() + headers == 0).then(|| front.fixed(0, 0))
+    }
+
+    /// Appends what stands before a payload of `length` bytes, with room for it; the encoded headers have so many bytes.
+    #[inline]
+    fn append_front(&self, headers: usize, length: usize, bodies: &mut Vec<u8>) {
+        match self.fixed(headers) {
+            Some(fixed) => {
+                bodies.reserve(FIXED + length);
+                bodies.extend_from_slice(&fixed);
+            }
+            None => self.append_fields(headers, length, bodies),
         }
-        Ok(())
+    }
+
+    /// The same for a message of any fields.
+    fn append_fields(&self, headers: usize, length: usize, bodies: &mut Vec<u8>) {
+        let front = self.front().encode(self.key.len(), headers);
+        let fields = front.pieces().map(<[u8]>::len).iter().sum::<usize>();
+        bodies.reserve(fields + self.producer.len() + self.key.len() + headers + length);
+        front.pieces().iter().for_each(|piece| bodies.extend_from_slice(piece));
+        bodies.extend_from_slice(self.producer.as_bytes());
+        bodies.extend_from_slice(self.key);
+        self.put_headers(bodies);
     }
 
     #[inline]
@@ -134,6 +184,7 @@ impl<'a> Message<'a> {
     }
 
     /// Checks every bound; gives the bytes of the encoded headers.
+    #[inline]
     pub(crate) fn check(&self) -> Result<usize> {
         self.check_with(self.payload.len())
     }
@@ -234,8 +285,7 @@ impl Packed<'_> {
 
     #[inline]
     fn parts(&self) -> Parts<'_> {
-        let message = self.message;
-        let producer = message.producer.as_bytes();
-        Parts::of([self.front.as_bytes(), producer, message.key, &self.headers, message.payload])
+        let fields = if self.fields.is_empty() { &self.fixed[..] } else { &self.fields };
+        Parts::of(fields, self.message.payload)
     }
 }

@@ -25,7 +25,7 @@ mod received;
 mod rules;
 
 pub use letter::{Death, with_letter};
-pub use message::{Header, Message, Packed};
+pub use message::{Batch, Header, Message, Packed};
 pub use reader::{AtWork, From, Reader, consumed};
 pub use received::{Headers, Received, visible};
 pub use rules::Rules;

@@ -14,7 +14,7 @@ use crate::error::{Code, Error, Result};
 use crate::journal::{Recovered, Type};
 use crate::link::Endpoint;
 use crate::position::Token;
-use crate::queue::{AtWork, From, Message, Packed, Queue};
+use crate::queue::{AtWork, Batch, From, Message, Packed, Queue};
 use crate::secret::Password;
 use crate::store::{
     BackupInfo, Change, Commit, Core, Entry, Level, Outcome, Pin, RepairInfo, Staged, TransactionId,
@@ -413,6 +413,7 @@ impl Store {
         }
     }
 
+    #[inline]
     fn stage(&self, queue: Queue, messages: &[Message<'_>], level: Level) -> Result<Staged> {
         let core = &self.inner()?.core;
         let bytes = || messages.iter().map(Message::bytes_max).sum::<usize>();
@@ -423,14 +424,10 @@ impl Store {
         }
         if let [message] = messages {
             let packed = message.pack().map_err(|error| error.at_message(0))?;
-            return core.transact(&[packed.entry(queue.number())], &[], level);
+            return core.put(&packed.entry(queue.number()), level);
         }
-        let mut packed: Vec<Packed<'_>> = Vec::with_capacity(messages.len());
-        for (index, message) in messages.iter().enumerate() {
-            packed.push(message.pack().map_err(|error| error.at_message(index))?);
-        }
-        let entries: Vec<Entry<'_>> = packed.iter().map(|one| one.entry(queue.number())).collect();
-        core.transact(&entries, &[], level)
+        let batch = Batch::pack(messages)?;
+        core.transact(&batch.entries(queue.number()), &[], level)
     }
 
     /// Opens a session: transactions over any number of queues.

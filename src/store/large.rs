@@ -57,7 +57,7 @@ impl Core {
                 continue;
             }
             let bytes: &[u8] = match entry.parts.as_slice() {
-                [whole] => whole,
+                [whole, []] => whole,
                 parts => {
                     body.clear();
                     parts.iter().for_each(|part| body.extend_from_slice(part));

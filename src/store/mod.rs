@@ -251,15 +251,20 @@ impl Core {
         changes: &[(Type, u32, Vec<u8>)],
         level: Level,
     ) -> Result<Staged> {
-        if let ([entry], []) = (entries, changes)
-            && let Some(staged) = self.put_one(entry, level)?
-        {
-            return Ok(staged);
-        }
         self.transact_checked(entries, changes, level, false, &|_| Ok(()))
     }
 
-    /// One message alone, the shortest way; `None` where something goes with it, or room has to be made first.
+    /// The same for one message alone, the shortest way.
+    #[inline]
+    pub fn put(&self, entry: &Entry<'_>, level: Level) -> Result<Staged> {
+        match self.put_one(entry, level)? {
+            Some(staged) => Ok(staged),
+            None => self.transact(&[*entry], &[], level),
+        }
+    }
+
+    /// `None` where something goes with it, or room has to be made first.
+    #[inline]
     fn put_one(&self, entry: &Entry<'_>, level: Level) -> Result<Option<Staged>> {
         self.check_writable()?;
         if level == Level::Process {
