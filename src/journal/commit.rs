@@ -234,6 +234,7 @@ impl Journal {
     ///
     /// Where a whole segment waits for its sync, and nobody works ahead, the sync is done here: what an open
     /// has to read must not grow with what was never synced.
+    #[inline]
     pub fn publish(&self, at: &Appended) -> Result<()> {
         if at.reach == Reach::File && !self.gate.poisoned.load(Ordering::Acquire) {
             if self.gate.watched.load(Ordering::SeqCst) > 0 {
@@ -241,6 +242,11 @@ impl Journal {
             }
             return Ok(());
         }
+        self.publish_written(at)
+    }
+
+    /// The same where it waits to be written.
+    fn publish_written(&self, at: &Appended) -> Result<()> {
         let outcome = self.poisoned().and_then(|()| self.flush(Take::Nothing).map(|_| ()));
         self.call_ended();
         if outcome.is_err() {

@@ -94,7 +94,7 @@ impl<'a> Message<'a> {
     }
 
     /// Checks every bound and encodes what stands before the payload.
-    #[inline]
+    #[inline(always)]
     pub fn pack(&'a self) -> Result<Packed<'a>> {
         let headers = self.check()?;
         let mut packed = Packed { fixed: [0; FIXED], fields: Vec::new(), message: self, sum: 0 };
@@ -278,7 +278,7 @@ const FRONT_BYTES_MAX: usize = 512;
 
 impl Packed<'_> {
     /// The message as an entry of a transaction on a queue.
-    #[inline]
+    #[inline(always)]
     pub fn entry(&self, queue: u32) -> Entry<'_> {
         Entry { queue, parts: self.parts(), sum: self.sum, front: self.message.front() }
     }

@@ -369,8 +369,12 @@ impl Store {
         if let Some(store) = self.remote() {
             return store.put(queue, messages, Some(level));
         }
-        let staged = self.stage(queue, messages, level)?;
-        self.inner()?.core.finish(&staged)
+        let core = &self.inner()?.core;
+        if let [message] = messages {
+            let packed = message.pack().map_err(|error| error.at_message(0))?;
+            return core.put(&packed.entry(queue.number()), level);
+        }
+        core.finish(&self.stage(queue, messages, level)?)
     }
 
     /// Puts messages that came from another store, into any queues, as one transaction; returns how many.
@@ -421,10 +425,6 @@ impl Store {
             let mut session = self.session()?;
             session.put_many(queue, messages)?;
             return session.hand_over(level);
-        }
-        if let [message] = messages {
-            let packed = message.pack().map_err(|error| error.at_message(0))?;
-            return core.put(&packed.entry(queue.number()), level);
         }
         let batch = Batch::pack(messages)?;
         core.transact(&batch.entries(queue.number()), &[], level)

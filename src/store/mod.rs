@@ -136,6 +136,7 @@ impl Staged {
     }
 
     /// What its commit answers.
+    #[inline]
     pub fn commit(&self) -> Commit {
         Commit { token: self.token, level: self.level }
     }
@@ -254,12 +255,12 @@ impl Core {
         self.transact_checked(entries, changes, level, false, &|_| Ok(()))
     }
 
-    /// The same for one message alone, the shortest way.
+    /// Commits one message alone, the shortest way.
     #[inline]
-    pub fn put(&self, entry: &Entry<'_>, level: Level) -> Result<Staged> {
+    pub fn put(&self, entry: &Entry<'_>, level: Level) -> Result<Commit> {
         match self.put_one(entry, level)? {
-            Some(staged) => Ok(staged),
-            None => self.transact(&[*entry], &[], level),
+            Some(staged) => self.finish(&staged),
+            None => self.finish(&self.transact(&[*entry], &[], level)?),
         }
     }
 
@@ -437,6 +438,7 @@ impl Core {
 
     /// Appends the records of a transaction, whose time may be some milliseconds old; the second value is whether a
     /// segment was begun for it.
+    #[inline]
     fn append(
         &self,
         state: &mut State,
@@ -453,6 +455,7 @@ impl Core {
     }
 
     /// What was appended and applied; wakes those who wait for it.
+    #[inline]
     fn staged(
         &self,
         mut state: MutexGuard<'_, State>,
@@ -473,6 +476,7 @@ impl Core {
     }
 
     /// Waits until the transaction reached its level.
+    #[inline]
     pub fn finish(&self, staged: &Staged) -> Result<Commit> {
         let Some(appended) = &staged.appended else { return Ok(staged.commit()) };
         match staged.level {

@@ -175,6 +175,7 @@ impl State {
     }
 
     /// The token of a transaction.
+    #[inline]
     pub fn token(&self, transaction: u64) -> Token {
         let row = self.history.iter().rev().find(|row| row.first <= transaction);
         let (epoch, owner) = row.map_or((0, 0), |row| (row.epoch, row.owner));
