@@ -94,16 +94,22 @@ impl<'a> Message<'a> {
     }
 
     /// Checks every bound and encodes what stands before the payload.
-    #[inline(always)]
     pub fn pack(&'a self) -> Result<Packed<'a>> {
         let headers = self.check()?;
-        let mut packed = Packed { fixed: [0; FIXED], fields: Vec::new(), message: self, sum: 0 };
-        match self.fixed(headers) {
-            Some(fixed) => packed.fixed = fixed,
-            None => self.append_fields(headers, 0, &mut packed.fields),
+        Ok(self.pack_checked(headers))
+    }
+
+    /// The same for a message that was checked, and whose encoded headers have so many bytes.
+    #[inline(always)]
+    pub(crate) fn pack_checked(&'a self, headers: usize) -> Packed<'a> {
+        let (fixed, mut fields) = (self.fixed(headers), Vec::new());
+        if fixed.is_none() {
+            self.append_fields(headers, 0, &mut fields);
         }
+        let mut packed =
+            Packed { fixed: fixed.unwrap_or_default(), fields, message: self, sum: 0 };
         packed.sum = body_sum(packed.parts().as_slice());
-        Ok(packed)
+        packed
     }
 
     /// Appends the body to `bodies`, and gives its sum; a message that is refused appended nothing.

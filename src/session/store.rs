@@ -371,7 +371,8 @@ impl Store {
         }
         let core = &self.inner()?.core;
         if let [message] = messages {
-            let packed = message.pack().map_err(|error| error.at_message(0))?;
+            let headers = message.check().map_err(|error| error.at_message(0))?;
+            let packed = message.pack_checked(headers);
             return core.put(&packed.entry(queue.number()), level);
         }
         core.finish(&self.stage(queue, messages, level)?)

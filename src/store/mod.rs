@@ -255,38 +255,39 @@ impl Core {
         self.transact_checked(entries, changes, level, false, &|_| Ok(()))
     }
 
-    /// Commits one message alone, the shortest way.
+    /// Commits one message alone, the shortest way: what is known of it on the way is moved as little as possible.
     #[inline]
     pub fn put(&self, entry: &Entry<'_>, level: Level) -> Result<Commit> {
-        match self.put_one(entry, level)? {
-            Some(staged) => self.finish(&staged),
-            None => self.finish(&self.transact(&[*entry], &[], level)?),
-        }
-    }
-
-    /// `None` where something goes with it, or room has to be made first.
-    #[inline]
-    fn put_one(&self, entry: &Entry<'_>, level: Level) -> Result<Option<Staged>> {
         self.check_writable()?;
         if level == Level::Process {
             self.journal.hand_out_early()?;
         }
         let mut state = self.state.lock();
         if self.live.has_riders() {
-            return Ok(None);
+            drop(state);
+            return self.finish(&self.transact(&[*entry], &[], level)?);
         }
         let admitted = self.admit(&state, &mut Vec::new(), entry, false);
         let (next, repeated) = admitted.map_err(|error| error.at_message(0))?;
         if let Some(transaction) = repeated {
-            return Ok(Some(Staged { appended: None, token: state.token(transaction), level }));
+            return Ok(Commit { token: state.token(transaction), level });
         }
         let record = entry.record(next);
-        let (appended, rolled) = match self.append(&mut state, &[record], Space::Ordinary) {
-            Err(error) if error.code() == Code::NoSpace => return Ok(None),
-            appended => appended?,
+        let (appended, rolled) = self.append(&mut state, std::slice::from_ref(&record), Space::Ordinary);
+        let at = match &appended {
+            Ok(at) => at,
+            Err(error) if error.code() == Code::NoSpace => {
+                // Room has to be made first.
+                drop(state);
+                return self.finish(&self.transact(&[*entry], &[], level)?);
+            }
+            Err(error) => return Err(error.clone()),
         };
-        state.message(appended.sequence, entry.queue, next, record.length(), &entry.front);
-        Ok(Some(self.staged(state, appended, level, rolled)))
+        state.message(at.sequence, entry.queue, next, record.length(), &entry.front);
+        let token = state.token(at.sequence);
+        self.appended(state, rolled);
+        self.reach(at, level)?;
+        Ok(Commit { token, level })
     }
 
     /// The same with a last look at the state under the lock under which it changes: where that fails, nothing does.
@@ -416,7 +417,8 @@ impl Core {
         let riders = self.live.take_riders();
         let bodies = || changes.iter().chain(&riders);
         all.extend(bodies().map(|(kind, queue, body)| Record::control(*kind, *queue, body)));
-        let (appended, rolled) = match self.append(&mut state, &all, space) {
+        let (appended, rolled) = self.append(&mut state, &all, space);
+        let appended = match appended {
             Ok(appended) => appended,
             Err(error) => {
                 self.live.put_back(riders);
@@ -433,7 +435,9 @@ impl Core {
         for (kind, queue, body) in bodies() {
             state.apply(appended.sequence, *kind, *queue, body)?;
         }
-        Ok(self.staged(state, appended, level, rolled))
+        let token = state.token(appended.sequence);
+        self.appended(state, rolled);
+        Ok(Staged { appended: Some(appended), token, level })
     }
 
     /// Appends the records of a transaction, whose time may be some milliseconds old; the second value is whether a
@@ -444,26 +448,19 @@ impl Core {
         state: &mut State,
         records: &[Record<'_>],
         space: Space,
-    ) -> Result<(Appended, bool)> {
+    ) -> (Result<Appended>, bool) {
         let (now, mut rolled) = (self.journal.disk().tick_ms(), false);
         let mut freeze = |rows: &mut Rows| {
             rolled = true;
             state.hand_over(rows);
         };
-        let appended = self.journal.append(records, space, now, &mut freeze)?;
-        Ok((appended, rolled))
+        let appended = self.journal.append(records, space, now, &mut freeze);
+        (appended, rolled)
     }
 
-    /// What was appended and applied; wakes those who wait for it.
+    /// What was appended is applied: wakes those who wait for it.
     #[inline]
-    fn staged(
-        &self,
-        mut state: MutexGuard<'_, State>,
-        appended: Appended,
-        level: Level,
-        rolled: bool,
-    ) -> Staged {
-        let token = state.token(appended.sequence);
+    fn appended(&self, mut state: MutexGuard<'_, State>, rolled: bool) {
         // The helper looks after each roll; without one it is done here, where it may be worth it.
         let many = rolled && !self.helped && self.journal.segments().len() > evacuate::WORTH_A_LOOK;
         let due = state.take_reclaim_due() || many;
@@ -472,18 +469,22 @@ impl Core {
         if due {
             self.reclaim_soon();
         }
-        Staged { appended: Some(appended), token, level }
     }
 
     /// Waits until the transaction reached its level.
-    #[inline]
     pub fn finish(&self, staged: &Staged) -> Result<Commit> {
-        let Some(appended) = &staged.appended else { return Ok(staged.commit()) };
-        match staged.level {
-            Level::Process if self.journal.is_early() => self.journal.publish(appended)?,
-            _ => self.journal.commit(appended)?,
+        if let Some(appended) = &staged.appended {
+            self.reach(appended, staged.level)?;
         }
         Ok(staged.commit())
+    }
+
+    #[inline]
+    fn reach(&self, appended: &Appended, level: Level) -> Result<()> {
+        match level {
+            Level::Process if self.journal.is_early() => self.journal.publish(appended),
+            _ => self.journal.commit(appended),
+        }
     }
 
     /// One change as a transaction of its own, at the store's level.
