@@ -446,7 +446,6 @@ fn assemble(parts: Parts) -> Journal {
         window: None,
         stored_from: walk.offset,
         waits: 0,
-        asked: 0,
         enough: 0,
         touched: Vec::new(),
         unmarked: None,

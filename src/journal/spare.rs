@@ -147,10 +147,16 @@ impl Spares {
         }
     }
 
-    /// The segment that becomes the tail next: prepared, named, durable as a name.
-    pub fn take(&mut self, journal: &Journal, length: u64, space: Space) -> Result<Segment> {
+    /// The segment that becomes the tail next: prepared, named, durable as a name. It has `length` bytes where it must be
+    /// made; one that is ready is taken from `least` bytes on, since making a larger one would take longer than it lasts.
+    pub fn take(
+        &mut self,
+        journal: &Journal,
+        (length, least): (u64, u64),
+        space: Space,
+    ) -> Result<Segment> {
         if let Some(ready) = self.ready.take() {
-            if ready.length >= length {
+            if ready.length >= least {
                 return Ok(ready);
             }
             self.pool.push(Spare { name: file_name(ready.number), length: ready.length });

@@ -123,8 +123,6 @@ pub struct Tail {
     pub stored_from: u64,
     /// How often something came to wait for the writer.
     pub waits: u64,
-    /// What was ready when more was last asked for.
-    pub asked: u64,
     /// Up to this offset of the file nobody has to look whether enough is ready.
     pub enough: u64,
     pub touched: Vec<Arc<Segment>>,
@@ -448,10 +446,10 @@ impl Journal {
             // Without the reserve nothing ordinary begins a segment: acknowledging must go on.
             spares.keep_reserve(self).map_err(|error| self.no_room(error))?;
         }
-        let taken = match spares.take(self, class, space) {
-            Err(error) if error.code() == Code::NoSpace && class > need => {
-                let small = self.options.next_length(0, u64::MAX, need);
-                spares.take(self, small, space)
+        let small = self.options.next_length(0, u64::MAX, need);
+        let taken = match spares.take(self, (class, small), space) {
+            Err(error) if error.code() == Code::NoSpace && class > small => {
+                spares.take(self, (small, small), space)
             }
             taken => taken,
         };
@@ -475,7 +473,8 @@ impl Journal {
             let slot = self.slot_of(&tail.segment, tail, Role::Begun);
             self.freeze_run(rows, slot);
         }
-        self.work_ahead(tail.segment.length);
+        // The next one is filled as fast as this one was, for all that is known.
+        self.work_ahead(self.options.next_length(tail.segment.length, filled_ms, 0));
         Ok(())
     }
 

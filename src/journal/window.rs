@@ -71,15 +71,19 @@ impl Journal {
         // Where it cannot be mapped it is written to.
         if wanted && tail.segment.file.map(tail.segment.length).is_ok_and(|mapped| mapped) {
             tail.window = tail.segment.file.window();
-            (tail.asked, tail.enough) = (0, 0);
+            tail.enough = 0;
         }
     }
 
-    /// Maps a segment that is prepared, and gets its beginning ready.
+    /// Maps a segment that is prepared, and gets it ready: it has its size because it is filled in a moment.
     pub(super) fn map_early(&self, segment: &Segment) {
         if self.is_mapped() && segment.file.map(segment.length).is_ok_and(|mapped| mapped) {
-            // What is not ready now is asked for again.
-            let _ = segment.file.populate(0, segment.length.min(AHEAD));
+            for from in (0..segment.length).step_by(AHEAD as usize) {
+                // What is not ready now is asked for again.
+                if segment.file.populate(from, segment.length.min(from + AHEAD)).is_err() {
+                    break;
+                }
+            }
         }
     }
 
@@ -103,27 +107,21 @@ impl Journal {
         }
     }
 
-    /// The same by a look at what is ready.
+    /// The same by a look at what is ready; the helper is told from time to time how far it went.
     #[inline(never)]
     fn look_ahead(&self, tail: &mut Tail, bytes: usize) {
         let Some(window) = &tail.window else { return };
         let (at, length) = (tail.segment.at(tail.end), tail.segment.length);
-        let (ready, need) = (window.ready(), at + bytes as u64);
-        tail.enough = if ready >= length { u64::MAX } else { ready.saturating_sub(AHEAD / 2) };
-        if need <= tail.enough {
-            return;
-        }
-        if need > ready {
+        let need = at + bytes as u64;
+        if need > window.ready() {
             let to = (need + STEP).min(length);
-            if tail.segment.file.populate(at.max(ready), to).is_err() {
+            if tail.segment.file.populate(at.max(window.ready()), to).is_err() {
                 tail.window = None;
                 return;
             }
         }
-        if tail.asked != ready || need > ready {
-            tail.asked = ready;
-            self.ask_ahead();
-        }
+        tail.enough = window.ready().min(need + AHEAD / 2);
+        self.ask_ahead();
     }
 
     /// Gets the tail ready some way ahead, and folds the chain over what was stored since the last time.
