@@ -83,9 +83,7 @@ use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 use std::sync::Arc;
 
 pub use adopt::{Adoption, staged_name, staged_number};
-pub use body::{
-    Body, FIXED, Front, Parts, deliver_at_of, expires_of, headers, put_header, whole,
-};
+pub use body::{Body, FIXED, Front, Parts, deliver_at_of, expires_of, headers, put_header, whole};
 pub use commit::Waiter;
 pub use copy::Source;
 pub use format::{Head, LAST, Type, body_sum, u32_at, u64_at};

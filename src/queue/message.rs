@@ -106,8 +106,7 @@ impl<'a> Message<'a> {
         if fixed.is_none() {
             self.append_fields(headers, 0, &mut fields);
         }
-        let mut packed =
-            Packed { fixed: fixed.unwrap_or_default(), fields, message: self, sum: 0 };
+        let mut packed = Packed { fixed: fixed.unwrap_or_default(), fields, message: self, sum: 0 };
         packed.sum = body_sum(packed.parts().as_slice());
         packed
     }
@@ -115,9 +114,12 @@ impl<'a> Message<'a> {
     /// Appends the body to `bodies`, and gives its sum; a message that is refused appended nothing.
     #[inline]
     pub fn append_to(&self, bodies: &mut Vec<u8>) -> Result<u32> {
-        let start = bodies.len();
-        self.append_unsummed(bodies)?;
-        Ok(body_sum(&[&bodies[start..]]))
+        let (start, headers) = (bodies.len(), self.check()?);
+        self.append_front(headers, self.payload.len(), bodies);
+        // Of the payload where it comes from: a processor waits where it reads what it wrote a moment before.
+        let sum = body_sum(&[&bodies[start..], self.payload]);
+        bodies.extend_from_slice(self.payload);
+        Ok(sum)
     }
 
     /// The same for who sums it elsewhere.

@@ -273,7 +273,8 @@ impl Core {
             return Ok(Commit { token: state.token(transaction), level });
         }
         let record = entry.record(next);
-        let (appended, rolled) = self.append(&mut state, std::slice::from_ref(&record), Space::Ordinary);
+        let (appended, rolled) =
+            self.append(&mut state, std::slice::from_ref(&record), Space::Ordinary);
         let at = match &appended {
             Ok(at) => at,
             Err(error) if error.code() == Code::NoSpace => {
