@@ -40,8 +40,8 @@ const WITHOUT_SWITCHES: &[&str] = &["journal", "store", "queue"];
 /// Blocks and impls of `unsafe` in released code. A larger number needs a reason in the commit.
 const UNSAFE: &[(&str, usize)] = &[
     ("src/capi/", 115),
-    ("src/disk/", 17),
-    ("src/sum.rs", 1),
+    ("src/disk/", 18),
+    ("src/sum.rs", 3),
     ("bindings/java/native/", 8),
     ("bindings/python/", 1),
 ];

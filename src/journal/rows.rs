@@ -180,7 +180,11 @@ mod tests {
         let mut taken = Vec::new();
         let sources: Vec<Box<dyn Iterator<Item = Result<Group, ()>>>> =
             vec![Box::new(new.into_iter().map(Ok)), Box::new(old.into_iter().map(Ok))];
-        merged(sources, |group| Ok::<(), ()>(taken.push(group))).unwrap();
+        let take = |group| {
+            taken.push(group);
+            Ok::<(), ()>(())
+        };
+        merged(sources, take).unwrap();
         let expected = [group("a", "old"), group("b", "new"), group("c", "old"), group("d", "new")];
         assert_eq!(taken, expected);
     }

@@ -3,8 +3,9 @@
 //! Staging checks what cannot change any more; what can is checked by the commit, under the state's lock, and a
 //! refusal leaves what was staged as it is.
 
+use super::admit::out_of_order;
 use super::state::State;
-use super::{Core, Entry, Level, Staged, out_of_order};
+use super::{Core, Entry, Level, Staged};
 use crate::error::{Code, Error, Result};
 use crate::journal::{Adoption, Front, Put, Staging, Type};
 use std::collections::{BTreeMap, BTreeSet};

@@ -301,7 +301,7 @@ fn reg_14_a_crash_at_any_step_of_a_letter_and_its_return_loses_nothing_and_keeps
                             worker.reject(&[one.sequence()])?;
                             continue;
                         }
-                        let text = texts(&[one.clone()]).remove(0);
+                        let text = texts(std::slice::from_ref(&one)).remove(0);
                         worker.ack(&[one.sequence()])?;
                         applied.push(text);
                     }

@@ -9,7 +9,7 @@ use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyBufferError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyMemoryView, PyString};
+use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView, PyString};
 use repliq::{Code, Received};
 use std::ffi::{c_int, c_void};
 
@@ -98,6 +98,12 @@ pub fn put<'py>(
     let item = Item { payload: Bytes::Copied(Vec::new()), fields };
     let length = buffer.len_bytes();
     with_one(&item, |message| caught(|| session.put_filled(queue, message, length, fill)))
+}
+
+/// What a list holds that holds `bytes` and nothing else: the most frequent case, without what the others need.
+pub fn payloads<'py>(from: &Bound<'py, PyAny>) -> Option<Vec<Bound<'py, PyBytes>>> {
+    let list = from.cast_exact::<PyList>().ok()?;
+    list.iter().map(|one| one.cast_into_exact::<PyBytes>().ok()).collect()
 }
 
 /// Whether it is no message and no `bytes`.
