@@ -6,21 +6,24 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 stage=$PWD/target/stage
+# The stores of the scripts; the path of a socket has at most 107 bytes.
+room=$(mktemp -d)
+trap 'rm -rf "$room"' EXIT
+mkdir "$room"/{here,tcp,unix}
 case ${1:-} in c | cpp) PREFIX=$stage PROFILE=dev scripts/install.sh ;; esac
 
 case ${1:-} in
     c)
         work=$PWD/target/c
-        rm -rf "$work" && mkdir -p "$work/stores"
+        rm -rf "$work" && mkdir -p "$work"
         flags=$(PKG_CONFIG_PATH=$stage/lib/pkgconfig pkg-config --cflags --libs repliq)
         # shellcheck disable=SC2086 # Flags are words.
         cc -std=c11 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -Werror -pedantic -O1 -g \
             bindings/c/tests/conformance.c -o "$work/conformance" $flags "-Wl,-rpath,$stage/lib"
         scripts=(tests/conformance/*.script tests/conformance/server/*.script)
-        "$work/conformance" "$work/stores" "${scripts[@]}"
+        "$work/conformance" "$room/here" "${scripts[@]}"
         for way in tcp unix; do
-            mkdir "$work/$way"
-            "$work/conformance" -r "$way" "$work/$way" "${scripts[@]}"
+            "$work/conformance" -r "$way" "$room/$way" "${scripts[@]}"
         done
         ;;
     cpp)
@@ -28,11 +31,10 @@ case ${1:-} in
             cat target/cpp.log; exit 1; }
         cmake --build target/cpp -j 2
         ctest --test-dir target/cpp --output-on-failure -j 2
-        rm -rf target/cpp/all && mkdir -p target/cpp/all/{here,tcp,unix}
         scripts=(tests/conformance/*.script tests/conformance/server/*.script)
-        target/cpp/conformance_17 target/cpp/all/here "${scripts[@]}" | grep -E '^(conformance|FAILED)'
+        target/cpp/conformance_17 "$room/here" "${scripts[@]}" | grep -E '^(conformance|FAILED)'
         for way in tcp unix; do
-            target/cpp/conformance_17 -r "$way" "target/cpp/all/$way" "${scripts[@]}" | grep -E '^(conformance|FAILED)'
+            target/cpp/conformance_17 -r "$way" "$room/$way" "${scripts[@]}" | grep -E '^(conformance|FAILED)'
         done
         ;;
     python)
@@ -53,11 +55,10 @@ case ${1:-} in
         # Both run, and either failure fails the tier.
         failed=0
         python -m pytest -q -p no:cacheprovider bindings/python/tests || failed=1
-        rm -rf target/python && mkdir -p target/python/{here,tcp,unix}
         scripts=(tests/conformance/*.script tests/conformance/server/*.script)
-        python bindings/python/tests/conformance.py target/python/here "${scripts[@]}" || failed=1
+        python bindings/python/tests/conformance.py "$room/here" "${scripts[@]}" || failed=1
         for way in tcp unix; do
-            python bindings/python/tests/conformance.py -r "$way" "target/python/$way" "${scripts[@]}" || failed=1
+            python bindings/python/tests/conformance.py -r "$way" "$room/$way" "${scripts[@]}" || failed=1
         done
         exit "$failed"
         ;;
@@ -75,15 +76,14 @@ case ${1:-} in
         failed=0
         mvn --batch-mode --no-transfer-progress --file bindings/java "-Dnative.directory=$native" test 2>&1 \
             | tee target/java.log || failed=1
-        rm -rf target/java-stores && mkdir -p target/java-stores/{here,tcp,unix}
         scripts=(tests/conformance/*.script tests/conformance/server/*.script)
         conformance() {
             java -Xcheck:jni -cp target/java/classes:target/java/test-classes repliq.conformance.Conformance "$@" \
                 "${scripts[@]}" 2>&1 | tee -a target/java.log || failed=1
         }
-        conformance target/java-stores/here
+        conformance "$room/here"
         for way in tcp unix; do
-            conformance -r "$way" "target/java-stores/$way"
+            conformance -r "$way" "$room/$way"
         done
         # The tutorials, for the tests that let all languages talk to each other.
         jar=$(echo "$PWD"/target/java/repliq-*.jar)

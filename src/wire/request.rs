@@ -29,8 +29,8 @@ use crate::error::{Code, Error, Result};
 use crate::position::{TOKEN_SIZE, Token};
 use crate::store::Level;
 
-/// Requests one connection may have under way.
-pub const REQUESTS_MAX: usize = 1_024;
+/// Requests one connection may have under way: a thousand puts that nobody waits for are two thousand.
+pub const REQUESTS_MAX: usize = 4_096;
 /// Tokens one wait may name.
 pub const TOKENS_MAX: usize = u8::MAX as usize;
 

@@ -190,8 +190,8 @@ fn who_asks_and_does_not_read_costs_bounded_memory_and_disturbs_nobody() {
     let mut raw = Raw::log_in(server.addresses()[0], "ann", PASSWORD, 5000);
     let mut browse = 7_u32.to_le_bytes().to_vec();
     browse.extend(b"\x06orders\x01\0\0\0\0\0\0\0\x01\0\0\0");
-    // Each asks for a mebibyte; there is room for 1,024 of them to wait.
-    for _ in 0..3000 {
+    // Each asks for a mebibyte; there is room for 4,096 of them to wait.
+    for _ in 0..10_000 {
         raw.send(&frame(68, &browse));
     }
     client.queues().unwrap();
