@@ -4,10 +4,10 @@
 //! queue     op (1): 1 create, then the name; 2 pause; 3 resume; 4 purge, then the last sequence purged (8);
 //!           5 delete. The number of the queue stands in the frame's header.
 //! consumer  op (1), length of the name (1), name; then for 1 create and 3 move: the sequence up to which all
-//!           counts as acknowledged (8); 2 delete; for 4 a message became a dead letter: its place (8), what the rest of
-//!           its key does (1): 0 goes on, 1 waits, 2 becomes letters, and the key; for 5 one of a key with letters was
-//!           acknowledged, 6 a letter is put back as the last message this transaction puts into the queue, for this
-//!           consumer alone, 7 a letter is dropped: its place (8), key.
+//!           counts as acknowledged (8); 2 delete; for 4 a message became a dead letter: its place (8), what becomes
+//!           of the rest of its key (1, the number of its `Hold`), key; for 5 one of a key with letters was acknowledged;
+//!           for 6 a letter is put back as the last message this transaction puts into the queue, for this consumer
+//!           alone; for 7 a letter is dropped: its place (8), key.
 //! ack       length of the consumer's name (1), name, then ranges: first (8), last (8).
 //! delivery  length of the consumer's name (1), name, time (8), then rows: first (8), last (8), how often they were
 //!           given out (4), not to be given out again before (8), 0 = at any time. Times are milliseconds since

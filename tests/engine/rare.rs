@@ -7,7 +7,10 @@
 use crate::oracle::{Model, observe};
 use crate::world::{Clock, Link, Node, Plan, ROOT, ship, ship_with};
 use repliq::replicate::{Target, received};
-use repliq::{Code, ConsumerOptions, Replication, ReplicationOptions, Store};
+use repliq::{
+    Code, ConsumerOptions, Message, Queue, RedriveOptions, Replication, ReplicationOptions, Rules,
+    Store,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -42,18 +45,61 @@ fn skip(from: &Node, to: &Node, clock: &mut Clock) {
     assert_eq!(again.status(from).skipped, 1);
 }
 
+/// A dead letter that is dropped, when the rest of its key has gone on, and one that is put back.
+fn letters(store: &Store, work: Queue, dead: Queue) {
+    let put = |key: &str, payload: &str| {
+        let message = Message { key: key.as_bytes(), ..Message::new(payload.as_bytes()) };
+        store.put(work, &[message]).unwrap();
+    };
+    // With whom nothing that was put is ever gone.
+    for queue in [work, dead] {
+        store.consumer("witness", queue, &ConsumerOptions::default()).unwrap();
+    }
+    let rules = Rules {
+        shared: true,
+        keyed: true,
+        max_deliveries: 1,
+        dead_letters: Some(dead),
+        ..Rules::default()
+    };
+    let options = ConsumerOptions { rules, ..ConsumerOptions::default() };
+    let worker = store.consumer("worker", work, &options).unwrap();
+    let take = || worker.receive(1, Duration::ZERO).unwrap().pop().map(|one| one.sequence());
+    // The receive that moves a letter brings nothing.
+    let next = || take().or_else(take).unwrap();
+    let fails = || worker.reject(&[next()]).unwrap();
+    put("K", "K1");
+    put("K", "K2");
+    fails();
+    worker.ack(&[next()]).unwrap();
+    let dropped = store.redrive(dead, &RedriveOptions { drop: true, max: 0 }).unwrap();
+    put("L", "L1");
+    fails();
+    assert_eq!(take(), None);
+    let back = store.redrive(dead, &RedriveOptions { drop: false, max: 0 }).unwrap();
+    worker.ack(&[next()]).unwrap();
+    assert_eq!((dropped.done, back.done), (1, 1));
+}
+
 /// Everything that happens to a queue and a consumer without a message; returns what the store was before.
 fn manage(store: &Store) -> Model {
     let queue = store.queue("managed").unwrap();
-    store.put(queue, &[repliq::Message::new(b"one"), repliq::Message::new(b"two")]).unwrap();
+    store.put(queue, &[Message::new(b"one"), Message::new(b"two")]).unwrap();
     let consumer = store.consumer("reader", queue, &ConsumerOptions::default()).unwrap();
     let got = consumer.receive(1, Duration::ZERO).unwrap();
     consumer.ack(&[got[0].sequence()]).unwrap();
     consumer.seek(1).unwrap();
     let gone = store.queue("gone").unwrap();
-    store.put(gone, &[repliq::Message::new(b"with it")]).unwrap();
+    store.put(gone, &[Message::new(b"with it")]).unwrap();
+    let (work, dead) = (store.queue("work").unwrap(), store.queue("dead").unwrap());
+    letters(store, work, dead);
     let before = observe(store).unwrap().model();
     drop(consumer);
+    for (queue, name) in [(work, "worker"), (dead, "redrive"), (work, "witness"), (dead, "witness")]
+    {
+        store.consumer_delete(name, queue).unwrap();
+        store.queue_purge(queue).unwrap();
+    }
     store.consumer_delete("reader", queue).unwrap();
     store.queue_pause(queue).unwrap();
     store.queue_resume(queue).unwrap();
@@ -191,7 +237,7 @@ fn every_record_type_and_every_kind_of_it_is_in_a_store_that_is_damaged() {
     let arrived = include_str!("../../src/store/received.rs");
     let tables = [
         (record, "queue ", 5),
-        (record, "consumer ", 3),
+        (record, "consumer ", 7),
         (stream, "stream ", 8),
         (arrived, "received ", 7),
     ];
