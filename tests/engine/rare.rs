@@ -45,8 +45,9 @@ fn skip(from: &Node, to: &Node, clock: &mut Clock) {
     assert_eq!(again.status(from).skipped, 1);
 }
 
-/// A dead letter that is dropped, when the rest of its key has gone on, and one that is put back.
-fn letters(store: &Store, work: Queue, dead: Queue) {
+/// A dead letter that is dropped, when the rest of its key has gone on, and one that is put back; returns what the
+/// store was before that one was acknowledged, which was the last to wait for it.
+fn letters(store: &Store, work: Queue, dead: Queue) -> Model {
     let put = |key: &str, payload: &str| {
         let message = Message { key: key.as_bytes(), ..Message::new(payload.as_bytes()) };
         store.put(work, &[message]).unwrap();
@@ -77,8 +78,10 @@ fn letters(store: &Store, work: Queue, dead: Queue) {
     fails();
     assert_eq!(take(), None);
     let back = store.redrive(dead, &RedriveOptions { drop: false, max: 0 }).unwrap();
-    worker.ack(&[next()]).unwrap();
     assert_eq!((dropped.done, back.done), (1, 1));
+    let before = observe(store).unwrap().model();
+    worker.ack(&[next()]).unwrap();
+    before
 }
 
 /// Everything that happens to a queue and a consumer without a message; returns what the store was before.
@@ -92,8 +95,11 @@ fn manage(store: &Store) -> Model {
     let gone = store.queue("gone").unwrap();
     store.put(gone, &[Message::new(b"with it")]).unwrap();
     let (work, dead) = (store.queue("work").unwrap(), store.queue("dead").unwrap());
-    letters(store, work, dead);
-    let before = observe(store).unwrap().model();
+    let earlier = letters(store, work, dead);
+    let mut before = observe(store).unwrap().model();
+    for (name, queue) in earlier.queues {
+        before.queue(&name).messages.extend(queue.messages);
+    }
     drop(consumer);
     for (queue, name) in [(work, "worker"), (dead, "redrive"), (work, "witness"), (dead, "witness")]
     {
