@@ -76,6 +76,9 @@ run() {
 }
 
 failed=''
+if [ -n "$soak" ]; then
+    REPLIQ_EVERY_BIT=1 cargo test --locked --test engine -- --exact damage::every_flipped_bit_is_harmless_or_told || failed=yes
+fi
 while read -r weight cycles binary name; do
     if [ -n "$soak" ]; then
         export REPLIQ_CYCLES=$((cycles / part > 0 ? cycles / part : 1))

@@ -6,7 +6,7 @@
 //! | `work` | the workloads the tiers have in common |
 //! | `backup` | backups of stores that go on, restores, and stops of both |
 //! | `chance` | T2, T3 and T4 by chance, from seeds |
-//! | `damage` | T2: every truncation and every flipped bit |
+//! | `damage` | T2: every truncation, and flipped bits of every byte |
 //! | `crash` | T3: a stop at every operation, a cut of every kind |
 //! | `evacuate` | messages that were moved out of nearly dead segments |
 //! | `fault` | T4: every disk call fails |

@@ -223,12 +223,18 @@ fn every_flipped_bit_is_harmless_or_told() {
     let subject = subject(4096, 150, 7);
     let disk = subject.disk();
     let mut counts = Counts::default();
+    // All eight of each byte are a matter of the soak; else there are two, other ones from byte to byte.
+    let all = std::env::var_os("REPLIQ_EVERY_BIT").is_some();
     for (name, bytes) in &subject.files {
         let mut damaged = bytes.clone();
         for at in (0..bytes.len()).step_by(crate::SAMPLE) {
-            // The file's end was never written to: one flip a byte there, all eight where bytes stand.
-            let bits =
-                if bytes[at..].iter().all(|byte| *byte == 0) { at % 8..at % 8 + 1 } else { 0..8 };
+            // The file's end was never written to: one flip a byte there.
+            let two = [at % 8, (at + at / 8 + 3) % 8];
+            let bits = match () {
+                () if bytes[at..].iter().all(|byte| *byte == 0) => vec![at % 8],
+                () if all => (0..8).collect(),
+                () => two.to_vec(),
+            };
             for bit in bits {
                 damaged[at] ^= 1 << bit;
                 disk.put_file(name, &damaged);
@@ -238,7 +244,7 @@ fn every_flipped_bit_is_harmless_or_told() {
         }
         disk.put_file(name, bytes);
     }
-    counts.report("bits", 80_000);
+    counts.report("bits", if all { 240_000 } else { 60_000 });
 }
 
 #[test]
