@@ -314,7 +314,8 @@ fn an_acknowledgement_under_a_lease_whose_answer_is_lost_is_unknown_and_never_sa
         put(&place.own, queue, &[&n.to_string()]);
         let got = worker.receive(1, SOON).unwrap();
         let sequence = got[0].sequence();
-        cable.let_down(n);
+        // From nothing of the answer to more than all of it.
+        cable.let_down(n * 4);
         let outcome = worker.ack(&[sequence]);
         cable.let_all();
         let acknowledged = || place.own.queues().unwrap()[0].consumers[0].acknowledged;
