@@ -114,12 +114,11 @@ impl<'a> Message<'a> {
     /// Appends the body to `bodies`, and gives its sum; a message that is refused appended nothing.
     #[inline]
     pub fn append_to(&self, bodies: &mut Vec<u8>) -> Result<u32> {
-        let (start, headers) = (bodies.len(), self.check()?);
-        self.append_front(headers, self.payload.len(), bodies);
+        let start = bodies.len();
+        self.append_unsummed(bodies)?;
+        let payload = bodies.len() - self.payload.len();
         // Of the payload where it comes from: a processor waits where it reads what it wrote a moment before.
-        let sum = body_sum(&[&bodies[start..], self.payload]);
-        bodies.extend_from_slice(self.payload);
-        Ok(sum)
+        Ok(body_sum(&[&bodies[start..payload], self.payload]))
     }
 
     /// The same for who sums it elsewhere.

@@ -53,8 +53,9 @@ impl Client {
     pub fn put(&self, queue: &str, messages: &[Message<'_>]) -> Result<Commit> {
         let mut bodies = Vec::with_capacity(messages.len());
         for (index, message) in messages.iter().enumerate() {
-            let packed = message.pack().map_err(|error| error.at_message(index))?;
-            bodies.push(packed.entry(0).parts.as_slice().concat());
+            let mut body = Vec::new();
+            message.append_unsummed(&mut body).map_err(|error| error.at_message(index))?;
+            bodies.push(body);
         }
         let messages = bodies.iter().map(Vec::as_slice).collect();
         match self.ask(&Request::Put { queue, messages }, None)? {

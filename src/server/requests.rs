@@ -14,9 +14,9 @@ use crate::error::{Code, Error, Result};
 use crate::journal::{Body, headers};
 use crate::limits::RECEIVE_MESSAGES_MAX;
 use crate::position::Token;
-use crate::queue::{Message, Packed, Received};
+use crate::queue::{Batch, Message, Received};
 use crate::session::QueueInfo;
-use crate::store::{Entry, Watch};
+use crate::store::Watch;
 use crate::sync::{Mutex, Ordering};
 use crate::wire::{Answer, Machine, REQUESTS_MAX, Request, Row, SessionRequest, Waker};
 use serde_json::Value;
@@ -214,13 +214,9 @@ impl Requests {
         let queue = self.shared.store.queue(queue)?;
         let taken: Vec<Taken<'_>> = taken_apart(bodies)?;
         let messages: Vec<Message<'_>> = taken.iter().map(Taken::message).collect();
-        let mut packed: Vec<Packed<'_>> = Vec::with_capacity(messages.len());
-        for (index, message) in messages.iter().enumerate() {
-            packed.push(message.pack().map_err(|error| error.at_message(index))?);
-        }
-        let entries: Vec<Entry<'_>> = packed.iter().map(|one| one.entry(queue.number())).collect();
+        let batch = Batch::pack(&messages)?;
         let core = self.shared.store.core();
-        let staged = core.transact(&entries, &[], core.level())?;
+        let staged = core.transact(&batch.entries(queue.number()), &[], core.level())?;
         self.under_way += 1;
         let (stored, waker) = (self.stored.clone(), self.waker.clone());
         let commit = staged.commit();

@@ -266,7 +266,7 @@ impl Core {
         let mut state = self.state.lock();
         if self.live.has_riders() {
             drop(state);
-            return self.finish(&self.transact(&[*entry], &[], level)?);
+            return self.put_longer(entry, level);
         }
         let admitted = self.admit(&state, &mut Vec::new(), entry, false);
         let (next, repeated) = admitted.map_err(|error| error.at_message(0))?;
@@ -281,7 +281,7 @@ impl Core {
             Err(error) if error.code() == Code::NoSpace => {
                 // Room has to be made first.
                 drop(state);
-                return self.finish(&self.transact(&[*entry], &[], level)?);
+                return self.put_longer(entry, level);
             }
             Err(error) => return Err(error.clone()),
         };
@@ -290,6 +290,12 @@ impl Core {
         self.appended(state, rolled);
         self.reach(at, level)?;
         Ok(Commit { token, level })
+    }
+
+    /// The same by the way of all transactions.
+    #[cold]
+    fn put_longer(&self, entry: &Entry<'_>, level: Level) -> Result<Commit> {
+        self.finish(&self.transact(&[*entry], &[], level)?)
     }
 
     /// The same with a last look at the state under the lock under which it changes: where that fails, nothing does.

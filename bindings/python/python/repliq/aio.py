@@ -40,15 +40,7 @@ async def _in_thread(call: Callable[[], _T]) -> _T:
     future: asyncio.Future[_T] = loop.create_future()
 
     def run() -> None:
-        outcome: tuple[Any, BaseException | None]
-        try:
-            outcome = (call(), None)
-        except BaseException as error:
-            outcome = (None, error)
-        try:
-            loop.call_soon_threadsafe(_end, future, *outcome)
-        except RuntimeError:
-            pass  # The loop was closed meanwhile.
+        _settle(loop, call, future)
 
     threading.Thread(target=run, name="repliq-aio", daemon=True).start()
     return await future
@@ -82,16 +74,24 @@ def _work(
     calls: queue.SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]] | None],
 ) -> None:
     while (next_one := calls.get()) is not None:
-        call, future = next_one
-        outcome: tuple[Any, BaseException | None]
-        try:
-            outcome = (call(), None)
-        except BaseException as error:
-            outcome = (None, error)
-        try:
-            loop.call_soon_threadsafe(_end, future, *outcome)
-        except RuntimeError:
-            return  # The loop was closed meanwhile.
+        if not _settle(loop, *next_one):
+            return
+
+
+def _settle(
+    loop: asyncio.AbstractEventLoop, call: Callable[[], Any], future: asyncio.Future[Any]
+) -> bool:
+    """Calls on this thread and ends the future in its loop; false where the loop was closed meanwhile."""
+    outcome: tuple[Any, BaseException | None]
+    try:
+        outcome = (call(), None)
+    except BaseException as error:
+        outcome = (None, error)
+    try:
+        loop.call_soon_threadsafe(_end, future, *outcome)
+    except RuntimeError:
+        return False
+    return True
 
 
 def _end(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
