@@ -1,11 +1,11 @@
 //! The mapped tail: a `process` commit without a system call.
 //!
 //! In a store whose level is `process` the tail is mapped, where the file system lets it be, and frames are
-//! stored right where they belong. Storing ends at what is *ready*: the helper populates a little ahead, and
-//! where it is late, or there is none, the caller populates a step itself. What cannot be stored gathers in
-//! memory and is written, as in every other store; so does what comes after it, until it is written, for the
-//! order of bytes in the file is the order of the journal. Where mapping or populating fails, the segment is
-//! written to until the next one begins.
+//! stored right where they belong. Storing ends at what is *ready*: a segment that was prepared is ready as a
+//! whole, of the first one the helper populates a little ahead, and where it is late, or there is none, the caller
+//! populates a step itself. What cannot be stored gathers in memory and is written, as in every other store; so does
+//! what comes after it, until it is written, for the order of bytes in the file is the order of the journal. Where
+//! mapping or populating fails, the segment is written to until the next one begins.
 //!
 //! Neither the bytes nor what is believed of them depend on the way they went. An encrypted store is not mapped:
 //! its frames are sealed together when they are handed over.

@@ -1,9 +1,9 @@
 //! Transactions and state: the inside of an open store.
 //!
-//! [`Core`] holds the journal and the state its records add up to. [`Core::transact`] is the one way in: it
-//! checks a transaction, gives its messages their sequences, appends it and applies it, all under the state's
-//! lock; the caller then waits for the level it asked for. Nothing becomes visible to a reader before it is
-//! durable.
+//! [`Core`] holds the journal and the state its records add up to. [`Core::transact`] is the way in, and
+//! [`Core::put`] the same for one message alone: it checks a transaction, gives its messages their sequences,
+//! appends it and applies it, all under the state's lock; the caller then waits for the level it asked for. Nothing
+//! becomes visible to a reader before it is durable.
 
 mod admit;
 mod attempts;
