@@ -99,7 +99,12 @@ const SCHEDULES: usize = 100;
 const FOR_EVER: Duration = Duration::from_secs(1 << 30);
 const AT_ONCE: Duration = Duration::ZERO;
 
+/// One scheduler is at work at a time: what the tables of the library hold belongs to the process, and two schedulers
+/// would step through the same locks.
+static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 fn steps(seed: u64, test: fn()) -> u64 {
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let run = |scheduler: Box<dyn Scheduler + Send>| {
         let mut config = Config::new();
         config.stack_size = 512 << 10;

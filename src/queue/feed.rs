@@ -22,7 +22,7 @@ use crate::error::Result;
 use crate::journal::{Cursor, Found, Type};
 use crate::limits;
 use crate::store::{Change, Core, Delivery, Level, Ranges, Staged};
-use crate::sync::Mutex;
+use crate::sync::{AtomicU64, Mutex, Ordering};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::sync::Arc;
@@ -40,6 +40,8 @@ pub struct Feed {
     pub rules: Rules,
     seed: u64,
     begun: Instant,
+    /// Readers that there were; each has the number it was counted as.
+    readers: AtomicU64,
     place: Mutex<Option<Place>>,
 }
 
@@ -84,6 +86,7 @@ impl Feed {
             rules,
             seed: RandomState::new().build_hasher().finish(),
             begun: Instant::now(),
+            readers: AtomicU64::new(0),
             place: Mutex::new(None),
         }
     }
@@ -116,6 +119,11 @@ impl Feed {
         create()?;
         drop(place);
         self.with(|_| Ok(()))
+    }
+
+    /// A number for one more reader, which its leases carry.
+    pub fn join(&self) -> u64 {
+        self.readers.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// What this owner has comes to others.

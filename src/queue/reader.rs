@@ -16,7 +16,7 @@ use crate::limits;
 use crate::store::{
     Change, Commit, Core, Level, QueueState, Shared, Staged, check_name, ranges_of,
 };
-use crate::sync::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -66,9 +66,6 @@ impl AtWork {
     }
 }
 
-/// Numbers of readers; none is used twice in a process.
-static OWNERS: AtomicU64 = AtomicU64::new(1);
-
 impl Reader {
     /// Opens the consumer of this name, which is made when there is none.
     pub fn open(
@@ -94,7 +91,7 @@ impl Reader {
         let Ok(feed) = shared.downcast::<Feed>() else {
             return Err(Error::new(Code::Panic, "the open readers of a name share something else"));
         };
-        let owner = OWNERS.fetch_add(1, Ordering::Relaxed);
+        let owner = feed.join();
         let reader = Reader { feed, owner, closed: AtomicBool::new(false) };
         reader.feed.begin(|| reader.create(from))?;
         Ok(reader)
