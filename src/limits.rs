@@ -65,6 +65,10 @@ pub const SESSIONS_FORGOTTEN_MAX: usize = 256;
 pub const SESSIONS_LISTED_MAX: usize = 1_000;
 /// Sessions one connection has open at once, and receives that wait: each may hold a transaction.
 pub const SESSIONS_OF_CONNECTION_MAX: usize = 256;
+/// Snapshots one connection has open at once: each keeps the disk space of what it shows.
+pub const SNAPSHOTS_OF_CONNECTION_MAX: usize = 16;
+/// How long a snapshot at a server is kept that nobody looks at.
+pub const SNAPSHOT_IDLE_MS: u64 = 600_000;
 /// Consumers one connection has open at once.
 pub const CONSUMERS_OF_CONNECTION_MAX: usize = 1_024;
 /// How long a transaction at a server may be open without a request of its session, unless the client says otherwise.

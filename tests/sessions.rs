@@ -19,5 +19,7 @@ mod process;
 mod remote;
 #[path = "sessions/rows.rs"]
 mod rows;
+#[path = "sessions/snapshots.rs"]
+mod snapshots;
 #[path = "sessions/workers.rs"]
 mod workers;

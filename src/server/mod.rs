@@ -11,6 +11,7 @@
 //! | `requests` | answering requests |
 //! | `hosted` | one session of them |
 //! | `readers` | the consumers of a connection |
+//! | `snapshots` | its snapshots |
 //! | `sessions` | what a connection asks of its sessions and consumers |
 //! | `orders` | what an administrator orders over a connection |
 //! | `streams` | taking a stream from another store |
@@ -28,6 +29,7 @@ mod orders;
 mod readers;
 mod requests;
 mod sessions;
+mod snapshots;
 mod streams;
 mod table;
 mod throttle;

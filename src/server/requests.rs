@@ -8,13 +8,14 @@ use super::AUDIT;
 use super::connection::Shared;
 use super::orders::Order;
 use super::sessions::Sessions;
+use super::snapshots::Snapshots;
 use super::table::Seat;
 use super::users::{User, Verb};
 use crate::error::{Code, Error, Result};
 use crate::journal::{Body, headers};
 use crate::limits::RECEIVE_MESSAGES_MAX;
 use crate::position::Token;
-use crate::queue::{Batch, Message, Received};
+use crate::queue::{Batch, Message, Queue, Received};
 use crate::session::QueueInfo;
 use crate::store::Watch;
 use crate::sync::{Mutex, Ordering};
@@ -50,6 +51,7 @@ pub struct Requests {
     ordering: bool,
     waits: Vec<Wait>,
     watch: Option<Watch>,
+    snapshots: Snapshots,
     sessions: Sessions,
 }
 
@@ -85,6 +87,7 @@ impl Requests {
             ordering: false,
             waits: Vec::new(),
             watch: None,
+            snapshots: Snapshots::default(),
         }
     }
 
@@ -114,10 +117,20 @@ impl Requests {
                 let until = now + Duration::from_millis(u64::from(timeout_ms));
                 let wait = Wait { number, at: at.into(), tokens, until };
                 match self.wait(wait, now) {
-                    Ok(true) => Answer::Reached.encode(number, body),
+                    Ok(true) => Answer::Done.encode(number, body),
                     Ok(false) => return Ok(None),
                     Err(error) => Err(error),
                 }
+            }
+            Request::Snapshot => self.snapshot(number, now, body),
+            Request::Look { snapshot, queue, from, max } => {
+                self.look((snapshot, now), queue, (from, max)).and_then(|found| {
+                    Answer::Messages(found.iter().map(row).collect()).encode(number, body)
+                })
+            }
+            Request::GiveUp(snapshot) => {
+                self.snapshots.give_up(snapshot);
+                Answer::Done.encode(number, body)
             }
         };
         if let Err(error) = &outcome
@@ -192,14 +205,34 @@ impl Requests {
         let queue = self.shared.store.find_queue(queue)?;
         let max = usize::try_from(max).unwrap_or(usize::MAX).min(RECEIVE_MESSAGES_MAX);
         let found = self.shared.store.snapshot()?.browse(queue, from, max)?;
-        let row = |message: &'_ Received| {
-            (message.sequence(), message.transaction(), message.committed_ms())
-        };
-        let rows = found.iter().map(|message| {
-            let (sequence, transaction, committed_ms) = row(message);
-            Row { sequence, transaction, committed_ms, body: message.stored().0 }
-        });
-        Answer::Messages(rows.collect()).encode(number, body)
+        Answer::Messages(found.iter().map(row).collect()).encode(number, body)
+    }
+
+    fn snapshot(&mut self, number: u32, now: Instant, body: &mut Vec<u8>) -> Result<u8> {
+        // What it shows is asked of each look.
+        if !self.user.may_anything() {
+            return Err(denied());
+        }
+        let held = self.snapshots.take(&self.shared.store, now)?;
+        Answer::Held(held).encode(number, body)
+    }
+
+    fn look(
+        &mut self,
+        (snapshot, now): (u32, Instant),
+        queue: u32,
+        (from, max): (u64, u32),
+    ) -> Result<Vec<Received>> {
+        let snapshot = self.snapshots.of(snapshot, now)?;
+        let queue = Queue::from_number(queue);
+        let named = snapshot.queue_name(queue);
+        // Whether there is such a queue is for those who may see all.
+        if !self.user.may(Verb::Browse, named.as_ref().map_or("*", |name| name)) {
+            return Err(denied());
+        }
+        named?;
+        let max = usize::try_from(max).unwrap_or(usize::MAX).min(RECEIVE_MESSAGES_MAX);
+        snapshot.browse(queue, from, max)
     }
 
     fn put(&mut self, number: u32, queue: &str, bodies: &[&[u8]]) -> Result<()> {
@@ -283,7 +316,7 @@ impl Requests {
             };
             let wait = self.waits.swap_remove(index);
             return match outcome {
-                Ok(()) => Answer::Reached.encode(wait.number, body),
+                Ok(()) => Answer::Done.encode(wait.number, body),
                 Err(error) => refuse(wait.number, error, body),
             }
             .map(Some);
@@ -320,12 +353,14 @@ impl Machine for Requests {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.waits.iter().map(|wait| wait.until).min()
+        let waits = self.waits.iter().map(|wait| wait.until);
+        waits.chain(self.snapshots.deadline()).min()
     }
 }
 
 impl Requests {
     fn next_answer(&mut self, now: Instant, body: &mut Vec<u8>) -> Result<Option<u8>> {
+        self.snapshots.tidy(now);
         if let Some((kind, answer)) = self.sessions.answer() {
             *body = answer;
             return Ok(Some(kind));
@@ -365,6 +400,16 @@ fn denied() -> Error {
 fn refuse(number: u32, error: Error, body: &mut Vec<u8>) -> Result<u8> {
     body.clear();
     Answer::Refused(error).encode(number, body)
+}
+
+/// A message as an answer shows it.
+fn row(message: &Received) -> Row<'_> {
+    Row {
+        sequence: message.sequence(),
+        transaction: message.transaction(),
+        committed_ms: message.committed_ms(),
+        body: message.stored().0,
+    }
 }
 
 /// A message as it came, with its headers listed.

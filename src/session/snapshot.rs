@@ -2,7 +2,7 @@
 //!
 //! Promises: what a snapshot shows does not change while it is open; the segments it may show are kept.
 
-use super::remote::RemoteStore;
+use super::remote::{RemoteSnapshot, RemoteStore};
 use super::store::Inner;
 use crate::error::{Code, Error, Result};
 use crate::journal::Cursor;
@@ -14,14 +14,15 @@ use std::sync::Arc;
 
 /// An open snapshot. Dropping it lets the segments go.
 ///
-/// At a server nothing is kept: each browse shows the queue as it is then.
+/// At a server it goes with the connection: a browse after that fails with CLOSED, and so does one of a snapshot that
+/// nobody looked at for ten minutes.
 pub struct Snapshot {
     home: Home,
 }
 
 enum Home {
     Local(Moment),
-    Remote(Arc<RemoteStore>),
+    Remote(RemoteSnapshot),
 }
 
 /// A store of this process as it was.
@@ -39,8 +40,7 @@ impl Snapshot {
     }
 
     pub(super) fn open_remote(store: &Arc<RemoteStore>) -> Result<Snapshot> {
-        store.line().asker().check()?;
-        Ok(Snapshot { home: Home::Remote(store.clone()) })
+        Ok(Snapshot { home: Home::Remote(RemoteSnapshot::open(store.line())?) })
     }
 
     /// At most `max` messages of a queue from this sequence on, in order: what is neither expired nor purged
@@ -48,7 +48,15 @@ impl Snapshot {
     pub fn browse(&self, queue: Queue, from: u64, max: usize) -> Result<Vec<Received>> {
         match &self.home {
             Home::Local(moment) => moment.browse(queue, from, max),
-            Home::Remote(store) => store.browse(queue, from, max),
+            Home::Remote(snapshot) => snapshot.browse(queue, from, max),
+        }
+    }
+
+    /// What a queue was called then; of a store of this process.
+    pub(crate) fn queue_name(&self, queue: Queue) -> Result<&str> {
+        match &self.home {
+            Home::Local(moment) => moment.queue(queue).map(|of| of.name.as_str()),
+            Home::Remote(_) => Err(Error::new(Code::Unsupported, "a server keeps the names")),
         }
     }
 }
@@ -65,12 +73,16 @@ impl Moment {
         Ok(Moment { inner: inner.clone(), pin, horizon, now_ms, queues })
     }
 
+    fn queue(&self, queue: Queue) -> Result<&QueueState> {
+        self.queues.get(&queue.number()).ok_or_else(|| {
+            let text = format!("there is no queue {} in this snapshot", queue.number());
+            Error::new(Code::NoSuchName, text)
+        })
+    }
+
     fn browse(&self, queue: Queue, from: u64, max: usize) -> Result<Vec<Received>> {
         self.inner.check()?;
-        let Some(of) = self.queues.get(&queue.number()) else {
-            let text = format!("there is no queue {} in this snapshot", queue.number());
-            return Err(Error::new(Code::NoSuchName, text));
-        };
+        let of = self.queue(queue)?;
         let max = max.clamp(1, limits::RECEIVE_MESSAGES_MAX);
         let mut cursor = Cursor::new(queue.number(), from.max(1));
         let (mut out, mut bytes) = (Vec::new(), 0);

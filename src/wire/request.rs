@@ -10,15 +10,20 @@
 //!   66  QUEUES    nothing: the queues this user may see, answered by TEXT
 //!   67  PUT       queue (name), count (4), then each message: length (4), body; answered by STORED
 //!   68  BROWSE    queue (name), from sequence (8), at most so many messages (4); answered by MESSAGES
-//!   69  WAIT      place (name), timeout in ms (4), count (1), tokens (40 each); answered by REACHED
+//!   69  WAIT      place (name), timeout in ms (4), count (1), tokens (40 each); answered by DONE
 //!   70  ORDER     JSON, UTF-8: what an administrator orders; answered by TEXT
+//!   71  SNAPSHOT  nothing: all queues as they are now, until it is given up; answered by HELD
+//!   72  LOOK      snapshot (4), number of a queue (4), from sequence (8), at most so many messages (4); answered by
+//!                 MESSAGES
+//!   73  GIVE_UP   snapshot (4); answered by DONE
 //!
 //! kind  answer    behind the number
 //!   80  REFUSED   the body of an ERROR frame
 //!   81  TEXT      JSON, UTF-8
 //!   82  STORED    token (40), level reached (1): 0 process, 1 power
 //!   83  MESSAGES  count (4), then each: sequence (8), transaction (8), committed at (8), length (4), body
-//!   84  REACHED   nothing
+//!   84  DONE      nothing
+//!   85  HELD      number of the snapshot on this connection (4), which ends with it
 //! ```
 //!
 //! The body of a message is the one that is stored; `journal/body.rs` describes it. Committed at is in
@@ -41,11 +46,15 @@ const PUT: u8 = 67;
 const BROWSE: u8 = 68;
 const WAIT: u8 = 69;
 const ORDER: u8 = 70;
+const SNAPSHOT: u8 = 71;
+const LOOK: u8 = 72;
+const GIVE_UP: u8 = 73;
 const REFUSED: u8 = 80;
 const TEXT: u8 = 81;
 const STORED: u8 = 82;
 const MESSAGES: u8 = 83;
-const REACHED: u8 = 84;
+const DONE: u8 = 84;
+const HELD: u8 = 85;
 
 /// What a client asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +95,21 @@ pub enum Request<'a> {
         /// The order, as JSON.
         text: &'a str,
     },
+    /// Keep all queues as they are now.
+    Snapshot,
+    /// Look at messages of a snapshot.
+    Look {
+        /// The snapshot.
+        snapshot: u32,
+        /// Number of the queue.
+        queue: u32,
+        /// The first sequence of interest.
+        from: u64,
+        /// How many at most.
+        max: u32,
+    },
+    /// Let a snapshot go.
+    GiveUp(u32),
 }
 
 /// A message in an answer.
@@ -112,8 +136,10 @@ pub enum Answer<'a> {
     Stored(Token, Level),
     /// Messages.
     Messages(Vec<Row<'a>>),
-    /// The transactions are there.
-    Reached,
+    /// It is done, or there.
+    Done,
+    /// A snapshot has this number.
+    Held(u32),
 }
 
 impl Request<'_> {
@@ -127,6 +153,9 @@ impl Request<'_> {
             BROWSE => "BROWSE",
             WAIT => "WAIT",
             ORDER => "ORDER",
+            SNAPSHOT => "SNAPSHOT",
+            LOOK => "LOOK",
+            GIVE_UP => "GIVE_UP",
             _ => "a request",
         }
     }
@@ -167,6 +196,18 @@ impl Request<'_> {
                 out.extend_from_slice(text.as_bytes());
                 ORDER
             }
+            Request::Snapshot => SNAPSHOT,
+            Request::Look { snapshot, queue, from, max } => {
+                out.extend_from_slice(&snapshot.to_le_bytes());
+                out.extend_from_slice(&queue.to_le_bytes());
+                out.extend_from_slice(&from.to_le_bytes());
+                out.extend_from_slice(&max.to_le_bytes());
+                LOOK
+            }
+            Request::GiveUp(snapshot) => {
+                out.extend_from_slice(&snapshot.to_le_bytes());
+                GIVE_UP
+            }
         })
     }
 
@@ -199,6 +240,12 @@ impl Request<'_> {
                 let tokens = (0..count).map(|_| rest.token()).collect::<Result<Vec<Token>>>()?;
                 Request::Wait { at, timeout_ms, tokens }
             }
+            SNAPSHOT => Request::Snapshot,
+            LOOK => {
+                let (snapshot, queue) = (rest.word()?, rest.word()?);
+                Request::Look { snapshot, queue, from: rest.long()?, max: rest.word()? }
+            }
+            GIVE_UP => Request::GiveUp(rest.word()?),
             _ => {
                 let text =
                     format!("a request of kind {kind} arrived, which this version does not know");
@@ -239,7 +286,11 @@ impl Answer<'_> {
                 }
                 MESSAGES
             }
-            Answer::Reached => REACHED,
+            Answer::Done => DONE,
+            Answer::Held(snapshot) => {
+                out.extend_from_slice(&snapshot.to_le_bytes());
+                HELD
+            }
         })
     }
 
@@ -267,7 +318,8 @@ impl Answer<'_> {
                 }
                 Answer::Messages(rows)
             }
-            REACHED => Answer::Reached,
+            DONE => Answer::Done,
+            HELD => Answer::Held(rest.word()?),
             _ => {
                 let text =
                     format!("an answer of kind {kind} arrived, which this version does not know");
@@ -364,6 +416,9 @@ mod tests {
             Request::Put { queue: "orders", messages: vec![b"ab", b""] },
             Request::Browse { queue: "ä", from: 7, max: 9 },
             Request::Wait { at: "target:*", timeout_ms: 1000, tokens: vec![token()] },
+            Request::Snapshot,
+            Request::Look { snapshot: 1, queue: 2, from: 3, max: 4 },
+            Request::GiveUp(5),
         ]
     }
 
@@ -388,6 +443,11 @@ mod tests {
         assert_eq!(wait[18..], token().to_bytes());
         let order = Request::Order { text: "{}" };
         assert_eq!(request(&order), (70, b"\x02\x01\0\0{}".to_vec()));
+        let golden: [&[u8]; 3] =
+            [b"", b"\x01\0\0\0\x02\0\0\0\x03\0\0\0\0\0\0\0\x04\0\0\0", b"\x05\0\0\0"];
+        for ((kind, golden), asked) in (71..).zip(golden).zip(&requests()[6..]) {
+            assert_eq!(request(asked), (kind, [b"\x02\x01\0\0", golden].concat()), "{asked:?}");
+        }
         let answer = |answer: &Answer<'_>| {
             let mut out = Vec::new();
             (answer.encode(1, &mut out).unwrap(), out)
@@ -400,7 +460,8 @@ mod tests {
         let row = Row { sequence: 1, transaction: 2, committed_ms: 3, body: b"x" };
         let golden = b"\x01\0\0\0\x01\0\0\0\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0\x01\0\0\0x";
         assert_eq!(answer(&Answer::Messages(vec![row])), (83, golden.to_vec()));
-        assert_eq!(answer(&Answer::Reached), (84, b"\x01\0\0\0".to_vec()));
+        assert_eq!(answer(&Answer::Done), (84, b"\x01\0\0\0".to_vec()));
+        assert_eq!(answer(&Answer::Held(7)), (85, b"\x01\0\0\0\x07\0\0\0".to_vec()));
     }
 
     #[test]
@@ -424,7 +485,8 @@ mod tests {
         let answers = [
             Answer::Stored(token(), Level::Process),
             Answer::Messages(vec![row, row]),
-            Answer::Reached,
+            Answer::Done,
+            Answer::Held(7),
         ];
         for answer in &answers {
             let mut body = Vec::new();

@@ -97,7 +97,8 @@ pub fn reply(raw: &Raw) -> Result<Reply> {
             Answer::Refused(error) => Err(error),
             Answer::Stored(token, level) => Ok(Reply::Stored(Commit { token, level })),
             Answer::Text(text) => Ok(Reply::Text(text.into())),
-            Answer::Reached => Ok(Reply::Done),
+            Answer::Done => Ok(Reply::Done),
+            Answer::Held(number) => Ok(Reply::Numbered(number)),
             Answer::Messages(rows) => {
                 let row = |row: &crate::wire::Row<'_>| {
                     shown(&Given {
@@ -274,17 +275,6 @@ impl RemoteStore {
     pub fn session_kill(&self, session: [u8; 16]) -> Result<()> {
         let order = json!({ "order": "session_kill", "session": session_text(&session) });
         self.text(&Request::Order { text: &order.to_string() }).map(|_| ())
-    }
-
-    /// Looks at a queue as it is now.
-    pub fn browse(&self, queue: Queue, from: u64, max: usize) -> Result<Vec<Received>> {
-        let (name, max) = (self.queue_name(queue)?, u32::try_from(max).unwrap_or(u32::MAX));
-        match self.request(&Request::Browse { queue: &name, from, max }, Duration::ZERO)? {
-            Reply::Messages(messages) => {
-                Ok(messages.into_iter().map(|one| one.of_queue(queue)).collect())
-            }
-            _ => Err(odd()),
-        }
     }
 
     /// Waits until all tokens are there.
