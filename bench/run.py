@@ -74,7 +74,7 @@ def ask(question: Question, floors: Floors, room: Path, device: Device, rounds: 
                 continue
             try:
                 there[plan.name] = Contestant(plan, find(plan.program), room, device)
-                answer.versions[plan.name] = "" if plan.program == "us" else there[plan.name].version
+                answer.versions[plan.name] = "" if plan.is_ours() else there[plan.name].version
             except (Missing, Failed, OSError) as error:
                 answer.absent[plan.name] = str(error)
         for number in range(rounds):
@@ -99,7 +99,7 @@ def ask(question: Question, floors: Floors, room: Path, device: Device, rounds: 
             answer.absent[plan.name] = why
     answer.floors = floors.taken()
     answer.invalid = machine.invalid(*answer.floors)
-    peers = [plan.name for plan in question.plans if plan.program != "us"]
+    peers = [plan.name for plan in question.plans if not plan.is_ours()]
     answer.verdicts = [figures.judge(goal, answer.rounds, peers) for goal in question.goals]
     answer.seconds = time.monotonic() - begun
     return answer

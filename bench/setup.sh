@@ -77,7 +77,7 @@ packages cc build-essential javac default-jdk-headless mvn maven lmdb.h liblmdb-
 [ "$which" = first ] || packages rabbitmq-server rabbitmq-server || missed "no RabbitMQ"
 in_c lmdb lmdb || missed "no LMDB"
 in_c sqlite sqlite3 || missed "no SQLite"
-in_c redis hiredis || missed "no Redis"
+in_c redis hiredis && in_c redis_sessions hiredis || missed "no Redis"
 in_c berkeleydb db || missed "no Berkeley DB"
 in_c rocksdb rocksdb || missed "no RocksDB"
 in_rust || missed "no raft-engine, okaywal and redb"

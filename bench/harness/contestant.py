@@ -20,6 +20,8 @@ from .figures import Stint, complete
 from .machine import Device
 from .programs import Program, Running
 
+#: Workloads whose commits are over when they are on the disk.
+COMMITTING = ("put", "transaction", "multi", "replicate", "paired", "transform", "produce", "workers", "wake")
 #: Longest silence of a contestant, above the seconds of its stint.
 PATIENCE_S = 240.0
 
@@ -43,6 +45,9 @@ class Plan:
     #: Stints of its own length, where it is much slower than others.
     messages: int | None = None
 
+    def is_ours(self) -> bool:
+        return self.program in ("us", "us-served")
+
     def level(self) -> str:
         return str(self.options.get("level", "power"))
 
@@ -51,7 +56,7 @@ class Plan:
         return int(self.options.get("threads", 1)) * int(self.options.get("window", 1))
 
     def commits_to_disk(self) -> bool:
-        return self.level() == "power" and self.workload in ("put", "transaction", "multi", "replicate", "paired")
+        return self.level() == "power" and self.workload in COMMITTING
 
 
 class Writeback:

@@ -105,6 +105,20 @@ def redis(room: Path, options: dict[str, str | int], errors: Path) -> Running:
     return start(words, port, errors)
 
 
+def ours(room: Path, options: dict[str, str | int], errors: Path) -> Running:
+    """A store of ours behind a server in a process of its own."""
+    port = free_port()
+    level = "power" if power(options) else "process"
+    return start([*us(), "serve", "--dir", str(room), "--port", str(port), "--level", level], port, errors)
+
+
+def us() -> list[str]:
+    program = ROOT / "target" / "release" / "examples" / "contest"
+    if not program.exists():
+        raise Missing("our own side was not built")
+    return [str(program)]
+
+
 def nats(room: Path, options: dict[str, str | int], errors: Path) -> Running:
     """JetStream in files. `power`: sync_interval always. Otherwise its default of two minutes."""
     port = free_port()
@@ -182,10 +196,9 @@ def find(name: str) -> Program:
     """The program of this name, or why it is not here."""
     match name:
         case "us":
-            program = ROOT / "target" / "release" / "examples" / "contest"
-            if not program.exists():
-                raise Missing("our own side was not built")
-            return Program([str(program)])
+            return Program(us())
+        case "us-served":
+            return Program(us(), ours)
         case "calls-c":
             return wrapped(BUILT / "calls" / "call")
         case "calls-rust":
@@ -200,6 +213,12 @@ def find(name: str) -> Program:
             return Program(java("AeronRecorded"))
         case "redis":
             return Program([built("c/redis")], redis)
+        case "redis-sessions":
+            return Program([built("c/redis_sessions")], redis)
+        case "kafka-sessions":
+            return Program(java("KafkaTransforming"), jvm_server("KafkaServing"))
+        case "artemis-sessions":
+            return Program(java("ArtemisTransforming"), jvm_server("ArtemisServing"))
         case "nats":
             return Program([built("go/nats-contest")], nats)
         case "kafka":

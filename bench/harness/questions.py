@@ -427,6 +427,92 @@ def _replicated() -> list[Question]:
     ]
 
 
+def _sessions() -> list[Question]:
+    def served(name: str, workload: str, title: str, late: bool) -> Question:
+        def plan(program: str, name: str, messages: int | None = None) -> Plan:
+            return Plan(name, program, workload, {"threads": 16, "batch": 100}, messages=messages)
+
+        return Question(
+            name,
+            title,
+            [
+                plan("us-served", "us"),
+                plan("redis-sessions", "redis", 160_000),
+                plan("artemis-sessions", "artemis", 64_000),
+                plan("kafka-sessions", "kafka", 64_000),
+            ],
+            [at_least("us", "artemis", 10), at_least("us", "kafka", 10), at_least("us", "redis", 2)],
+            messages=480_000,
+            late=late,
+        )
+
+    return [
+        Question(
+            "session",
+            "Durable transactions that take 100 messages and put 100, one session",
+            [us("us plain", "produce", batch=100), us("us", "transform", batch=100)],
+            [at_least("us", "us plain", 0.8)],
+            messages=400_000,
+        ),
+        served(
+            "session-16", "transform", "Durable transactions that take 100 messages and put 100, 16 sessions over loopback", False
+        ),
+        served("session-16-put", "produce", "Durable transactions that put 100 messages, 16 sessions over loopback", True),
+    ]
+
+
+def _consumers() -> list[Question]:
+    keyed = {"keys": 1_000_000}
+    workers = {"threads": 16, "keys": 1_000_000, "build_ms": 10}
+    return [
+        Question(
+            "workers",
+            "16 workers that share a consumer by key, 10 ms a message, each committed durably; keys all differ",
+            [Plan("us", "us", "workers", dict(workers)), Plan("us server", "us-served", "workers", dict(workers))],
+            # Of 1,600 a second.
+            [at_least("us", None, 1_440), at_least("us server", None, 1_440)],
+            messages=5_000,
+            seconds=2.0,
+            rounds=3,
+        ),
+        Question(
+            "keys",
+            "A million messages with keys of their own taken, acknowledged durably every 10,000",
+            [
+                Plan("us", "us", "drain", dict(keyed)),
+                Plan("us shared", "us", "drain", {**keyed, "shared": 1}),
+                Plan("us keyed", "us", "drain", {**keyed, "keyed": 1}),
+                Plan("us shared keyed", "us", "drain", {**keyed, "shared": 1, "keyed": 1}),
+            ],
+            [at_least("us keyed", "us", 0.8), at_least("us shared keyed", "us shared", 0.8)],
+            seconds=10.0,
+        ),
+        Question(
+            "waiting",
+            "A million messages with keys of their own that a consumer has read and cannot give out yet",
+            [
+                us("us behind one", "waiting", backlog=1_000_000, keys=1_000_000),
+                us("us delayed", "waiting", backlog=1_000_000, keys=1_000_000, delayed=1),
+            ],
+            [at_most(name, None, 64, "bytes_each") for name in ("us behind one", "us delayed")],
+            seconds=60.0,
+            rounds=3,
+        ),
+        Question(
+            "wake",
+            "From a durable put until a consumer that waits has the message, everybody idle for a millisecond before",
+            [
+                us("us here", "wake"),
+                Plan("us", "us-served", "wake"),
+                peer("redis-sessions", "wake", "redis"),
+                peer("nats", "wake"),
+            ],
+            [at_most("us", name, 1.0, figure) for name in ("redis", "nats") for figure in ("p50_us", "p99_us")],
+            messages=100_000,
+        ),
+    ]
+
+
 def _calls() -> list[Question]:
     calls = ("session_put", "store_queue", "port_fd", "two_puts")
     return [
@@ -448,5 +534,7 @@ QUESTIONS: list[Question] = [
     *_opening(),
     *_shapes(),
     *_replicated(),
+    *_sessions(),
+    *_consumers(),
     *_calls(),
 ]

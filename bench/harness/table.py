@@ -42,6 +42,7 @@ _FIGURES = (
     ("flushes_per_commit", "flushes a commit"),
     ("bytes_per_commit", "bytes a commit"),
     ("resident_mib", "MiB resident"),
+    ("bytes_each", "bytes each"),
     ("session_put_ns", "session_put ns"),
     ("store_queue_ns", "store_queue ns"),
     ("port_fd_ns", "port_fd ns"),

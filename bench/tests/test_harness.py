@@ -229,11 +229,43 @@ WORKLOADS = [
     ("open", {"backlog": 1000, "killed": 1}),
     ("replicate", {"window": 8, "targets": 2}),
     ("replicate", {}),
+    ("transform", {"threads": 2, "batch": 10}),
+    ("produce", {"batch": 10}),
+    ("workers", {"threads": 4, "keys": 1000, "build_ms": 1}),
+    ("wake", {}),
+    ("drain", {"keys": 1000, "keyed": 1}),
+    ("drain", {"keys": 1000, "shared": 1, "keyed": 1}),
+    ("waiting", {"backlog": 2000, "keys": 2000}),
+    ("waiting", {"backlog": 2000, "keys": 2000, "delayed": 1}),
     ("floor-sync", {}),
     ("floor-copy", {"level": "process"}),
     ("floor-read", {}),
     ("floor-write", {}),
 ]
+
+
+SERVED = [
+    ("transform", {"threads": 2, "batch": 10}),
+    ("produce", {"threads": 2, "batch": 10}),
+    ("workers", {"threads": 2, "keys": 1000, "build_ms": 1}),
+    ("wake", {}),
+]
+
+
+@pytest.mark.skipif(not OURS.exists(), reason="cargo test builds it")
+@pytest.mark.parametrize(("workload", "options"), SERVED)
+def test_our_side_takes_two_turns_at_a_server_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workload: str, options: dict[str, str | int]
+) -> None:
+    monkeypatch.setattr(programs, "us", lambda: [str(OURS)])
+    plan = Plan("us", "us-served", workload, options)
+    ours = Contestant(plan, programs.find("us-served"), tmp_path, Quiet())  # type: ignore[arg-type]
+    try:
+        for _ in range(2):
+            assert ours.stint(200, 0.2)["rate_per_s"] > 0
+    finally:
+        ours.close()
+    assert not (tmp_path / "us").exists()
 
 
 @pytest.mark.skipif(not OURS.exists(), reason="cargo test builds it")

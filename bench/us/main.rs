@@ -7,9 +7,14 @@
 //!     transaction the same through a session, --batch messages each
 //!     paired      one thread's commits, and the floor's write and sync call by call in turn
 //!     paced       --rate a second for the seconds of the stint; times from when each was due
-//!     drain, scan
+//!     drain, scan: --keys N messages have keys, of N; --shared 1, --keyed 1 as the consumer's rules say
 //!     open        --backlog messages, --killed 1
 //!     replicate   commits until --targets servers have them: --window as for `put`, 1 waits for each
+//!     transform   --threads sessions that take --batch messages and put as many; produce: that only put
+//!     workers     --threads that share a consumer by key: one message, a build of --build_ms, a commit
+//!     wake        from a put until a consumer that waits has the message
+//!     waiting     --backlog messages with keys of their own that wait in memory; --delayed 1 for their time
+//!     serve       a store at --port, at which `transform` to `wake` work with the same --port
 //!     floor-sync, floor-copy, floor-read, floor-write
 
 #[path = "../peers/rust/src/contest.rs"]
@@ -19,6 +24,11 @@ mod open;
 mod put;
 mod read;
 mod replicate;
+mod serve;
+mod sessions;
+mod waiting;
+mod wake;
+mod workers;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,6 +53,12 @@ struct Plan {
     rate: u64,
     killed: bool,
     once: bool,
+    keys: u64,
+    keyed: bool,
+    shared: bool,
+    delayed: bool,
+    build_ms: u64,
+    port: u64,
 }
 
 impl Plan {
@@ -63,6 +79,12 @@ impl Plan {
             rate: options.number("rate", 100_000)?.max(1),
             killed: options.number("killed", 0)? == 1,
             once: options.number("once", 0)? == 1,
+            keys: options.number("keys", 0)?,
+            keyed: options.number("keyed", 0)? == 1,
+            shared: options.number("shared", 0)? == 1,
+            delayed: options.number("delayed", 0)? == 1,
+            build_ms: options.number("build_ms", 0)?,
+            port: options.number("port", 0)?,
         })
     }
 
@@ -77,17 +99,28 @@ impl Plan {
         Store::open(self.dir.join(name), &self.options()).map_err(failed("open the store"))
     }
 
+    /// The key of a message; empty where they have none.
+    fn key(&self, number: u64) -> Vec<u8> {
+        match self.keys {
+            0 => Vec::new(),
+            keys => (number % keys).to_le_bytes().to_vec(),
+        }
+    }
+
     /// Puts so many messages in transactions of a thousand, without a sync a transaction.
     fn fill(&self, store: &Store, queue: Queue, count: u64, size: usize) -> Done {
         let payload = vec![b'm'; size];
-        let messages = vec![Message::new(&payload); 1_000];
-        let mut left = count;
-        while left > 0 {
-            let some = left.min(1_000);
-            store
-                .put_at(queue, &messages[..some as usize], Level::Process)
-                .map_err(failed("fill the queue"))?;
-            left -= some;
+        let deliver_at_ms = waiting::deliver_at_ms(self.delayed)?;
+        let mut done = 0;
+        while done < count {
+            let end = count.min(done + 1_000);
+            let keys: Vec<Vec<u8>> = (done..end).map(|at| self.key(at)).collect();
+            let messages: Vec<Message<'_>> = keys
+                .iter()
+                .map(|key| Message { key, deliver_at_ms, ..Message::new(&payload) })
+                .collect();
+            store.put_at(queue, &messages, Level::Process).map_err(failed("fill the queue"))?;
+            done = end;
         }
         // A durable commit makes all before it durable; an empty one would write nothing.
         let other = store.queue("filled").map_err(failed("make a queue"))?;
@@ -102,6 +135,11 @@ fn open(options: &Options) -> Done<Box<dyn Contestant>> {
         "put" | "transaction" | "paired" | "paced" => Box::new(put::Puts::open(plan)?),
         "drain" | "scan" => Box::new(read::Reads::open(plan)?),
         "open" => Box::new(open::Opens::open(plan)?),
+        "transform" | "produce" => Box::new(sessions::Sessions::open(plan)?),
+        "workers" => Box::new(workers::Workers::open(plan)?),
+        "wake" => Box::new(wake::Wakes::open(plan)?),
+        "waiting" => Box::new(waiting::Waiting::open(plan)?),
+        "serve" => match serve::alone(&plan)? {},
         "replicate" => Box::new(replicate::Replicated::open(plan)?),
         "floor-sync" | "floor-copy" | "floor-read" | "floor-write" => {
             Box::new(floor::Floors::open(plan)?)

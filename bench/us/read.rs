@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use repliq::{ConsumerOptions, Queue, Store};
+use repliq::{ConsumerOptions, Queue, Rules, Store};
 
 use super::Plan;
 use super::contest::{Contestant, Done, Stint, Times, failed};
@@ -27,9 +27,11 @@ impl Reads {
     }
 
     fn drain(&self, mut stint: Stint) -> Done {
+        let rules = Rules { shared: self.plan.shared, keyed: self.plan.keyed, ..Rules::default() };
+        let options = ConsumerOptions { rules, ..ConsumerOptions::default() };
         let consumer = self
             .store
-            .consumer("bench", self.queue, &ConsumerOptions::default())
+            .consumer("bench", self.queue, &options)
             .map_err(failed("open a consumer"))?;
         self.plan.fill(&self.store, self.queue, stint.messages, self.plan.size)?;
         stint.begin();

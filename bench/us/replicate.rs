@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use repliq::{
-    ConnectOptions, Message, Password, Queue, Replication, ReplicationOptions, Right, Server,
-    ServerOptions, Store, TargetOptions, Token, UserSource, Users, Verb,
+    Message, Queue, Replication, ReplicationOptions, Server, Store, TargetOptions, Token, Verb,
 };
 
 use super::Plan;
 use super::contest::{Contestant, Done, Stint, Times, failed};
 use super::put::in_flight;
+use super::serve::{USER, connecting, serve};
 
 /// Longest wait for a server; a run that stands still must end.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -31,25 +31,6 @@ impl Drop for Replicas {
     }
 }
 
-fn password() -> Password {
-    Password::from("a bench on loopback has no secret")
-}
-
-fn serve(store: &Store) -> repliq::Result<Server> {
-    let mut users = Users::new();
-    // The least number of iterations: logging in is not what is measured.
-    users.add_with("bench", &password(), 4_096)?;
-    let right = Right { verbs: vec![Verb::Replicate], queues: vec!["*".to_string()] };
-    users.set_rights("bench", &[right])?;
-    let options = ServerOptions {
-        listen: vec!["127.0.0.1:0".to_string()],
-        plain: true,
-        users: UserSource::Inline(users),
-        ..ServerOptions::default()
-    };
-    Server::open(store, &options)
-}
-
 /// So many servers that get what is put into the queue.
 pub fn replicas(plan: &Plan, store: &Store, queue: Queue, count: u64) -> Done<Replicas> {
     let replication = Replication::open(store, queue, &ReplicationOptions::default())
@@ -57,13 +38,12 @@ pub fn replicas(plan: &Plan, store: &Store, queue: Queue, count: u64) -> Done<Re
     let mut servers = Vec::new();
     for number in 0..count {
         let there = plan.store(&format!("server-{number}"))?;
-        let server = serve(&there).map_err(failed("open the server"))?;
+        let server =
+            serve(&there, "127.0.0.1:0", &[Verb::Replicate]).map_err(failed("open the server"))?;
         let address = *server.addresses().first().ok_or("the server listens nowhere")?;
-        let connect =
-            ConnectOptions { password: Some(password()), plain: true, ..ConnectOptions::default() };
-        let options = TargetOptions { connect, ..TargetOptions::default() };
+        let options = TargetOptions { connect: connecting(), ..TargetOptions::default() };
         replication
-            .add(&format!("server-{number}"), &format!("repliq://bench@{address}"), &options)
+            .add(&format!("server-{number}"), &format!("repliq://{USER}@{address}"), &options)
             .map_err(failed("add the target"))?;
         servers.push((server, there));
     }

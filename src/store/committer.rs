@@ -62,8 +62,7 @@ impl Core {
     /// Without a helper there is no such thread either, and the caller leads.
     pub fn lead_soon(&self) {
         if !self.helped {
-            // A failure poisons the journal, and everybody who waits was told.
-            let _ = self.journal.commit_all();
+            lead(&self.journal);
             return;
         }
         self.committer.ask(&self.journal);
@@ -124,7 +123,7 @@ impl Committer {
             Err(_) => {
                 // Without a thread the caller leads; a failure reaches whoever waits.
                 self.shared.work.lock().running = false;
-                let _ = journal.commit_all();
+                lead(journal);
             }
         }
     }
@@ -166,9 +165,17 @@ fn run(journal: &Journal, shared: &Shared) {
         }
         work.asked = false;
         drop(work);
-        // A failure poisons the journal, and everybody who waits was told.
-        let _ = journal.commit_all();
+        lead(journal);
         work = shared.work.lock();
     }
     work.running = false;
+}
+
+/// Makes what was appended durable. Behind the last record there may be a watermark, which waits for the next sync:
+/// whoever asks while the group is synced that has his record would sync that alone.
+fn lead(journal: &Journal) {
+    if journal.seen().is_behind() {
+        // A failure poisons the journal, and everybody who waits was told.
+        let _ = journal.commit_all();
+    }
 }

@@ -4,6 +4,7 @@
 // What a contestant says and hears stands in bench/peers/rust/src/contest.rs.
 //
 //	put
+//	wake  from a publication until a consumer has the message, see wake.go
 package main
 
 import (
@@ -107,27 +108,43 @@ func (c *contest) stint(messages int, seconds float64) error {
 	}
 	fmt.Println("begin")
 	begun := time.Now()
-	done, times, err := c.publish(messages, begun.Add(time.Duration(seconds*float64(time.Second))))
+	_, times, err := c.publish(messages, begun.Add(time.Duration(seconds*float64(time.Second))))
 	if err != nil {
 		return err
 	}
-	took := time.Since(begun)
-	sort.Slice(times, func(a, b int) bool { return times[a] < times[b] })
-	us := func(share float64) float64 { return float64(times[int(float64(len(times)-1)*share)].Nanoseconds()) / 1e3 }
-	fmt.Printf(`{"messages":%d,"commits":%d,"seconds":%.9f,"p50_us":%.3f,"p99_us":%.3f,"p9999_us":%.3f}`+"\n",
-		done, done, took.Seconds(), us(0.5), us(0.99), us(0.9999))
+	report(time.Since(begun), times)
 	return nil
 }
 
+// Says how a stint went, of which each message was a commit.
+func report(took time.Duration, times []time.Duration) {
+	sort.Slice(times, func(a, b int) bool { return times[a] < times[b] })
+	us := func(share float64) float64 {
+		return float64(times[int(float64(len(times)-1)*share)].Nanoseconds()) / 1e3
+	}
+	fmt.Printf(`{"messages":%d,"commits":%d,"seconds":%.9f,"p50_us":%.3f,"p99_us":%.3f,"p9999_us":%.3f}`+"\n",
+		len(times), len(times), took.Seconds(), us(0.5), us(0.99), us(0.9999))
+}
+
 func run() error {
-	if len(os.Args) < 2 || os.Args[1] != "put" {
-		return fmt.Errorf("there is no such workload: %q", os.Args[1:])
+	if len(os.Args) < 2 {
+		return fmt.Errorf("the workload is missing")
 	}
 	options, err := read(os.Args[1:])
 	if err != nil {
 		return err
 	}
-	contest, err := open(options)
+	var contest interface {
+		stint(messages int, seconds float64) error
+	}
+	switch os.Args[1] {
+	case "put":
+		contest, err = open(options)
+	case "wake":
+		contest, err = openWaker(options)
+	default:
+		return fmt.Errorf("there is no such workload: %q", os.Args[1:])
+	}
 	if err != nil {
 		return err
 	}

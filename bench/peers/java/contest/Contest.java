@@ -120,7 +120,10 @@ abstract class Contest {
     int size;
     int threads;
     int window;
+    int batch;
     boolean power;
+    /** Messages of all turns by {@link #commits}. */
+    private long worked;
 
     /** Opens and warms; the version. */
     abstract String open() throws Exception;
@@ -144,6 +147,7 @@ abstract class Contest {
         size = number("size", 100);
         threads = number("threads", 1);
         window = number("window", 1);
+        batch = number("batch", 1);
         power = !options.getOrDefault("level", "power").equals("process");
     }
 
@@ -167,15 +171,30 @@ abstract class Contest {
         }
     }
 
-    /** Commits by so many threads, each waiting for each of its own. */
+    /** Commits that each thread makes in a turn at most. */
+    final long share(Stint stint) {
+        return (stint.messages + (long) threads * batch - 1) / ((long) threads * batch);
+    }
+
+    /** Takes turns of so many messages that only warm: {@link #WARM_S} seconds, and 60,000 messages unless they take longer than
+     * a minute. */
+    final void warm(long messages) throws Exception {
+        double begun = System.nanoTime();
+        while (System.nanoTime() < begun + WARM_S * 1e9 || worked < 60_000 && System.nanoTime() < begun + 60e9) {
+            stint(Stint.warm(messages, 2.0));
+        }
+    }
+
+    /** Commits of {@code batch} messages by so many threads, each waiting for each of its own. */
     final void commits(Stint stint, Maker maker) throws Exception {
-        long share = (stint.messages + threads - 1) / threads;
+        long share = share(stint);
         if (threads == 1) {
             Commit commit = maker.make(0);
             stint.begin();
             Times times = new Times();
             long done = part(stint, share, commit, times);
-            stint.end(done, done, times);
+            worked += done * batch;
+            stint.end(done * batch, done, times);
             return;
         }
         Times[] times = new Times[threads];
@@ -204,7 +223,8 @@ abstract class Contest {
             throw new IllegalStateException("a thread failed", failed.get());
         }
         long sum = Arrays.stream(done).sum();
-        stint.end(sum, sum, all);
+        worked += sum * batch;
+        stint.end(sum * batch, sum, all);
     }
 
     /** Each call is timed where it waits for a disk; the clock's own call would be a good part of a shorter one. */
