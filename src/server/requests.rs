@@ -16,7 +16,7 @@ use crate::journal::{Body, headers};
 use crate::limits::RECEIVE_MESSAGES_MAX;
 use crate::position::Token;
 use crate::queue::{Batch, Message, Queue, Received};
-use crate::session::QueueInfo;
+use crate::session::{QueueInfo, Snapshot};
 use crate::store::Watch;
 use crate::sync::{Mutex, Ordering};
 use crate::wire::{Answer, Machine, REQUESTS_MAX, Request, Row, SessionRequest, Waker};
@@ -204,7 +204,7 @@ impl Requests {
         self.allow(Verb::Browse, queue)?;
         let queue = self.shared.store.find_queue(queue)?;
         let max = usize::try_from(max).unwrap_or(usize::MAX).min(RECEIVE_MESSAGES_MAX);
-        let found = self.shared.store.snapshot()?.browse(queue, from, max)?;
+        let found = Snapshot::of_queue(&self.shared.store, queue)?.browse(queue, from, max)?;
         Answer::Messages(found.iter().map(row).collect()).encode(number, body)
     }
 

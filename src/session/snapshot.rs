@@ -3,7 +3,7 @@
 //! Promises: what a snapshot shows does not change while it is open; the segments it may show are kept.
 
 use super::remote::{RemoteSnapshot, RemoteStore};
-use super::store::Inner;
+use super::store::{Inner, Store};
 use crate::error::{Code, Error, Result};
 use crate::journal::Cursor;
 use crate::limits;
@@ -36,7 +36,13 @@ struct Moment {
 
 impl Snapshot {
     pub(super) fn open(inner: &Arc<Inner>) -> Result<Snapshot> {
-        Ok(Snapshot { home: Home::Local(Moment::now(inner)?) })
+        Ok(Snapshot { home: Home::Local(Moment::now(inner, |_| true)?) })
+    }
+
+    /// The same of this queue alone, whatever others there are; of a store of this process.
+    pub(crate) fn of_queue(store: &Store, queue: Queue) -> Result<Snapshot> {
+        let moment = Moment::now(store.inner()?, |number| number == queue.number())?;
+        Ok(Snapshot { home: Home::Local(moment) })
     }
 
     pub(super) fn open_remote(store: &Arc<RemoteStore>) -> Result<Snapshot> {
@@ -62,13 +68,16 @@ impl Snapshot {
 }
 
 impl Moment {
-    fn now(inner: &Arc<Inner>) -> Result<Moment> {
+    /// Keeps those queues whose numbers are wanted.
+    fn now(inner: &Arc<Inner>, wanted: impl Fn(u32) -> bool) -> Result<Moment> {
         inner.check()?;
         let core = &inner.core;
         let pin = core.journal().pin(core.journal().oldest_segment());
         let horizon = core.journal().durable_offset();
-        let queues = core
-            .look(|state| state.queues().map(|(number, queue)| (number, queue.clone())).collect());
+        let queues = core.look(|state| {
+            let wanted = state.queues().filter(|(number, _)| wanted(*number));
+            wanted.map(|(number, queue)| (number, queue.clone())).collect()
+        });
         let now_ms = core.journal().disk().now_ms();
         Ok(Moment { inner: inner.clone(), pin, horizon, now_ms, queues })
     }
