@@ -563,8 +563,11 @@ typedef struct repliq_consumer_options {
     uint64_t retry_delay_ms_max;
     /** With keyed and max_deliveries: what the rest of a key does behind a dead letter: REPLIQ_AFTER_*. */
     int32_t after_dead_letter;
-    /** Must be 0. */
-    int32_t reserved;
+    /**
+     * With keyed, and without per_key: whether of the messages of one key that wait the newest is handed out alone, and
+     * those before it never: REPLIQ_YES or REPLIQ_NO, which is the default.
+     */
+    int32_t conflate;
 } repliq_consumer_options;
 
 /**
@@ -1157,6 +1160,19 @@ repliq_code repliq_consumer_receive(repliq_consumer *consumer,
                                     size_t *n);
 
 /**
+ * Ends on `port` under `tag` once a receive may give something, or would fail, and with that error; its token is empty.
+ * Nothing is received by it.
+ *
+ * Several consumers may be watched with one port, each under a tag of its own: the events say of which queues something
+ * is there, and repliq_port_drain waits for the first. Thread-safe.
+ *
+ * Fails with REPLIQ_BAD_HANDLE, REPLIQ_CLOSED; then the port gets nothing.
+ */
+repliq_code repliq_consumer_watch(repliq_consumer *consumer,
+                                  repliq_port *port,
+                                  uint64_t tag);
+
+/**
  * Acknowledges the messages with these `n` sequences, in any order, as a transaction of its own.
  *
  * `result` may be NULL. Thread-safe.
@@ -1184,6 +1200,21 @@ repliq_code repliq_consumer_reject(repliq_consumer *consumer,
                                    size_t n,
                                    uint64_t delay_ms,
                                    const char *reason);
+
+/**
+ * Gives the messages with these `n` sequences back as repliq_consumer_reject does, but they come again behind all that is
+ * in the queue now, in this order, and not before newer ones: with keyed, those behind it of its key go on. That outlasts
+ * a reopen.
+ *
+ * `reason` may be NULL. Thread-safe.
+ *
+ * Fails with REPLIQ_INVALID (also with conflate), REPLIQ_STALE, REPLIQ_CLOSED.
+ */
+repliq_code repliq_consumer_reject_to_end(repliq_consumer *consumer,
+                                          const uint64_t *sequences,
+                                          size_t n,
+                                          uint64_t delay_ms,
+                                          const char *reason);
 
 /**
  * Keeps the messages with these `n` sequences for another lease_ms from now on.

@@ -829,6 +829,8 @@ struct consumer_options {
     repliq_queue dead_letters = 0;
     /** With keyed: what the rest of a key does behind a dead letter: REPLIQ_AFTER_SKIP, _BLOCK or _PARK. */
     int after_dead_letter = REPLIQ_AFTER_SKIP;
+    /** With keyed: of the messages of one key that wait the newest is handed out alone, and those before it never. */
+    bool conflate = false;
 };
 
 /** How to open a session. */
@@ -981,6 +983,12 @@ public:
         });
     }
 
+    /** Ends on the port once a receive may give something, or would fail; several are waited for with one port. */
+    void watch(const port &with, std::uint64_t tag) const
+    {
+        detail::check(repliq_consumer_watch(c(), with.c(), tag));
+    }
+
     result ack(const std::vector<std::uint64_t> &sequences)
     {
         repliq_result made;
@@ -1001,6 +1009,20 @@ public:
                 std::string_view reason = {})
     {
         reject(std::vector<std::uint64_t>{one.sequence()}, delay, reason);
+    }
+
+    /** The same, but they come behind all that is in the queue now, in this order. */
+    void reject_to_end(const std::vector<std::uint64_t> &sequences,
+                       std::chrono::milliseconds delay = std::chrono::milliseconds(0), std::string_view reason = {})
+    {
+        std::string why = detail::text(reason, "reason");
+        detail::check(repliq_consumer_reject_to_end(c(), sequences.data(), sequences.size(), detail::ms(delay),
+                                                    why.empty() ? nullptr : why.c_str()));
+    }
+    void reject_to_end(const received &one, std::chrono::milliseconds delay = std::chrono::milliseconds(0),
+                       std::string_view reason = {})
+    {
+        reject_to_end(std::vector<std::uint64_t>{one.sequence()}, delay, reason);
     }
 
     /** Keeps messages for another lease from now on. */
@@ -1239,6 +1261,7 @@ public:
         options.max_deliveries = chosen.max_deliveries;
         options.dead_letters = chosen.dead_letters;
         options.after_dead_letter = chosen.after_dead_letter;
+        options.conflate = chosen.conflate ? REPLIQ_YES : REPLIQ_NO;
         repliq_consumer *made = nullptr;
         std::string text = detail::text(name, "consumer");
         detail::check(repliq_consumer_open(c(), text.c_str(), of.number(), &options, &made));

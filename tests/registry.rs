@@ -3,7 +3,10 @@
 //! | file | owns |
 //! |---|---|
 //! | `order` | priorities, times, keys |
+//! | `end` | what is put to the end of the queue |
 //! | `letters` | dead letters |
+//! | `many` | listening on many queues |
+//! | `newest` | of one key the newest alone |
 //! | `redrive` | the rest of a key behind a dead letter, and letters that are put back |
 //! | `rows` | transactions, looking, recipients, producers |
 //! | `workers` | leases, retries, what is counted |
@@ -11,8 +14,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "registry/end.rs"]
+mod end;
 #[path = "registry/letters.rs"]
 mod letters;
+#[path = "registry/many.rs"]
+mod many;
+#[path = "registry/newest.rs"]
+mod newest;
 #[path = "registry/order.rs"]
 mod order;
 #[path = "registry/redrive.rs"]

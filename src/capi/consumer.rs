@@ -81,9 +81,6 @@ unsafe fn consumer_options(options: *const repliq_consumer_options) -> Result<Co
         }
     };
     chosen.ack_level = level(options.ack_level, "ack_level")?;
-    if options.reserved != 0 {
-        return Err(invalid(format!("reserved is {}, not 0", options.reserved)));
-    }
     let after_dead_letter = match options.after_dead_letter {
         REPLIQ_AFTER_SKIP => Hold::Skip,
         REPLIQ_AFTER_BLOCK => Hold::Block,
@@ -99,6 +96,7 @@ unsafe fn consumer_options(options: *const repliq_consumer_options) -> Result<Co
         keyed: yes(options.keyed, false, "keyed")?,
         parallel: options.parallel,
         per_key: options.per_key,
+        conflate: yes(options.conflate, false, "conflate")?,
         lease_ms: options.lease_ms,
         retry_delay_ms: options.retry_delay_ms,
         retry_multiplier: options.retry_multiplier,
@@ -137,6 +135,25 @@ pub unsafe extern "C" fn repliq_consumer_receive(
         *views = Views::new(received);
         n.put(views.put(messages));
         Ok(())
+    })
+}
+
+/// Ends on `port` under `tag` once a receive may give something, or would fail, and with that error; its token is empty.
+/// Nothing is received by it.
+///
+/// Several consumers may be watched with one port, each under a tag of its own: the events say of which queues something
+/// is there, and repliq_port_drain waits for the first. Thread-safe.
+///
+/// Fails with REPLIQ_BAD_HANDLE, REPLIQ_CLOSED; then the port gets nothing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn repliq_consumer_watch(
+    consumer: *mut repliq_consumer,
+    port: *mut repliq_port,
+    tag: u64,
+) -> repliq_code {
+    boundary(|| {
+        let (reader, port) = (pin(consumer)?, pin(port)?);
+        reader.consumer.watch(port.port(), tag)
     })
 }
 
@@ -186,6 +203,31 @@ pub unsafe extern "C" fn repliq_consumer_reject(
             unsafe { (array(sequences, n, "sequences")?, maybe_text(reason, "reason")?) };
         let delay = (delay_ms > 0).then_some(delay_ms);
         reader.consumer.reject_with(sequences, delay, reason.unwrap_or_default())
+    })
+}
+
+/// Gives the messages with these `n` sequences back as repliq_consumer_reject does, but they come again behind all that is
+/// in the queue now, in this order, and not before newer ones: with keyed, those behind it of its key go on. That outlasts
+/// a reopen.
+///
+/// `reason` may be NULL. Thread-safe.
+///
+/// Fails with REPLIQ_INVALID (also with conflate), REPLIQ_STALE, REPLIQ_CLOSED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn repliq_consumer_reject_to_end(
+    consumer: *mut repliq_consumer,
+    sequences: *const u64,
+    n: usize,
+    delay_ms: u64,
+    reason: *const c_char,
+) -> repliq_code {
+    boundary(|| {
+        let reader = pin(consumer)?;
+        // SAFETY: the caller's contract: `n` sequences, a text or NULL.
+        let (sequences, reason) =
+            unsafe { (array(sequences, n, "sequences")?, maybe_text(reason, "reason")?) };
+        let delay = (delay_ms > 0).then_some(delay_ms);
+        reader.consumer.reject_to_end(sequences, delay, reason.unwrap_or_default())
     })
 }
 

@@ -372,8 +372,9 @@ pub struct repliq_consumer_options {
     pub retry_delay_ms_max: u64,
     /// With keyed and max_deliveries: what the rest of a key does behind a dead letter: REPLIQ_AFTER_*.
     pub after_dead_letter: i32,
-    /// Must be 0.
-    pub reserved: i32,
+    /// With keyed, and without per_key: whether of the messages of one key that wait the newest is handed out alone, and
+    /// those before it never: REPLIQ_YES or REPLIQ_NO, which is the default.
+    pub conflate: i32,
 }
 
 /// How to listen: `repliq_listener_options o = REPLIQ_LISTENER_OPTIONS;`.

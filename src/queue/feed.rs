@@ -58,6 +58,8 @@ pub struct Place {
     pub again: BTreeSet<u64>,
     /// Came back from a reader without leases, and waits.
     pub back: BTreeSet<u64>,
+    /// Put to the end of the queue, by the place there; they come once all before it was looked at.
+    pub behind: BTreeMap<(u64, u64), Waiting>,
     /// Why the last try of messages failed that move to the dead letters next.
     pub reasons: BTreeMap<u64, String>,
     /// Dead letters that were put and nobody waited for yet; the last of them.
@@ -72,6 +74,24 @@ pub struct Place {
     pub taken_in: BTreeSet<u64>,
     /// Which state of the letters that is.
     pub letters_version: Option<u64>,
+}
+
+/// How a message is given back.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Return<'a> {
+    /// Milliseconds before it comes again; `None` as the rules say.
+    pub delay_ms: Option<u64>,
+    /// Why.
+    pub reason: &'a str,
+    /// Whether it comes behind all that is in the queue, and not before newer messages.
+    pub to_end: bool,
+}
+
+impl Return<'_> {
+    /// For this reason, and otherwise as the rules say.
+    pub fn because(reason: &str) -> Return<'_> {
+        Return { reason, ..Return::default() }
+    }
 }
 
 /// What a receive has found, the note that must be on its way before it is shown, and dead letters put meanwhile.
@@ -132,7 +152,8 @@ impl Feed {
             return;
         }
         let has = self.with(|place| Ok(place.leases.of(owner)));
-        self.put_back(owner, &has.unwrap_or_default(), (Some(0), "its worker was closed"));
+        let how = Return { delay_ms: Some(0), ..Return::because("its worker was closed") };
+        self.put_back(owner, &has.unwrap_or_default(), how);
     }
 
     /// Begins anew behind what is acknowledged; `act` changes that before.
@@ -153,7 +174,7 @@ impl Feed {
         let buried = burial.map_or(Ok(()), |staged| self.core.finish(&staged).map(|_| ()));
         if let Err(error) = noted.and(buried) {
             let sequences: Vec<u64> = out.iter().map(Received::sequence).collect();
-            self.put_back(owner, &sequences, (None, ""));
+            self.put_back(owner, &sequences, Return::default());
             return Err(error);
         }
         Ok(out)
@@ -173,7 +194,8 @@ impl Feed {
     fn give_out(&self, place: &mut Place, owner: u64, out: Vec<Received>) -> Result<Given> {
         let counted = self.is_leased() || self.rules.max_deliveries > 0;
         let noted = || out.iter().filter(|one| counted || one.deliveries() > 1);
-        let rows = Delivery::rows(noted().map(|one| (one.sequence(), one.deliveries(), 0)));
+        let rows =
+            Delivery::rows(noted().map(|one| Delivery::one(one.sequence(), one.deliveries(), 0)));
         let mut note = None;
         if !rows.is_empty() {
             let synced = noted().any(|one| one.deliveries() > 1);
@@ -207,28 +229,24 @@ impl Feed {
         self.core.transact(&[], &[(Type::Delivery, self.queue, body)], Level::Power)
     }
 
-    /// Takes messages back from their owner: they come again, before newer ones, after `delay_ms` or as the rules say.
-    /// Returns the first of them the owner did not have.
-    pub fn put_back(
-        &self,
-        owner: u64,
-        sequences: &[u64],
-        (delay_ms, reason): (Option<u64>, &str),
-    ) -> Option<u64> {
+    /// Takes messages back from their owner: they come again, before newer ones or behind all, after the delay or as the
+    /// rules say. Returns the first of them the owner did not have.
+    pub fn put_back(&self, owner: u64, sequences: &[u64], how: Return<'_>) -> Option<u64> {
+        // At the end they stand in the order in which they are named.
         let mut sorted = sequences.to_vec();
-        sorted.sort_unstable();
+        if !how.to_end {
+            sorted.sort_unstable();
+        }
         let missing = self.with(|place| {
             let missing = match self.is_leased() {
                 true => place.leases.missing(owner, &sorted),
                 false => None,
             };
-            let mut later = Vec::new();
+            let mut moved = Vec::new();
             for sequence in sorted {
-                self.put_back_one(place, owner, sequence, (delay_ms, reason), &mut later);
+                moved.extend(self.put_back_one(place, owner, sequence, how));
             }
-            // Without room for the note they come at once.
-            let rows = Delivery::rows(later.into_iter());
-            Ok((missing, if rows.is_empty() { None } else { self.note(rows).ok() }))
+            Ok((missing, self.note_return(place, &moved)))
         });
         let (missing, note) = missing.unwrap_or((None, None));
         if let Some(note) = note {
@@ -239,21 +257,36 @@ impl Feed {
         missing
     }
 
+    /// Notes what comes again later, or at the end, and puts it into the lanes, or behind all.
+    fn note_return(&self, place: &mut Place, moved: &[(Waiting, Delivery)]) -> Option<Staged> {
+        let rows = Delivery::rows(moved.iter().map(|(_, row)| *row));
+        // Without room for the note they come at once.
+        let note = if rows.is_empty() { None } else { self.note(rows).ok() };
+        for (one, row) in moved {
+            let end = if row.to_end && note.is_some() { self.end_of(one.sequence) } else { None };
+            match end {
+                Some(end) => place.move_to_end(*one, end),
+                // It goes through the lanes like all that is out, so that those behind its key wait, too.
+                None => place.lanes.back(*one),
+            }
+        }
+        note
+    }
+
+    /// Takes one back; what is to be noted before it waits again.
     fn put_back_one(
         &self,
         place: &mut Place,
         owner: u64,
         sequence: u64,
-        (delay_ms, reason): (Option<u64>, &str),
-        later: &mut Vec<(u64, u32, u64)>,
-    ) {
+        how: Return<'_>,
+    ) -> Option<(Waiting, Delivery)> {
         let one = if self.is_leased() {
-            let Some(Some(one)) = place.leases.take(owner, sequence) else { return };
-            one
+            place.leases.take(owner, sequence)??
         } else {
             // Twice given back is once.
             if !(1..place.next()).contains(&sequence) || !place.back.insert(sequence) {
-                return;
+                return None;
             }
             Waiting { sequence, key: 0, lane: self.lane_of(sequence) }
         };
@@ -266,25 +299,25 @@ impl Feed {
         }
         let deliveries = noted.unwrap_or(1);
         let last = self.rules.is_last(deliveries);
-        if last && !reason.is_empty() && place.reasons.len() < limits::PARKED_KEYS_MAX {
-            let reason = reason.chars().take(limits::REASON_CHARS_MAX).collect();
+        if last && !how.reason.is_empty() && place.reasons.len() < limits::PARKED_KEYS_MAX {
+            let reason = how.reason.chars().take(limits::REASON_CHARS_MAX).collect();
             place.reasons.insert(sequence, reason);
         }
-        let delay = match delay_ms {
+        let delay = match how.delay_ms {
             Some(delay) if !last => delay,
             _ => self.rules.retry_delay(deliveries),
         };
-        if delay == 0 {
+        let to_end = how.to_end && !last;
+        if delay == 0 && !to_end {
             if sabotage!("redelivery out of order") {
-                return place.lanes.later(one, self.now_ms() + 1);
+                place.lanes.later(one, self.now_ms() + 1);
+            } else {
+                place.lanes.back(one);
             }
-            place.lanes.back(one);
-            return;
+            return None;
         }
-        let due = self.now_ms().saturating_add(delay);
-        later.push((sequence, deliveries, due));
-        // It goes through the lanes like all that is out, so that those behind its key wait, too.
-        place.lanes.back(one);
+        let due = if delay == 0 { 0 } else { self.now_ms().saturating_add(delay) };
+        Some((one, Delivery { to_end, ..Delivery::one(sequence, deliveries, due) }))
     }
 
     /// The lane of a message that was given out without a lease.
@@ -359,6 +392,9 @@ impl Feed {
                 if self.finds_one(place)? {
                     return Ok(true);
                 }
+                if self.release(place)? {
+                    continue;
+                }
                 if place.lanes.len() >= limits::WAITING_MAX || !self.read_ahead(place)? {
                     return Ok(false);
                 }
@@ -387,6 +423,10 @@ impl Feed {
             }
         }
         while let Some(found) = place.ahead.front().cloned() {
+            if self.core.look(|state| self.goes_to_end(state, place, &found)) {
+                place.ahead.pop_front();
+                continue;
+            }
             match self.core.look(|state| self.judge(state, &found, place))? {
                 Judgement::Over => {}
                 Judgement::Later(at) => place.add_later(&found, at),
@@ -408,6 +448,7 @@ impl Place {
             kept: HashMap::default(),
             again: BTreeSet::new(),
             back: BTreeSet::new(),
+            behind: BTreeMap::new(),
             reasons: BTreeMap::new(),
             burial: None,
             gone: Ranges::default(),

@@ -12,6 +12,7 @@ use crate::error::{Code, Error, Result};
 use crate::journal::{Body, Cursor, Found};
 use crate::limits;
 use crate::store::State;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Giving out.
@@ -31,10 +32,14 @@ impl Feed {
         if self.sorts(place) {
             self.read_all_ranked(place)?;
         }
+        if self.rules.conflate {
+            self.read_all(place)?;
+        }
         while out.len() < max
             && bytes < limits::RECEIVE_BYTES_MAX
             && self.may_give(place, out.len())
         {
+            self.release(place)?;
             let before = out.len();
             if !self.take_waiting(place, out, max)? {
                 if place.ahead.is_empty() {
@@ -49,9 +54,10 @@ impl Feed {
                         continue;
                     }
                 }
-                let count = place.ahead.len().min(max - out.len()).min(self.room(place, out.len()));
+                let count = place.before_the_end();
+                let count = count.min(max - out.len()).min(self.room(place, out.len()));
                 let found: Vec<Found> = place.ahead.drain(..count).collect();
-                self.give(place, found, out)?;
+                self.give(place, found, out, Place::first_end)?;
             }
             bytes += out[before..].iter().map(|one| one.stored().0.len()).sum::<usize>();
         }
@@ -77,6 +83,7 @@ impl Feed {
             self.look_at_letters(place)?;
         }
         place.lanes.wake(self.now_ms());
+        self.release(place)?;
         let durable = self.core.journal().durable_offset();
         while let Some(key) = place.leases.ended(durable) {
             place.lanes.done(key);
@@ -138,6 +145,7 @@ impl Feed {
         }
         place.kept.clear();
         let found = std::mem::take(&mut place.ahead);
+        let mut replaced = Vec::new();
         self.core.look(|state| {
             let acked = state.consumer(self.queue, &self.name)?;
             let letters = state.queue(self.queue)?.letters(&self.name);
@@ -148,23 +156,34 @@ impl Feed {
                 }
                 let (key, lane) = front_of(&found);
                 let one = Waiting { sequence, key: self.key_of(key), lane };
+                if let Some(end) = self.end_in(state, sequence) {
+                    place.behind.insert(end, one);
+                    continue;
+                }
+                let newest = self.rules.conflate && self.replaces(state, &found)?;
                 match letters.and_then(|letters| letters.back_at(sequence)) {
                     // Read before anybody looked what came back.
                     Some(at) if one.key != 0 => {
                         place.lanes.add_at(one, at);
                         place.taken_in.insert(sequence);
                     }
+                    _ if newest => replaced.extend(place.lanes.add_instead(one)),
                     _ => place.lanes.add(one),
                 }
                 place.kept.insert(sequence, found);
             }
-            Ok(())
-        })
+            Ok::<_, Error>(())
+        })?;
+        replaced.into_iter().for_each(|sequence| place.leave_out(sequence));
+        Ok(())
     }
 
     /// Gives out the first message of the lanes, and what may go with it; false when none is ready.
     fn take_waiting(&self, place: &mut Place, out: &mut Vec<Received>, max: usize) -> Result<bool> {
-        let Some(one) = place.lanes.next() else { return Ok(false) };
+        let Some(mut one) = place.lanes.next() else { return Ok(false) };
+        if self.rules.conflate {
+            one = self.newest(place, one)?;
+        }
         if !place.back.is_empty() {
             place.back.remove(&one.sequence);
         }
@@ -251,11 +270,20 @@ impl Feed {
         }))
     }
 
-    /// Of what was read in order, what is to be given out.
-    fn give(&self, place: &mut Place, found: Vec<Found>, out: &mut Vec<Received>) -> Result<()> {
-        let mut dead = Vec::new();
+    /// Of what was read in order, what is to be given out, `until` a sequence; the rest waits for another time.
+    fn give(
+        &self,
+        place: &mut Place,
+        found: Vec<Found>,
+        out: &mut Vec<Received>,
+        until: impl Fn(&Place) -> u64,
+    ) -> Result<()> {
+        let (mut dead, mut found) = (Vec::new(), VecDeque::from(found));
         self.core.look(|state| {
-            for found in found {
+            while let Some(found) = found.pop_front_if(|one| one.head.sequence <= until(place)) {
+                if self.goes_to_end(state, place, &found) {
+                    continue;
+                }
                 match self.judge(state, &found, place)? {
                     Judgement::Over => {}
                     Judgement::Bury => dead.push(found),
@@ -265,6 +293,8 @@ impl Feed {
             }
             Ok::<_, Error>(())
         })?;
+        // These come behind one that stands at the end before them.
+        found.into_iter().rev().for_each(|one| place.ahead.push_front(one));
         let mut buried = Ok(());
         for found in dead {
             let (sequence, lane) = (found.head.sequence, front_of(&found).1);
@@ -370,7 +400,7 @@ impl Feed {
                 return Ok(());
             }
             let found: Vec<Found> = place.ahead.drain(..count).collect();
-            self.give(place, found, job)?;
+            self.give(place, found, job, |_| u64::MAX)?;
         }
     }
 

@@ -6,6 +6,9 @@
 //! [`Lanes::follow`] adds to a predecessor on purpose. Keys are known by a hash that differs from process to process;
 //! two keys that meet in one wait for each other, and nothing else.
 //!
+//! A message may stand elsewhere than at its sequence: at an earlier place of its key, or behind a later message of the
+//! queue, at the *end*, which is that message and the how many-th behind it.
+//!
 //! Promises: within a lane the lowest sequence comes first; of what may come, the highest lane; the order of a key wins
 //! over lanes and times. Costs at most 64 bytes for each message that waits: a place in a lane 16, in a chain 16, a
 //! message that waits for its time 24, a key 17, each with what its container keeps free.
@@ -56,20 +59,25 @@ impl Hasher for Same {
     }
 }
 
+/// What messages are sorted by: a sequence, and 0, or for one at the end the how many-th behind it.
+type Order = (u64, u64);
+
 type Keys = HashMap<u64, u32, BuildHasherDefault<Same>>;
 
 /// Messages that wait.
 #[derive(Default)]
 pub struct Lanes {
     ready: [BinaryHeap<Reverse<(u64, u64)>>; LANES],
+    /// What stands at an end, by it: the sequence and the key.
+    ends: [BTreeMap<Order, (u64, u64)>; LANES],
     /// When, the sequence with its lane in the lowest four bits, the key.
     later: BinaryHeap<Reverse<(u64, u64, u64)>>,
     /// By key that is taken: the last of the chain behind it, whose `next` is the first.
     chains: Keys,
     /// How many messages of a key are out.
     out: Keys,
-    /// Places of those that stand before older ones of their key.
-    moved: BTreeMap<u64, u64>,
+    /// Places of those that stand elsewhere than at their sequences.
+    moved: BTreeMap<u64, Order>,
     nodes: Vec<Node>,
     free: u32,
     chained: usize,
@@ -82,7 +90,9 @@ impl Lanes {
 
     /// Messages that wait here.
     pub fn len(&self) -> usize {
-        self.ready.iter().map(BinaryHeap::len).sum::<usize>() + self.later.len() + self.chained
+        let ready = self.ready.iter().map(BinaryHeap::len).sum::<usize>();
+        let ends = self.ends.iter().map(BTreeMap::len).sum::<usize>();
+        ready + ends + self.later.len() + self.chained
     }
 
     /// Takes in a message that was just read; they come in the order of sequences.
@@ -104,9 +114,37 @@ impl Lanes {
         self.put_ready(one);
     }
 
+    /// The same in place of the last one that waits behind its key, which waits no more: it is named.
+    pub fn add_instead(&mut self, one: Waiting) -> Option<u64> {
+        let last = self.chains.get(&one.key).copied().filter(|last| one.key != 0 && *last != NONE);
+        let Some(last) = last else {
+            self.add(one);
+            return None;
+        };
+        let node = &mut self.nodes[last as usize];
+        node.lane = one.lane;
+        Some(std::mem::replace(&mut node.sequence, one.sequence))
+    }
+
+    /// The first message behind a key that is taken.
+    pub fn behind(&self, key: u64) -> Option<Waiting> {
+        let last = self.chains.get(&key).copied().filter(|last| *last != NONE)?;
+        let Node { sequence, lane, .. } = self.nodes[self.nodes[last as usize].next as usize];
+        Some(Waiting { sequence, key, lane })
+    }
+
     /// Takes in a message that stands in the order of its key at this place, and not at that of its sequence.
     pub fn add_at(&mut self, one: Waiting, place: u64) {
-        self.moved.insert(one.sequence, place);
+        self.add_moved(one, (place, 0));
+    }
+
+    /// Takes in a message that stands at an end.
+    pub fn add_last(&mut self, one: Waiting, end: (u64, u64)) {
+        self.add_moved(one, end);
+    }
+
+    fn add_moved(&mut self, one: Waiting, order: Order) {
+        self.moved.insert(one.sequence, order);
         if one.key != 0 && self.chains.contains_key(&one.key) {
             self.chain_first(one);
             return;
@@ -133,13 +171,23 @@ impl Lanes {
     /// The next message; its key stays taken until [`Lanes::done`], [`Lanes::back`] or [`Lanes::later`].
     pub fn next(&mut self) -> Option<Waiting> {
         for lane in (0..LANES).rev() {
-            if let Some(Reverse((sequence, key))) = self.ready[lane].pop() {
+            if let Some((sequence, key)) = self.pop(lane) {
                 let one = self.first_of(Waiting { sequence, key, lane: lane as u8 });
                 self.went_out(key);
                 return Some(one);
             }
         }
         None
+    }
+
+    /// The first of a lane.
+    fn pop(&mut self, lane: usize) -> Option<(u64, u64)> {
+        let ready = self.ready[lane].peek().map(|Reverse((sequence, _))| *sequence);
+        let end = self.ends[lane].first_key_value().map(|((behind, _), _)| *behind);
+        if end.is_some_and(|behind| ready.is_none_or(|ready| ready > behind)) {
+            return self.ends[lane].pop_first().map(|(_, one)| one);
+        }
+        self.ready[lane].pop().map(|Reverse(one)| one)
     }
 
     /// This message, or one of its key that stands before it and came later.
@@ -157,11 +205,11 @@ impl Lanes {
     }
 
     /// Where a message stands in the order of its key.
-    fn order(&self, sequence: u64) -> u64 {
+    fn order(&self, sequence: u64) -> Order {
         if self.moved.is_empty() {
-            return sequence;
+            return (sequence, 0);
         }
-        self.moved.get(&sequence).copied().unwrap_or(sequence)
+        self.moved.get(&sequence).copied().unwrap_or((sequence, 0))
     }
 
     /// The next of a key of which one is out, to go out with it.
@@ -222,6 +270,11 @@ impl Lanes {
 
     fn put_ready(&mut self, one: Waiting) {
         let lane = usize::from(one.lane).min(LANES - 1);
+        let order = self.order(one.sequence);
+        if order.1 > 0 {
+            self.ends[lane].insert(order, (one.sequence, one.key));
+            return;
+        }
         self.ready[lane].push(Reverse((one.sequence, one.key)));
     }
 
@@ -259,7 +312,7 @@ impl Lanes {
         (self.nodes.len() - 1) as u32
     }
 
-    /// Puts a message into the chain of its key where its sequence belongs; that is near the beginning.
+    /// Puts a message into the chain of its key where it belongs; that is at the end, or near the beginning.
     fn chain_first(&mut self, one: Waiting) {
         let last = self.chains.get(&one.key).copied().unwrap_or(NONE);
         let node = self.node(one);
@@ -269,6 +322,12 @@ impl Lanes {
             return;
         }
         let (mut before, order) = (last, self.order(one.sequence));
+        if self.order(self.nodes[last as usize].sequence) < order {
+            self.nodes[node as usize].next = self.nodes[last as usize].next;
+            self.nodes[last as usize].next = node;
+            self.chains.insert(one.key, node);
+            return;
+        }
         loop {
             let next = self.nodes[before as usize].next;
             if self.order(self.nodes[next as usize].sequence) > order {
@@ -357,6 +416,50 @@ mod tests {
             lanes.done(7);
         }
         assert_eq!((lanes.next(), lanes.len(), lanes.chains.len()), (None, 0, 0));
+    }
+
+    #[test]
+    fn what_stands_at_an_end_comes_behind_the_message_that_was_the_last_and_before_the_next() {
+        let mut lanes = Lanes::new();
+        for (sequence, key) in [(3, 7), (4, 0), (5, 7), (6, 0), (7, 7)] {
+            lanes.add(one(sequence, key, 0));
+        }
+        lanes.add_last(one(1, 7, 0), (5, 2));
+        lanes.add_last(one(2, 0, 0), (5, 1));
+        lanes.add_last(one(8, 0, 9), (5, 3));
+        assert_eq!(lanes.len(), 8);
+        let mut order = Vec::new();
+        while let Some(next) = lanes.next() {
+            order.push(next.sequence);
+            // Given back once each, it stands where it stood.
+            if order.len() % 2 == 1 && next.sequence < 3 {
+                lanes.back(next);
+                order.pop();
+                assert_eq!(lanes.next(), Some(next));
+                order.push(next.sequence);
+            }
+            lanes.forget_place(next.sequence);
+            lanes.done(next.key);
+        }
+        assert_eq!(order, [8, 3, 4, 5, 2, 1, 6, 7]);
+        assert_eq!((lanes.len(), lanes.chains.len(), lanes.moved.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn the_last_of_a_chain_makes_way_for_a_newer_one_and_nothing_else_does() {
+        let mut lanes = Lanes::new();
+        assert_eq!(lanes.add_instead(one(1, 7, 0)), None, "nothing is there");
+        assert_eq!(lanes.add_instead(one(2, 7, 0)), None, "message 1 is ready");
+        assert_eq!(lanes.add_instead(one(3, 7, 4)), Some(2));
+        assert_eq!(lanes.add_instead(one(4, 8, 0)), None, "another key");
+        assert_eq!(lanes.add_instead(one(5, 0, 0)), None, "no key");
+        assert_eq!(lanes.add_instead(one(6, 0, 0)), None, "no key");
+        assert_eq!((lanes.behind(7), lanes.behind(8)), (Some(one(3, 7, 4)), None));
+        for sequence in [1, 4, 5, 6] {
+            assert_eq!(lanes.next().map(|one| one.sequence), Some(sequence));
+        }
+        lanes.done(7);
+        assert_eq!((lanes.next(), lanes.len()), (Some(one(3, 7, 4)), 0));
     }
 
     #[test]

@@ -8,12 +8,16 @@
 //! | `rules` | how a consumer's messages are given out |
 //! | `feed` | what the readers of one name share: what they were given, what came back |
 //! | `giving` | which messages come next, and which not yet |
+//! | `end` | which were put to the end |
+//! | `conflate` | which are left out for a newer one of their key |
 //! | `letter` | dead letters, as they stand in their queue |
 //! | `dead` | moving messages there, and the rest of their keys |
 //! | `lanes` | what waits, by priority, time and key |
 //! | `lease` | who works on which message, and until when |
 
+mod conflate;
 mod dead;
+mod end;
 mod feed;
 mod giving;
 mod lanes;
@@ -24,6 +28,7 @@ mod reader;
 mod received;
 mod rules;
 
+pub use feed::Return;
 pub use letter::{Death, with_letter};
 pub use message::{Batch, Header, Message, Packed};
 pub use reader::{AtWork, From, Reader, consumed};

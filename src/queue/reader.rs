@@ -8,7 +8,7 @@
 //! given, where messages have leases, and nobody else was given it since.
 
 use super::Received;
-use super::feed::Feed;
+use super::feed::{Feed, Return};
 use super::rules::Rules;
 use crate::error::{Code, Error, Result};
 use crate::journal::{Appended, Type};
@@ -191,14 +191,20 @@ impl Reader {
 
     /// Takes messages back: they are given out again, before newer ones, when the rules say so.
     pub fn put_back(&self, sequences: &[u64]) {
-        self.feed.put_back(self.owner, sequences, (None, "rolled back"));
+        self.feed.put_back(self.owner, sequences, Return::because("rolled back"));
     }
 
-    /// The same for a reason, after so many milliseconds; `None` as the rules say. STALE for one that it does not have
-    /// any more; the others come back all the same.
-    pub fn reject(&self, sequences: &[u64], delay_ms: Option<u64>, reason: &str) -> Result<()> {
+    /// The same as `how` says. STALE for one that it does not have any more; the others come back all the same.
+    pub fn reject(&self, sequences: &[u64], how: Return<'_>) -> Result<()> {
         self.check_open()?;
-        match self.feed.put_back(self.owner, sequences, (delay_ms, reason)) {
+        if how.to_end && self.feed.rules.conflate {
+            let text = format!(
+                "consumer {:?} conflates: what it gives back is replaced by what is newer, and does not go to the end",
+                self.name()
+            );
+            return Err(Error::new(Code::Invalid, text));
+        }
+        match self.feed.put_back(self.owner, sequences, how) {
             Some(lost) => Err(self.stale(lost)),
             None => Ok(()),
         }

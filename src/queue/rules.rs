@@ -15,6 +15,8 @@ pub struct Rules {
     pub keyed: bool,
     /// Messages of one key that one receive may give out together; 0 = 1.
     pub per_key: u32,
+    /// Whether of the messages of one key that wait the newest is given out alone, and those before it never.
+    pub conflate: bool,
     /// Milliseconds after which a message that is out may be given to somebody else; 0 = never.
     pub lease_ms: u64,
     /// Milliseconds before a message that came back is given out again; 0 = at once.
@@ -43,6 +45,11 @@ impl Rules {
         }
         if self.per_key > 1 && !self.keyed {
             return refused("per_key bounds the messages of one key: it needs keyed");
+        }
+        if self.conflate && (!self.keyed || self.per_key > 1) {
+            return refused(
+                "conflate leaves the newest message of a key: it needs keyed, and no per_key",
+            );
         }
         if self.lease_ms > 0 && !(self.shared || self.keyed) {
             return refused(

@@ -73,6 +73,7 @@ pub fn options(from: Start, giving: Giving) -> ConsumerOptions {
         parallel: giving.parallel,
         keyed: giving.keyed,
         per_key: giving.per_key,
+        conflate: giving.conflate,
         lease_ms: giving.lease_ms,
         retry_delay_ms: giving.retry_delay_ms,
         retry_multiplier: giving.retry_multiplier,

@@ -17,7 +17,7 @@ use super::users::{User, Verb};
 use crate::error::{Code, Error, Result};
 use crate::limits;
 use crate::link::{panicked, spawn};
-use crate::queue::{Queue, Received};
+use crate::queue::{Queue, Received, Return};
 use crate::session::{ConsumerOptions, SessionOptions};
 use crate::store::{Commit, Level, Outcome, Staged, TransactionId, Watch};
 use crate::sync::{Condvar, Mutex, Ordering};
@@ -348,9 +348,9 @@ impl Worker {
             SessionRequest::Ack(consumer, sequences) => {
                 self.consumers.of(consumer)?.ack_staged(&sequences).map(Told::Staged)
             }
-            SessionRequest::Reject { consumer, sequences, delay_ms, reason } => {
+            SessionRequest::Reject { consumer, sequences, delay_ms, reason, to_end } => {
                 let of = self.consumers.of(consumer)?;
-                of.reject_with(&sequences, delay_ms, reason).map(done)
+                of.give_back(&sequences, Return { delay_ms, reason, to_end }).map(done)
             }
             SessionRequest::Renew(consumer, sequences) => {
                 self.consumers.of(consumer)?.renew(&sequences).map(done)

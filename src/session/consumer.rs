@@ -5,7 +5,7 @@ use super::remote::{RemoteConsumer, RemoteStore};
 use super::store::Inner;
 use crate::disk::{Disk, RealDisk};
 use crate::error::{Code, Error, Result};
-use crate::queue::{From, Queue, Reader, Received, Rules};
+use crate::queue::{From, Queue, Reader, Received, Return, Rules};
 use crate::store::{Commit, Level, Staged};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -186,11 +186,28 @@ impl Consumer {
         delay_ms: Option<u64>,
         reason: &str,
     ) -> Result<()> {
+        self.give_back(sequences, Return { delay_ms, reason, to_end: false })
+    }
+
+    /// The same, but they come behind all that is in the queue now, in the order in which they are named, and not before
+    /// newer ones: with keys, those behind it of its key go on. Their place there outlasts a reopen.
+    ///
+    /// What was given out for the last time is a dead letter all the same. Fails with INVALID for a consumer that conflates.
+    pub fn reject_to_end(
+        &self,
+        sequences: &[u64],
+        delay_ms: Option<u64>,
+        reason: &str,
+    ) -> Result<()> {
+        self.give_back(sequences, Return { delay_ms, reason, to_end: true })
+    }
+
+    pub(crate) fn give_back(&self, sequences: &[u64], how: Return<'_>) -> Result<()> {
         match &self.home {
-            Home::Remote(consumer) => consumer.reject(sequences, delay_ms, reason),
+            Home::Remote(consumer) => consumer.reject(sequences, how),
             Home::Local { inner, reader, .. } => {
                 inner.check_writable()?;
-                reader.reject(sequences, delay_ms, reason)
+                reader.reject(sequences, how)
             }
         }
     }

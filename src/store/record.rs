@@ -10,8 +10,8 @@
 //!           alone; for 7 a letter is dropped: its place (8), key.
 //! ack       length of the consumer's name (1), name, then ranges: first (8), last (8).
 //! delivery  length of the consumer's name (1), name, time (8), then rows: first (8), last (8), how often they were
-//!           given out (4), not to be given out again before (8), 0 = at any time. Times are milliseconds since
-//!           1970 UTC.
+//!           given out (4), not to be given out again before (8), 0 = at any time, where they stand (1): 0 as before,
+//!           1 behind all that the queue has now. Times are milliseconds since 1970 UTC.
 //! history   epoch (4), first sequence (8), owner (4), cause (1), group (16).
 //! ```
 //!
@@ -69,44 +69,50 @@ pub struct Delivery {
     pub deliveries: u32,
     /// Not to be given out again before, in milliseconds since 1970 UTC; 0 = at any time.
     pub not_before_ms: u64,
+    /// Whether they stand behind all that is in the queue from now on, and not where they stood.
+    pub to_end: bool,
 }
 
 impl Delivery {
-    const BYTES: usize = 28;
+    const BYTES: usize = 29;
 
     fn put(&self, body: &mut Vec<u8>) {
         body.extend_from_slice(&self.first.to_le_bytes());
         body.extend_from_slice(&self.last.to_le_bytes());
         body.extend_from_slice(&self.deliveries.to_le_bytes());
         body.extend_from_slice(&self.not_before_ms.to_le_bytes());
+        body.push(u8::from(self.to_end));
     }
 
     fn read(row: &[u8]) -> Delivery {
         let (first, last) = (u64_at(row, 0), u64_at(row, 8));
-        Delivery { first, last, deliveries: u32_at(row, 16), not_before_ms: u64_at(row, 20) }
+        let (deliveries, not_before_ms) = (u32_at(row, 16), u64_at(row, 20));
+        Delivery { first, last, deliveries, not_before_ms, to_end: row[28] == 1 }
     }
 
-    /// Messages in order, with how often and not before, as rows; what follows each other is one.
-    pub fn rows(messages: impl Iterator<Item = (u64, u32, u64)>) -> Vec<Delivery> {
+    /// One message, which stays where it stands.
+    pub fn one(sequence: u64, deliveries: u32, not_before_ms: u64) -> Delivery {
+        let to_end = false;
+        Delivery { first: sequence, last: sequence, deliveries, not_before_ms, to_end }
+    }
+
+    /// Messages one by one, in order, as rows; what follows each other is one.
+    pub fn rows(messages: impl Iterator<Item = Delivery>) -> Vec<Delivery> {
         let mut rows: Vec<Delivery> = Vec::new();
-        for (sequence, deliveries, not_before_ms) in messages {
+        for one in messages {
             match rows.last_mut() {
-                Some(row)
-                    if row.last + 1 == sequence
-                        && row.deliveries == deliveries
-                        && row.not_before_ms == not_before_ms =>
-                {
-                    row.last = sequence;
+                Some(row) if row.last + 1 == one.first && row.says_what(&one) => {
+                    row.last = one.last;
                 }
-                _ => rows.push(Delivery {
-                    first: sequence,
-                    last: sequence,
-                    deliveries,
-                    not_before_ms,
-                }),
+                _ => rows.push(one),
             }
         }
         rows
+    }
+
+    fn says_what(&self, other: &Delivery) -> bool {
+        let of = |row: &Delivery| (row.deliveries, row.not_before_ms, row.to_end);
+        of(self) == of(other)
     }
 }
 
@@ -235,6 +241,9 @@ pub fn delivery(body: &[u8]) -> Result<Change<'_>> {
     let (name, rest) = named(body, 8).ok_or_else(|| unread("delivery"))?;
     let (time, rows) = rest.split_at(8);
     if rows.len() % Delivery::BYTES != 0 {
+        return Err(unread("delivery"));
+    }
+    if rows.chunks_exact(Delivery::BYTES).any(|row| row[Delivery::BYTES - 1] > 1) {
         return Err(unread("delivery"));
     }
     let rows: Vec<Delivery> = rows.chunks_exact(Delivery::BYTES).map(Delivery::read).collect();

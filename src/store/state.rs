@@ -20,7 +20,7 @@
 //! | 9 origin | group (16), rows of its history |
 //! | 10 file | as in its record |
 //! | 11 missing | queue (4), stream (8), then first and last transaction (8 each) of what its target never gets |
-//! | 12 attempts | queue (4), name length (1), name of the consumer, then rows: sequence (8), deliveries (4), not before (8), first noted (8) |
+//! | 12 attempts | queue (4), name length (1), name of the consumer, then rows: sequence (8), deliveries (4), not before (8), first noted (8), behind (8), turn (8) |
 //! | 13 session | as `sessions` describes it |
 //! | 14 letters | as `letters` describes it |
 
@@ -596,7 +596,7 @@ impl QueueState {
         let Some(acked) = self.consumers.get(&name) else { return };
         let attempts = self.attempts.entry(name).or_default();
         for row in rows {
-            attempts.note(row, time_ms);
+            attempts.note(row, time_ms, self.next.saturating_sub(1));
             (row.first..=row.last)
                 .filter(|sequence| acked.contains(*sequence))
                 .for_each(|sequence| attempts.forget(sequence, sequence));

@@ -3,7 +3,7 @@
 //! ```text
 //! offset  size  giving
 //!      0     1  flags: 1 shared, 2 keyed, and of 4 and 8 at most one: behind a dead letter the rest of its key waits (4), or
-//!               becomes dead letters, too (8)
+//!               becomes dead letters, too (8); 16 conflate
 //!      1     4  messages of all workers at a time
 //!      5     4  messages of a key at a time
 //!      9     8  lease in ms
@@ -24,6 +24,7 @@ const SHARED: u8 = 1;
 const KEYED: u8 = 2;
 const BLOCK: u8 = 4;
 const PARK: u8 = 8;
+const CONFLATE: u8 = 16;
 
 /// How a consumer gives out its messages: the rules of its options.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct Giving {
     pub parallel: u32,
     /// Messages of a key that come together.
     pub per_key: u32,
+    /// Whether of the messages of a key that wait the newest comes alone.
+    pub conflate: bool,
     /// Milliseconds after which another may have a message.
     pub lease_ms: u64,
     /// Milliseconds before the next try.
@@ -56,7 +59,9 @@ impl Giving {
     /// Appends the bytes.
     pub(super) fn put(&self, out: &mut Vec<u8>) {
         let hold = [0, BLOCK, PARK][self.after_dead_letter as usize];
-        out.push(u8::from(self.shared) * SHARED + u8::from(self.keyed) * KEYED + hold);
+        let kinds = [(self.shared, SHARED), (self.keyed, KEYED), (self.conflate, CONFLATE)];
+        let flags = kinds.iter().filter(|(on, _)| *on).map(|(_, flag)| *flag);
+        out.push(flags.sum::<u8>() + hold);
         out.extend_from_slice(&self.parallel.to_le_bytes());
         out.extend_from_slice(&self.per_key.to_le_bytes());
         out.extend_from_slice(&self.lease_ms.to_le_bytes());
@@ -70,7 +75,7 @@ impl Giving {
     /// Takes them from what arrived.
     pub(super) fn take(rest: &mut Rest<'_>) -> Result<Giving> {
         let flags = rest.byte()?;
-        let after_dead_letter = match flags & !(SHARED | KEYED) {
+        let after_dead_letter = match flags & !(SHARED | KEYED | CONFLATE) {
             0 => Hold::Skip,
             BLOCK => Hold::Block,
             PARK => Hold::Park,
@@ -85,6 +90,7 @@ impl Giving {
             keyed: flags & KEYED != 0,
             parallel: rest.word()?,
             per_key: rest.word()?,
+            conflate: flags & CONFLATE != 0,
             lease_ms: rest.long()?,
             retry_delay_ms: rest.long()?,
             retry_multiplier: rest.word()?,

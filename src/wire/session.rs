@@ -22,7 +22,7 @@
 //!                 level of ACK (1) as in COMMIT; how it gives out, as `giving` says: NUMBERED
 //!  105  ACK       consumer, count (4), sequences (8 each): STORED
 //!  106  REJECT    consumer, not to be given out again for so many ms (8), 2^64 - 1 = as the consumer's retries say;
-//!                 length of the reason (2), reason, UTF-8; count (4), sequences (8 each): DONE
+//!                 1 to the end of the queue, else 0 (1); length of the reason (2), reason, UTF-8; count (4), sequences (8 each): DONE
 //!  107  SEEK      consumer, sequence (8): STORED
 //!  108  DETACH    consumer: DONE
 //!  109  RENEW     consumer, count (4), sequences (8 each): DONE
@@ -204,6 +204,8 @@ pub enum SessionRequest<'a> {
         delay_ms: Option<u64>,
         /// Why.
         reason: &'a str,
+        /// Whether they go to the end of the queue.
+        to_end: bool,
     },
     /// Keep messages for another while.
     Renew(u32, Vec<u64>),
@@ -398,9 +400,10 @@ impl SessionRequest<'_> {
                 put_sequences(sequences, out)?;
                 ACK
             }
-            SessionRequest::Reject { consumer, sequences, delay_ms, reason } => {
+            SessionRequest::Reject { consumer, sequences, delay_ms, reason, to_end } => {
                 out.extend_from_slice(&consumer.to_le_bytes());
                 out.extend_from_slice(&delay_ms.unwrap_or(AS_RETRIES).to_le_bytes());
+                out.push(u8::from(*to_end));
                 put_reason(reason, out);
                 put_sequences(sequences, out)?;
                 REJECT
@@ -487,10 +490,11 @@ impl SessionRequest<'_> {
             }
             ACK => SessionRequest::Ack(rest.word()?, take_sequences(&mut rest)?),
             REJECT => {
-                let (consumer, delay_ms, reason) = (rest.word()?, rest.long()?, rest.reason()?);
+                let (consumer, delay_ms) = (rest.word()?, rest.long()?);
+                let (to_end, reason) = (flag(rest.byte()?)?, rest.reason()?);
                 let delay_ms = Some(delay_ms).filter(|delay| *delay != AS_RETRIES);
                 let sequences = take_sequences(&mut rest)?;
-                SessionRequest::Reject { consumer, sequences, delay_ms, reason }
+                SessionRequest::Reject { consumer, sequences, delay_ms, reason, to_end }
             }
             RENEW => SessionRequest::Renew(rest.word()?, take_sequences(&mut rest)?),
             SEEK => SessionRequest::Seek(rest.word()?, rest.long()?),

@@ -159,8 +159,16 @@ static repliq_code call_reader(uint64_t *random, int call, void *handle, enum ki
             look(messages, n);
         return code;
     case 15: *kind = CONSUMER; return repliq_consumer_ack(handle, sequences, next(random) % 3, NULL);
-    case 16: *kind = CONSUMER; return repliq_consumer_reject(handle, sequences, next(random) % 3, 0, NULL);
-    case 17: *kind = CONSUMER; return repliq_consumer_seek(handle, next(random) % 20, NULL);
+    case 16:
+        *kind = CONSUMER;
+        if (next(random) % 4 == 0)
+            return repliq_consumer_reject_to_end(handle, sequences, next(random) % 3, 0, NULL);
+        return repliq_consumer_reject(handle, sequences, next(random) % 3, 0, NULL);
+    case 17:
+        *kind = CONSUMER;
+        if (next(random) % 4 == 0)
+            return repliq_consumer_watch(handle, pick(random)->handle, next(random) % 8);
+        return repliq_consumer_seek(handle, next(random) % 20, NULL);
     case 18:
         *kind = SESSION;
         messages[0] = (repliq_message)REPLIQ_MESSAGE;

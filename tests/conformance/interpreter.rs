@@ -156,6 +156,7 @@ fn rules(step: &Step) -> Outcome<Rules> {
         keyed: step.text("keyed") == Some("yes"),
         parallel: of(step, "parallel")?,
         per_key: of(step, "per_key")?,
+        conflate: step.text("conflate") == Some("yes"),
         lease_ms: of(step, "lease_ms")?,
         retry_delay_ms: of(step, "retry_delay_ms")?,
         retry_multiplier: of(step, "retry_multiplier")?,
@@ -267,7 +268,7 @@ impl World {
                 Ok(get(&mut self.sessions, &first)?.commit_start(port, step.number(3)?)?)
             }
             "rollback" => Ok(get(&mut self.sessions, &first)?.rollback()?),
-            "consumer" | "consumer_delete" | "ack" | "reject" | "renew" | "seek" => {
+            "consumer" | "consumer_delete" | "ack" | "reject" | "renew" | "seek" | "watch" => {
                 self.consumer(step)
             }
             "receive" | "session_receive" | "browse" => self.receive(step),
@@ -408,9 +409,17 @@ impl World {
                 let consumer = get(&mut self.consumers, first)?;
                 let delay = of(step, "delay_ms")?;
                 let reason = step.text("reason").unwrap_or_default();
-                consumer.reject_with(&step.numbers(2)?, (delay > 0).then_some(delay), reason)?;
+                let (sequences, delay) = (step.numbers(2)?, (delay > 0).then_some(delay));
+                match step.text("to_end") {
+                    Some("yes") => consumer.reject_to_end(&sequences, delay, reason)?,
+                    _ => consumer.reject_with(&sequences, delay, reason)?,
+                }
             }
             "renew" => get(&mut self.consumers, first)?.renew(&step.numbers(2)?)?,
+            "watch" => {
+                let port = get(&mut self.ports, step.word(2)?)?;
+                get(&mut self.consumers, first)?.watch(port, step.number(3)?)?;
+            }
             _ => drop(get(&mut self.consumers, first)?.seek(step.number(2)?)?),
         }
         Ok(())

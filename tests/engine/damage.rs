@@ -82,7 +82,7 @@ pub fn subject(segment: u64, size: usize, rounds: usize) -> Subject {
     assert!(work::act(&mut client, &Act::Consume("slow", "sleeper", 0, 1)));
     for _ in 0..7 {
         assert!(work::act(&mut client, &Act::Put("slow", vec![20], Level::Power)));
-        assert!(work::act(&mut client, &Act::Again("slow", "sleeper", 1)));
+        assert!(work::act(&mut client, &Act::ToEnd("slow", "sleeper", 1)));
         assert!(work::act(
             &mut client,
             &Act::Put("a", vec![segment as usize * 2 / 5], Level::Power)

@@ -13,6 +13,8 @@ pub enum Act {
     Consume(&'static str, &'static str, usize, usize),
     /// Receives at most so many and gives all of them back, to be given out again.
     Again(&'static str, &'static str, usize),
+    /// Receives at most so many and puts all of them to the end of the queue.
+    ToEnd(&'static str, &'static str, usize),
     /// Receives from a queue and puts into others, in one transaction.
     Move(&'static str, &'static str, usize, &'static [&'static str], Level),
     Purge(&'static str),
@@ -47,7 +49,7 @@ pub struct Work {
     pub lives: Vec<Life>,
 }
 
-use Act::{Again, Consume, Delete, Move, Pause, Purge, Put, Queues, Reopen, Resume};
+use Act::{Again, Consume, Delete, Move, Pause, Purge, Put, Queues, Reopen, Resume, ToEnd};
 use Level::{Power, Process};
 
 fn put(queue: &'static str, lengths: &[usize], level: Level) -> Act {
@@ -238,13 +240,13 @@ pub fn all() -> Vec<Work> {
                 fresh(vec![
                     put("a", &[60; 4], Power),
                     Again("a", "c", 3),
-                    Again("a", "c", 2),
+                    ToEnd("a", "c", 2),
                     put("a", &[900, 900], Power),
                     Consume("a", "c", 2, 2),
                     put("a", &[900, 900], Power),
                     Again("a", "c", 4),
                 ]),
-                after_cut(Cut::Random(4), vec![Again("a", "c", 9), Consume("a", "c", 9, 2)]),
+                after_cut(Cut::Random(4), vec![ToEnd("a", "c", 9), Consume("a", "c", 9, 2)]),
                 after_kill(vec![put("a", &[1800], Power), Again("a", "c", 3), Reopen]),
             ],
         ),
@@ -302,6 +304,7 @@ pub fn act(client: &mut Client, act: &Act) -> bool {
             client.consume(queue, name, *max, |at| at % every == every - 1)
         }
         Again(queue, name, max) => client.reject(queue, name, *max, |_| true),
+        ToEnd(queue, name, max) => client.put_to_end(queue, name, *max),
         Move(from, name, max, to, level) => client.move_on(from, name, *max, to, *level),
         Purge(queue) => client.purge(queue),
         Pause(queue) => {

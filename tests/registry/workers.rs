@@ -13,6 +13,7 @@ const SHORT: Rules = Rules {
     parallel: 0,
     keyed: true,
     per_key: 0,
+    conflate: false,
     lease_ms: 20,
     retry_delay_ms: 0,
     retry_multiplier: 0,

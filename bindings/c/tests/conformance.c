@@ -703,6 +703,7 @@ static int on_consumer(const step *of, const char *verb)
         options.keyed = is_yes(of, "keyed");
         options.parallel = (uint32_t)number_of(of, "parallel");
         options.per_key = (uint32_t)number_of(of, "per_key");
+        options.conflate = is_yes(of, "conflate");
         options.lease_ms = number_of(of, "lease_ms");
         options.retry_delay_ms = number_of(of, "retry_delay_ms");
         options.retry_multiplier = (uint32_t)number_of(of, "retry_multiplier");
@@ -721,13 +722,18 @@ static int on_consumer(const step *of, const char *verb)
     }
     if (strcmp(verb, "consumer_delete") == 0)
         return repliq_consumer_delete(handle(arg(of, 1), STORE), arg(of, 3), queue(arg(of, 2)), NULL);
+    if (strcmp(verb, "watch") == 0)
+        return repliq_consumer_watch(consumer, handle(arg(of, 2), PORT), number(of, 3));
     for (n = 0; n + 2 < of->word_count; n++)
         sequences[n] = number(of, n + 2);
     if (strcmp(verb, "ack") == 0)
         return repliq_consumer_ack(consumer, sequences, n, NULL);
-    if (strcmp(verb, "reject") == 0)
-        return repliq_consumer_reject(consumer, sequences, n, number_of(of, "delay_ms"),
-                                      field_of(of, "reason") == NULL ? NULL : field_of(of, "reason")->at);
+    if (strcmp(verb, "reject") == 0) {
+        const char *reason = field_of(of, "reason") == NULL ? NULL : field_of(of, "reason")->at;
+        if (is_yes(of, "to_end") == REPLIQ_YES)
+            return repliq_consumer_reject_to_end(consumer, sequences, n, number_of(of, "delay_ms"), reason);
+        return repliq_consumer_reject(consumer, sequences, n, number_of(of, "delay_ms"), reason);
+    }
     if (strcmp(verb, "renew") == 0)
         return repliq_consumer_renew(consumer, sequences, n);
     return repliq_consumer_seek(consumer, sequences[0], NULL);
@@ -1170,7 +1176,7 @@ static int run(const step *of)
         return connect_store(of, strcmp(verb, "connect_at") == 0);
     if (strcmp(verb, "local") == 0)
         return REPLIQ_OK;
-    if (is_one_of(verb, "consumer consumer_delete ack reject renew seek"))
+    if (is_one_of(verb, "consumer consumer_delete ack reject renew seek watch"))
         return on_consumer(of, verb);
     if (is_one_of(verb, "receive session_receive browse"))
         return receive(of, verb);

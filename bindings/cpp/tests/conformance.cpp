@@ -224,6 +224,7 @@ public:
             {"receive", &world::read},
             {"ack", &world::ack},
             {"reject", &world::reject},
+            {"watch", &world::watch},
             {"renew", &world::renew},
             {"seek", &world::seek},
             {"snapshot", &world::snapshot},
@@ -445,6 +446,7 @@ private:
         options.keyed = of.field("keyed") == "yes";
         options.parallel = static_cast<std::uint32_t>(number("parallel"));
         options.per_key = static_cast<std::uint32_t>(number("per_key"));
+        options.conflate = of.field("conflate") == "yes";
         options.lease = std::chrono::milliseconds(number("lease_ms"));
         options.retry_delay = std::chrono::milliseconds(number("retry_delay_ms"));
         options.retry_multiplier = static_cast<std::uint32_t>(number("retry_multiplier"));
@@ -462,8 +464,13 @@ private:
     void reject(const step &of)
     {
         auto delay = std::chrono::milliseconds(std::stoull(of.field("delay_ms").value_or("0")));
-        get(consumers_, of.word(1)).reject(of.numbers(2), delay, of.field("reason").value_or(""));
+        auto &from = get(consumers_, of.word(1));
+        if (of.field("to_end") == "yes")
+            from.reject_to_end(of.numbers(2), delay, of.field("reason").value_or(""));
+        else
+            from.reject(of.numbers(2), delay, of.field("reason").value_or(""));
     }
+    void watch(const step &of) { get(consumers_, of.word(1)).watch(watched_[of.word(2)], of.number(3)); }
     void renew(const step &of) { get(consumers_, of.word(1)).renew(of.numbers(2)); }
     void seek(const step &of) { get(consumers_, of.word(1)).seek(of.number(2)); }
     void snapshot(const step &of) { set(snapshots_, of.word(1), store(of, 2).snapshot()); }
@@ -538,6 +545,8 @@ private:
     void port(const step &of) { ports_[of.word(1)].clear(); }
     void drain(const step &of)
     {
+        if (auto watched = watched_.find(of.word(1)); watched != watched_.end())
+            return drain_watched(of, watched->second);
         auto &pending = get(ports_, of.word(1));
         for (std::uint64_t tag : of.numbers(3)) {
             auto found = pending.find(tag);
@@ -549,6 +558,26 @@ private:
         for (auto &one : pending)
             if (one.second.wait_for(milliseconds(0)) == std::future_status::ready)
                 throw wrong{"operation " + std::to_string(one.first) + " ended, too"};
+    }
+
+    /** Of a port on which consumers are watched. */
+    void drain_watched(const step &of, repliq::port &from)
+    {
+        std::vector<std::uint64_t> wanted = of.numbers(3), ended;
+        while (ended.size() < wanted.size()) {
+            auto events = from.drain(wanted.size() - ended.size(), of.wait(2));
+            if (events.empty())
+                throw wrong{std::to_string(ended.size()) + " operations ended"};
+            for (auto &one : events) {
+                if (one.failure)
+                    throw *one.failure;
+                ended.push_back(one.tag);
+            }
+        }
+        std::sort(ended.begin(), ended.end());
+        std::sort(wanted.begin(), wanted.end());
+        if (ended != wanted)
+            throw wrong{"other operations ended"};
     }
 
     std::vector<repliq::token> tokens(const step &of, std::size_t from)
@@ -739,6 +768,7 @@ private:
     std::map<string, repliq::consumer> consumers_;
     std::map<string, repliq::snapshot> snapshots_;
     std::map<string, std::map<std::uint64_t, std::future<repliq::result>>> ports_;
+    std::map<string, repliq::port> watched_;
     std::map<string, repliq::token> tokens_;
     std::vector<repliq::received> read_;
     std::map<string, repliq::server> servers_;

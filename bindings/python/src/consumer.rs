@@ -81,17 +81,21 @@ impl Consumer {
         without_gil(py, || consumer.ack(&sequences)).map(Result)
     }
 
-    #[pyo3(signature = (messages, *, delay=None, reason=""))]
+    #[pyo3(signature = (messages, *, delay=None, reason="", to_end=false))]
     fn reject(
         &self,
         py: Python<'_>,
         messages: &Bound<'_, PyAny>,
         delay: Option<f64>,
         reason: &str,
+        to_end: bool,
     ) -> Answer<()> {
         let (consumer, sequences) = (self.open()?, sequences(messages)?);
         let delay = delay.map(|delay| milliseconds(delay, "delay")).transpose()?;
-        without_gil(py, || consumer.reject_with(&sequences, delay, reason))
+        without_gil(py, || match to_end {
+            true => consumer.reject_to_end(&sequences, delay, reason),
+            false => consumer.reject_with(&sequences, delay, reason),
+        })
     }
 
     fn renew(&self, py: Python<'_>, messages: &Bound<'_, PyAny>) -> Answer<()> {

@@ -204,7 +204,7 @@ impl Store {
 
     #[pyo3(signature = (name, queue, *, start=None, ack_level=None, shared=false, keyed=false, parallel=0,
         per_key=0, lease=0.0, retry_delay=0.0, retry_multiplier=0, retry_delay_max=0.0,
-        max_deliveries=0, dead_letters=None, after_dead_letter="skip"))]
+        max_deliveries=0, dead_letters=None, after_dead_letter="skip", conflate=false))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn consumer(
         &self,
@@ -224,6 +224,7 @@ impl Store {
         max_deliveries: u32,
         dead_letters: Option<&Bound<'_, Queue>>,
         after_dead_letter: &str,
+        conflate: bool,
     ) -> Answer<Consumer> {
         self.of.owns(queue.get())?;
         dead_letters.map_or(Ok(()), |dead| self.of.owns(dead.get()))?;
@@ -232,6 +233,7 @@ impl Store {
             keyed,
             parallel,
             per_key,
+            conflate,
             lease_ms: milliseconds(lease, "lease")?,
             retry_delay_ms: milliseconds(retry_delay, "retry_delay")?,
             retry_multiplier,

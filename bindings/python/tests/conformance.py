@@ -134,6 +134,7 @@ class World:
         self.named: dict[type, dict[str, Any]] = {}
         self.tokens: dict[str, repliq.Token] = {}
         self.ports: dict[str, dict[int, Future[repliq.Result]]] = {}
+        self.watched: dict[str, repliq.Port] = {}
         self.found: list[repliq.Message] = []
         #: What a target said in its status, as a refusal.
         self.said = ""
@@ -355,7 +356,7 @@ class World:
         times = {"lease_ms": "lease", "retry_delay_ms": "retry_delay", "retry_delay_ms_max": "retry_delay_max"}
         options: dict[str, Any] = {}
         for name, value in step.fields:
-            if name in ("shared", "keyed"):
+            if name in ("shared", "keyed", "conflate"):
                 options[name] = value == "yes"
             elif name in times:
                 options[times[name]] = int(value) / 1000
@@ -382,6 +383,7 @@ class World:
             [int(word) for word in step.words[2:]],
             delay=None if delay is None else int(delay) / 1000,
             reason=step.field("reason") or "",
+            to_end=step.field("to_end") == "yes",
         )
 
     def do_renew(self, step: Step) -> None:
@@ -449,8 +451,30 @@ class World:
     def do_port(self, step: Step) -> None:
         self.ports[step.word(1)] = {}
 
+    def do_watch(self, step: Step) -> None:
+        self.pending(step, 2)
+        port = self.watched.setdefault(step.word(2), repliq.Port())
+        self.consumer(step.word(1)).watch(port, step.number(3))
+
+    def drain_watched(self, step: Step, port: repliq.Port) -> None:
+        """Of a port on which consumers are watched."""
+        wanted = sorted(int(word) for word in step.words[3:])
+        ended: list[int] = []
+        while len(ended) < len(wanted):
+            events = port.drain(len(wanted) - len(ended), timeout=step.seconds(2))
+            if not events:
+                break
+            for event in events:
+                if event.error is not None:
+                    raise event.error
+                ended.append(event.tag)
+        if sorted(ended) != wanted:
+            raise Wrong(f"ended: {ended}")
+
     def do_drain(self, step: Step) -> None:
         pending = self.pending(step, 1)
+        if port := self.watched.get(step.word(1)):
+            return self.drain_watched(step, port)
         for word in step.words[3:]:
             try:
                 pending.pop(int(word)).result(step.seconds(2))

@@ -10,7 +10,7 @@ use super::store::{Failure, Line, Reply, odd, reply, wait_ms};
 use crate::error::{Code, Error, Result};
 use crate::limits;
 use crate::position::{GroupId, Token};
-use crate::queue::{From, Queue, Received, Rules};
+use crate::queue::{From, Queue, Received, Return, Rules};
 use crate::session::consumer::ConsumerOptions;
 use crate::session::port::Port;
 use crate::store::{Commit, Level};
@@ -263,12 +263,13 @@ impl RemoteConsumer {
         }
     }
 
-    /// Gives messages back, for a reason, to come again after so many milliseconds or as the rules say.
-    pub fn reject(&self, sequences: &[u64], delay_ms: Option<u64>, reason: &str) -> Result<()> {
+    /// Gives messages back.
+    pub fn reject(&self, sequences: &[u64], how: Return<'_>) -> Result<()> {
         let until = self.line.asker().until(Duration::ZERO);
         let request = |consumer: u32| {
             let sequences = sequences.to_vec();
-            SessionRequest::Reject { consumer, sequences, delay_ms, reason }
+            let Return { delay_ms, reason, to_end } = how;
+            SessionRequest::Reject { consumer, sequences, delay_ms, reason, to_end }
         };
         self.ask(until, &request).map(|_| ())
     }
@@ -309,6 +310,7 @@ fn giving(rules: Rules) -> Giving {
         parallel,
         keyed,
         per_key,
+        conflate,
         lease_ms,
         retry_delay_ms,
         retry_multiplier,
@@ -322,6 +324,7 @@ fn giving(rules: Rules) -> Giving {
         keyed,
         parallel,
         per_key,
+        conflate,
         lease_ms,
         retry_delay_ms,
         retry_multiplier,

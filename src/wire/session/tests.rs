@@ -10,6 +10,7 @@ const GIVING: Giving = Giving {
     keyed: true,
     parallel: 1,
     per_key: 2,
+    conflate: true,
     lease_ms: 3,
     retry_delay_ms: 4,
     retry_multiplier: 5,
@@ -47,7 +48,13 @@ fn requests() -> Vec<SessionRequest<'static>> {
             giving: Giving::default(),
         },
         SessionRequest::Ack(1, vec![2, 3]),
-        SessionRequest::Reject { consumer: 1, sequences: vec![4], delay_ms: Some(9), reason: "ä" },
+        SessionRequest::Reject {
+            consumer: 1,
+            sequences: vec![4],
+            delay_ms: Some(9),
+            reason: "ä",
+            to_end: true,
+        },
         SessionRequest::Seek(1, 2),
         SessionRequest::Detach(1),
         SessionRequest::Renew(1, vec![4, 5]),
@@ -58,7 +65,13 @@ fn requests() -> Vec<SessionRequest<'static>> {
             level: None,
             giving: GIVING,
         },
-        SessionRequest::Reject { consumer: 1, sequences: vec![], delay_ms: None, reason: "" },
+        SessionRequest::Reject {
+            consumer: 1,
+            sequences: vec![],
+            delay_ms: None,
+            reason: "",
+            to_end: false,
+        },
     ]
 }
 
@@ -92,7 +105,7 @@ fn golden_bytes_of_session_requests_and_answers() {
         (one.encode(0x0102, &mut out).unwrap(), out)
     };
     let all = requests();
-    let giving = b"\x0b\x01\0\0\0\x02\0\0\0\x03\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0\x05\0\0\0\x06\0\0\0\0\0\0\0\x07\0\0\0\x08\0\0\0";
+    let giving = b"\x1b\x01\0\0\0\x02\0\0\0\x03\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0\x05\0\0\0\x06\0\0\0\0\0\0\0\x07\0\0\0\x08\0\0\0";
     let consumer = [&b"\x02\x01\0\0\x01\0\0\0\x01c\0\0\0\0\0\0\0\0\0\xff"[..], giving].concat();
     let plain = [&b"\x02\x01\0\0\x01\0\0\0\x01c\x02\x08\0\0\0\0\0\0\0\xff"[..], &[0; 45]].concat();
     let rows: [(usize, u8, &[u8]); 11] = [
@@ -104,7 +117,7 @@ fn golden_bytes_of_session_requests_and_answers() {
         (10, 103, b"\x02\x01\0\x000123456789abcdef\0\0\0\x02\0\0\0\0\0\0\0\x07"),
         (5, 99, b"\x02\x01\0\0\x01\0\0\0\x02\0\0\0\0\0\0\0\x03\0\0\0\x04\0\0\0\x05\0\0\0\x01"),
         (11, 104, &plain),
-        (13, 106, b"\x02\x01\0\0\x01\0\0\0\x09\0\0\0\0\0\0\0\x02\0\xc3\xa4\x01\0\0\0\x04\0\0\0\0\0\0\0"),
+        (13, 106, b"\x02\x01\0\0\x01\0\0\0\x09\0\0\0\0\0\0\0\x01\x02\0\xc3\xa4\x01\0\0\0\x04\0\0\0\0\0\0\0"),
         (16, 109, b"\x02\x01\0\0\x01\0\0\0\x02\0\0\0\x04\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0"),
         (17, 104, &consumer),
     ];

@@ -261,6 +261,7 @@ fn consumer_options(args: &mut Reader<'_>) -> Result<ConsumerOptions, Failure> {
             2 => Hold::Park,
             _ => Hold::Skip,
         },
+        conflate: args.flag()?,
     };
     Ok(ConsumerOptions { from, ack_level, rules })
 }
@@ -327,9 +328,13 @@ fn consumer(verb: jint, handle: jlong, args: &mut Reader<'_>) -> Answer {
     match verb {
         50 => committed(consumer.ack(&args.list(Reader::u64)?)?),
         51 => {
-            let (delay, reason) = (args.u64()?, args.text()?);
+            let (delay, reason, to_end) = (args.u64()?, args.text()?, args.flag()?);
             let delay = (delay > 0).then_some(delay);
-            consumer.reject_with(&args.list(Reader::u64)?, delay, reason)?;
+            let sequences = args.list(Reader::u64)?;
+            match to_end {
+                true => consumer.reject_to_end(&sequences, delay, reason)?,
+                false => consumer.reject_with(&sequences, delay, reason)?,
+            }
             done()
         }
         56 => {

@@ -213,12 +213,14 @@ class Store:
         max_deliveries: int = 0,
         dead_letters: Queue | None = None,
         after_dead_letter: Literal["skip", "block", "park"] = "skip",
+        conflate: bool = False,
     ) -> Consumer:
         """Opens the consumer of this name on a queue; it is created on first use and begins at ``start``.
 
         With an ``ack_level`` of "process" acknowledgements ride with the next sync. With ``shared`` several may be
         open, each message going to one, ``parallel`` of them out at a time. With ``keyed`` messages of one key are
-        handed out one after the other, ``per_key`` of them at a time. What was handed out for longer than ``lease``
+        handed out one after the other, ``per_key`` of them at a time, or, with ``conflate``, the newest of those that
+        wait alone, and those before it never. What was handed out for longer than ``lease``
         may be handed to another. What was given back comes again after ``retry_delay``, which is multiplied with
         each further time; what comes back from the last of ``max_deliveries`` moves to ``dead_letters``, with headers
         that say why, how often, when and from where. With ``keyed`` the rest of its key goes on then, waits
@@ -595,12 +597,19 @@ class Consumer:
         """Acknowledges messages, or their sequences, in any order, as a transaction of its own."""
 
     def reject(
-        self, messages: _Sequences, *, delay: float | None = None, reason: str = ""
+        self,
+        messages: _Sequences,
+        *,
+        delay: float | None = None,
+        reason: str = "",
+        to_end: bool = False,
     ) -> None:
         """Gives messages back: they come again, in order, before newer ones, after so many seconds or as
-        ``retry_delay`` says. The reason is kept where a message becomes a dead letter.
+        ``retry_delay`` says. The reason is kept where a message becomes a dead letter. With ``to_end`` they come behind
+        all that is in the queue now, in the order in which they are named.
 
         Raises:
+            InvalidError: ``to_end``, and it was opened with ``conflate``.
             StaleError: shared or keyed, and it has one of them no more.
         """
 

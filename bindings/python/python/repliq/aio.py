@@ -385,9 +385,11 @@ class Consumer:
         """Acknowledges messages as a transaction of its own."""
         return await _in_thread(lambda: self.consumer.ack(messages))
 
-    def reject(self, messages: Any, *, delay: float | None = None, reason: str = "") -> None:
-        """Gives messages back: they come again, in order, before newer ones, after so many seconds."""
-        self.consumer.reject(messages, delay=delay, reason=reason)
+    def reject(
+        self, messages: Any, *, delay: float | None = None, reason: str = "", to_end: bool = False
+    ) -> None:
+        """Gives messages back: they come again, in order, before newer ones, or behind all, after so many seconds."""
+        self.consumer.reject(messages, delay=delay, reason=reason, to_end=to_end)
 
     def renew(self, messages: Any) -> None:
         """Keeps messages for another lease from now on."""

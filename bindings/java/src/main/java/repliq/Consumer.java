@@ -197,6 +197,18 @@ public final class Consumer implements AutoCloseable, Iterable<Message> {
     }
 
     /**
+     * Gives messages back: they come again behind all that is in the queue now, in the order in which they are named, and
+     * that outlasts a reopen. {@link Code#INVALID} for a consumer that conflates.
+     *
+     * @param messages that were received
+     * @param delay taken to the millisecond; 0 as the options of the consumer say
+     * @param reason why; kept where a message becomes a dead letter
+     */
+    public void rejectToEnd(List<Message> messages, Duration delay, String reason) {
+        rejectToEndSequences(sequences(messages), delay, reason);
+    }
+
+    /**
      * Keeps messages for another lease from now on.
      *
      * @param messages that were received
@@ -231,8 +243,23 @@ public final class Consumer implements AutoCloseable, Iterable<Message> {
      * @param reason why; kept where a message becomes a dead letter
      */
     public void rejectSequences(Collection<Long> sequences, Duration delay, String reason) {
+        reject(sequences, delay, reason, false);
+    }
+
+    /**
+     * Gives messages back as {@link #rejectToEnd(List, Duration, String)} does.
+     *
+     * @param sequences of them
+     * @param delay taken to the millisecond; 0 as the options of the consumer say
+     * @param reason why; kept where a message becomes a dead letter
+     */
+    public void rejectToEndSequences(Collection<Long> sequences, Duration delay, String reason) {
+        reject(sequences, delay, reason, true);
+    }
+
+    private void reject(Collection<Long> sequences, Duration delay, String reason, boolean toEnd) {
         Packer packed = new Packer().i64(Check.milliseconds(delay, "delay")).text(Check.given(reason, "the reason"));
-        handle.call(Verb.CONSUMER_REJECT, sequences(sequences, packed));
+        handle.call(Verb.CONSUMER_REJECT, sequences(sequences, packed.flag(toEnd)));
     }
 
     /**

@@ -10,6 +10,7 @@ public final class ConsumerOptions {
     private boolean keyed;
     private int parallel;
     private int perKey;
+    private boolean conflate;
     private int retryMultiplier;
     private long leaseMs;
     private long retryDelayMs;
@@ -84,6 +85,18 @@ public final class ConsumerOptions {
      */
     public ConsumerOptions perKey(int perKey) {
         this.perKey = Check.range(perKey, 0, Integer.MAX_VALUE, "perKey");
+        return this;
+    }
+
+    /**
+     * Whether of the messages of one key that wait the newest is handed out alone, and those before it never. It needs
+     * {@link #keyed(boolean)}, and no {@link #perKey(int)}.
+     *
+     * @param conflate no by default
+     * @return this
+     */
+    public ConsumerOptions conflate(boolean conflate) {
+        this.conflate = conflate;
         return this;
     }
 
@@ -167,6 +180,6 @@ public final class ConsumerOptions {
     void pack(Packer to) {
         to.from(from).level(ackLevel).flag(shared).flag(keyed).i32(parallel).i32(perKey).i32(retryMultiplier);
         to.i64(leaseMs).i64(retryDelayMs).i64(retryDelayMsMax).i32(maxDeliveries);
-        to.i32(deadLetters == null ? 0 : deadLetters.number()).u8(afterDeadLetter.ordinal());
+        to.i32(deadLetters == null ? 0 : deadLetters.number()).u8(afterDeadLetter.ordinal()).flag(conflate);
     }
 }

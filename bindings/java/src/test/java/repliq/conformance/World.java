@@ -452,6 +452,7 @@ final class World implements AutoCloseable {
                 options.from(begin)
                     .shared(step.field("shared", "no").equals("yes")).keyed(step.field("keyed", "no").equals("yes"))
                     .parallel((int) number(step, "parallel")).perKey((int) number(step, "per_key"))
+                    .conflate(step.field("conflate", "no").equals("yes"))
                     .lease(Duration.ofMillis(number(step, "lease_ms")))
                     .retryDelay(Duration.ofMillis(number(step, "retry_delay_ms")))
                     .retryMultiplier((int) number(step, "retry_multiplier"))
@@ -465,9 +466,17 @@ final class World implements AutoCloseable {
             read((left, last) -> consumer.receive(left, step.time(3)), step.count(2), step.rest(4));
         });
         verbs.put("ack", step -> consumer(step, 1).ackSequences(step.numbers(2)));
-        verbs.put("reject", step -> consumer(step, 1)
-            .rejectSequences(step.numbers(2), Duration.ofMillis(number(step, "delay_ms")), step.field("reason", "")));
+        verbs.put("reject", step -> {
+            Duration delay = Duration.ofMillis(number(step, "delay_ms"));
+            if (step.field("to_end", "no").equals("yes")) {
+                consumer(step, 1).rejectToEndSequences(step.numbers(2), delay, step.field("reason", ""));
+            } else {
+                consumer(step, 1).rejectSequences(step.numbers(2), delay, step.field("reason", ""));
+            }
+        });
         verbs.put("renew", step -> consumer(step, 1).renewSequences(step.numbers(2)));
+        verbs.put("watch",
+            step -> consumer(step, 1).watch(get(Port.class, step.word(2)), step.number(3)));
         verbs.put("seek", step -> consumer(step, 1).seek(step.number(2)));
     }
 

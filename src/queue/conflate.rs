@@ -1,0 +1,82 @@
+//! Conflation: of the messages of a key that wait, the newest is given out alone.
+//!
+//! Each newer message that is read takes the place of the last one behind its key; what is left is decided when the turn
+//! of the key comes, which is the turn of the oldest that waited, so that a key that changes all the time comes, too. What
+//! was left out is acknowledged together with whatever is acknowledged next.
+//!
+//! Promises: nothing is left out for a message that is not durable, may not come yet, or has expired; what is left out is
+//! older than what comes; a message that is out is left to its worker, unless its lease is over.
+
+use super::feed::{Feed, Place};
+use super::lanes::Waiting;
+use super::visible;
+use crate::error::Result;
+use crate::journal::{Found, deliver_at_of};
+use crate::limits;
+use crate::store::State;
+
+impl Feed {
+    /// Reads all there is, so that the newest of each key is known.
+    pub(super) fn read_all(&self, place: &mut Place) -> Result<()> {
+        self.sort(place)?;
+        while place.lanes.len() < limits::WAITING_MAX && self.read_ahead(place)? {
+            self.sort(place)?;
+        }
+        Ok(())
+    }
+
+    /// Whether older messages of its key need not come, now that there is this one.
+    pub(super) fn replaces(&self, state: &State, found: &Found) -> Result<bool> {
+        let queue = state.queue(self.queue)?;
+        let acked = state.consumer(self.queue, &self.name)?;
+        let now = self.now_ms();
+        let due = deliver_at_of(&found.buffer[found.body.clone()]);
+        let gone = acked.contains(found.head.sequence) || !visible(found, queue, now);
+        Ok(!gone && due <= now)
+    }
+
+    /// The newest of its key, whose turn has come with this one.
+    pub(super) fn newest(&self, place: &mut Place, one: Waiting) -> Result<Waiting> {
+        let mut newest = one;
+        while let Some(next) = place.lanes.behind(one.key).filter(|_| one.key != 0) {
+            match self.may_replace(place, next) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    place.lanes.back(newest);
+                    return Err(error);
+                }
+            }
+            let Some(next) = place.lanes.follow(one.key) else { break };
+            place.leave_out(newest.sequence);
+            // The key stays as taken as it was.
+            place.lanes.done(one.key);
+            newest = next;
+        }
+        Ok(newest)
+    }
+
+    fn may_replace(&self, place: &mut Place, next: Waiting) -> Result<bool> {
+        let found = match place.kept.remove(&next.sequence) {
+            Some(found) => found,
+            None => match self.read_one(next.sequence)? {
+                Some(found) => found,
+                None => return Ok(false),
+            },
+        };
+        let may = self.core.look(|state| self.replaces(state, &found))?;
+        place.kept.insert(next.sequence, found);
+        Ok(may)
+    }
+}
+
+impl Place {
+    /// A newer one of its key comes instead: who had it before and was late is too late now.
+    pub(super) fn leave_out(&mut self, sequence: u64) {
+        self.gone.insert(sequence, sequence);
+        self.end(&[sequence]);
+        self.kept.remove(&sequence);
+        self.reasons.remove(&sequence);
+        self.leases.revoke(sequence);
+    }
+}
