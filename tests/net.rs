@@ -19,6 +19,7 @@ mod hostile;
 mod late;
 #[path = "net/login.rs"]
 mod login;
+mod mangle;
 #[path = "net/place.rs"]
 mod place;
 #[path = "net/quiet.rs"]
@@ -37,3 +38,5 @@ mod sessions;
 mod signals;
 #[path = "net/tls.rs"]
 mod tls;
+#[path = "net/urls.rs"]
+mod urls;

@@ -10,6 +10,9 @@ mod config;
 mod installed;
 #[path = "serve/logs.rs"]
 mod logs;
+mod mangle;
+#[path = "serve/mangled.rs"]
+mod mangled;
 #[path = "serve/metrics.rs"]
 mod metrics;
 #[path = "serve/options.rs"]
@@ -21,6 +24,8 @@ mod poison;
 #[allow(dead_code)] // It has more than this tier needs.
 #[path = "cli/run.rs"]
 mod run;
+#[path = "seeds/mod.rs"]
+mod seeds;
 #[path = "serve/signals.rs"]
 mod signals;
 #[path = "serve/space.rs"]

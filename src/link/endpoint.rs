@@ -88,7 +88,9 @@ impl Endpoint {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let user = self.user.as_ref().map(|user| format!("{}@", encoded(user))).unwrap_or_default();
+        // A slash in it would end the place.
+        let user = self.user.as_ref().map(|user| format!("{}@", encoded(user).replace('/', "%2F")));
+        let user = user.unwrap_or_default();
         match &self.place {
             Place::Unix(path) => write!(out, "{UNIX}{user}{}", path.display())?,
             Place::Tcp { host, port } if host.contains(':') => {
@@ -192,6 +194,7 @@ mod tests {
             ("repliq://127.0.0.1:20901", tcp("127.0.0.1", PORT), None, None),
             ("repliq://ann@[::1]:7/a/b", tcp("::1", 7), Some("ann"), Some("a/b")),
             ("repliq://a%40b@h:7/%C3%A4%20x", tcp("h", 7), Some("a@b"), Some("ä x")),
+            ("repliq://a%2Fb@h:7/a/b", tcp("h", 7), Some("a/b"), Some("a/b")),
             ("repliq+unix:///run/x.sock", Place::Unix("/run/x.sock".into()), None, None),
             ("repliq+unix://ann@/run/x.sock", Place::Unix("/run/x.sock".into()), Some("ann"), None),
         ];

@@ -311,10 +311,7 @@ impl FromStr for Users {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Users> {
-        let text: UsersText = toml::from_str(text).map_err(|error| {
-            // The message names the line and what is wrong; the line itself may hold a verifier.
-            Error::new(Code::Invalid, format!("it is malformed: {}", error.message()))
-        })?;
+        let text: UsersText = toml::from_str(text).map_err(|error| malformed(text, &error))?;
         let secret = from_base64(&text.secret).and_then(|bytes| bytes.try_into().ok());
         let secret = secret
             .ok_or_else(|| Error::new(Code::Invalid, "its secret is not 32 bytes in base64"))?;
@@ -330,6 +327,18 @@ impl FromStr for Users {
         }
         Ok(Users { secret, users })
     }
+}
+
+/// Says what is wrong in which line, and nothing of what stands there: it may be a verifier. A message quotes it, unless
+/// it names what is missing.
+fn malformed(text: &str, error: &toml::de::Error) -> Error {
+    let mut what = error.message().lines().next().unwrap_or_default();
+    if !what.starts_with("missing field") {
+        what = what.split(['"', '`']).next().unwrap_or_default().trim_end();
+    }
+    let at = error.span().map_or(0, |span| span.start);
+    let line = 1 + text.bytes().take(at).filter(|&byte| byte == b'\n').count();
+    Error::new(Code::Invalid, format!("it is malformed in line {line}: {what}"))
 }
 
 /// Where a server gets its users from.

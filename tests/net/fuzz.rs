@@ -2,6 +2,7 @@
 //! in any order, before and behind the login; servers that answer a client like that; tokens of any bytes. Nobody
 //! panics, everybody comes to an end, and a good client is served meanwhile.
 
+use crate::mangle::Random;
 use crate::place::{ITERATIONS, PASSWORD, Place, connect, plain, url};
 use crate::raw::{Came, LOGIN, Raw, frame, hello};
 use crate::seeds;
@@ -33,65 +34,21 @@ fn count_panics() {
     });
 }
 
-struct Random(u64);
-
-impl Random {
-    fn new(seed: u64) -> Random {
-        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % bound
-    }
-
-    fn bytes(&mut self, most: usize) -> Vec<u8> {
-        (0..self.below(most + 1)).map(|_| self.below(256) as u8).collect()
-    }
-
-    /// The text with some of it changed: a byte, a part that is missing, doubled, or something else's.
-    fn change(&mut self, text: &[u8]) -> Vec<u8> {
-        const WORDS: [&[u8]; 12] = [
-            b",",
-            b"=",
-            b"n=",
-            b"r=",
-            b"p=",
-            b"c=",
-            b"=2C",
-            b"=3D",
-            b"\0",
-            b"\xff\xfe",
-            b"i=4294967296",
-            b"m=x,",
-        ];
-        let mut text = text.to_vec();
-        for _ in 0..=self.below(3) {
-            let (at, end) = (self.below(text.len() + 1), self.below(text.len() + 1));
-            let (from, to) = (at.min(end), at.max(end));
-            match self.below(6) {
-                0 if at < text.len() => text[at] ^= 1 << self.below(8),
-                1 => _ = text.drain(from..to),
-                2 => {
-                    let part = text[from..to].to_vec();
-                    text.splice(from..from, part);
-                }
-                3 => {
-                    let word = WORDS[self.below(WORDS.len())];
-                    text.splice(at..at, word.iter().copied());
-                }
-                4 => text.truncate(at),
-                _ => {
-                    let noise = self.bytes(40);
-                    text.splice(at..at, noise);
-                }
-            }
-        }
-        text
-    }
-}
+/// What a login is made of.
+const WORDS: [&[u8]; 12] = [
+    b",",
+    b"=",
+    b"n=",
+    b"r=",
+    b"p=",
+    b"c=",
+    b"=2C",
+    b"=3D",
+    b"\0",
+    b"\xff\xfe",
+    b"i=4294967296",
+    b"m=x,",
+];
 
 /// Hears until nothing comes any more.
 fn hear(raw: &mut Raw) {
@@ -111,14 +68,14 @@ fn log_in_badly(random: &mut Random, address: SocketAddr) {
         0 => {
             let mut said = hello(random.below(70_000) as u32);
             if random.below(2) == 0 {
-                said = random.change(&said);
+                said = random.change(&said, &WORDS);
             }
-            said.extend(frame(LOGIN, &random.change(first)));
+            said.extend(frame(LOGIN, &random.change(first, &WORDS)));
             raw.send(&said);
         }
         1 => {
             let (last, _) = raw.begin("n,,", "ann", PASSWORD, 5_000);
-            let words = random.change(&last[12..]);
+            let words = random.change(&last[12..], &WORDS);
             raw.send(&frame(LOGIN, &words));
         }
         _ => {
@@ -140,17 +97,12 @@ fn ask_badly(random: &mut Random, address: SocketAddr) {
     for _ in 0..=random.below(5) {
         let mut body = random.bytes(120);
         // Small numbers where there may be a length or a number of a request.
-        for byte in body.iter_mut().filter(|_| random_half(&mut random.0)) {
+        for byte in body.iter_mut().filter(|_| random.below(2) == 0) {
             *byte &= 3;
         }
         raw.send(&frame(random.below(64) as u8, &body));
     }
     hear(&mut raw);
-}
-
-fn random_half(word: &mut u64) -> bool {
-    *word = word.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-    *word >> 63 == 1
 }
 
 #[test]
@@ -191,9 +143,9 @@ fn liar(seed: u64, said: Vec<Vec<u8>>) -> SocketAddr {
                 let mut words = words.clone();
                 if at == wrong && words.len() > 12 && random.below(3) > 0 {
                     // A frame with another text, and the sum of it.
-                    words = frame(words[8], &random.change(&words[12..]));
+                    words = frame(words[8], &random.change(&words[12..], &WORDS));
                 } else if at == wrong {
-                    words = random.change(&words);
+                    words = random.change(&words, &WORDS);
                 }
                 if socket.write_all(&words).is_err()
                     || !matches!(socket.read(&mut [0; 4096]), Ok(1..))
@@ -257,7 +209,8 @@ fn no_bytes_but_those_of_a_token_are_a_token() {
             } else {
                 token.to_string().into_bytes()
             };
-            let bytes = if random.below(8) == 0 { random.bytes(60) } else { random.change(&good) };
+            let bytes =
+                if random.below(8) == 0 { random.bytes(60) } else { random.change(&good, &WORDS) };
             match Token::parse(&bytes) {
                 Ok(parsed) => assert!(
                     parsed.to_bytes() == token.to_bytes() && bytes == good,
