@@ -148,7 +148,7 @@ fn a_call_that_fails_anywhere_in_any_life_and_another_one_behind_it_lose_nothing
 }
 
 /// A journal of a random life that ended with a durable put and a kill, and what it held halfway.
-fn random_subject(dice: &mut Dice) -> (Subject, ModelDisk) {
+pub fn random_subject(dice: &mut Dice) -> (Subject, ModelDisk) {
     let mut work = random_work(dice);
     // What was in a queue that was deleted and made again is more than `ever` can say.
     let kept = |act: &Act| !matches!(act, Act::Delete(_));

@@ -1,13 +1,17 @@
 //! Records whose checksums were made right again after a change: what no checksum finds must not cost more than the
 //! store has, and end no program.
 //!
-//! Every word of every kind of record is changed to values that are out of every range, heads of files included.
-//! The cases run in a process that may have so much address space; one that asks for more ends there. What a
+//! Every word of every kind of record is changed to values that are out of every range, heads of files included; by
+//! chance, a few of any words at once, to any values. The cases run in a process that may have so much address space; one that asks for more ends there. What a
 //! store then shows may be anything, since its bytes say so.
 
+use crate::chance;
 use crate::damage::{Subject, subject};
 use crate::oracle::observe;
+use crate::seeds;
+use crate::world::Dice;
 use repliq::Store;
+use repliq::disk::model::ModelDisk;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -158,12 +162,17 @@ fn cases(subject: &Subject) -> Vec<Case> {
     cases
 }
 
-/// Opens the store for writing and, where it does not open, for reading, and reads and puts what it can.
-fn use_it(subject: &Subject, file: &str, at: usize, bytes: &[u8]) {
+/// Opens the store with a changed file, and uses it.
+fn use_case(subject: &Subject, file: &str, at: usize, bytes: &[u8]) {
     let disk = subject.disk();
     let mut forged = subject.files[file].clone();
     forged[at..at + bytes.len()].copy_from_slice(bytes);
     disk.put_file(file, &forged);
+    use_it(subject, &disk);
+}
+
+/// Opens the store for writing and, where it does not open, for reading, and reads and puts what it can.
+fn use_it(subject: &Subject, disk: &ModelDisk) {
     for read_only in [false, true] {
         let options = repliq::StoreOptions { read_only, create: false, ..subject.options.clone() };
         let Ok(store) = Store::open_on(Arc::new(disk.clone_image()), &options) else { continue };
@@ -192,7 +201,8 @@ fn run(progress: &std::path::Path) {
     let all = cases(&subject);
     for (file, at, bytes, what) in &all {
         std::fs::write(progress, what).unwrap();
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| use_it(&subject, file, *at, bytes))) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| use_case(&subject, file, *at, bytes)))
+        {
             let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
             let text = panic.downcast_ref::<&str>().map_or(text, |text| text.to_string());
             panics.push(format!("{what}: {text}"));
@@ -210,17 +220,14 @@ fn run(progress: &std::path::Path) {
     );
 }
 
-#[test]
-fn a_forged_record_with_right_sums_costs_no_memory_and_ends_no_program() {
-    if let Ok(progress) = std::env::var(CHILD) {
-        return run(std::path::Path::new(&progress));
-    }
+/// Runs one test of this file again, as a process that may have so much memory, and returns what it printed.
+fn in_little_space(name: &str) -> String {
     let place = tempfile::tempdir().unwrap();
     let progress = place.path().join("case");
-    let name = "forged::a_forged_record_with_right_sums_costs_no_memory_and_ends_no_program";
     let program = std::env::current_exe().unwrap();
-    let text =
-        format!("ulimit -v {SPACE_KIB}; exec \"$0\" --exact {name} --nocapture --test-threads 1");
+    let text = format!(
+        "ulimit -v {SPACE_KIB}; exec \"$0\" --exact forged::{name} --nocapture --test-threads 1"
+    );
     let output = Command::new("sh")
         .args(["-c", &text])
         .arg(&program)
@@ -228,6 +235,12 @@ fn a_forged_record_with_right_sums_costs_no_memory_and_ends_no_program() {
         .output()
         .unwrap();
     let out = String::from_utf8_lossy(&output.stdout);
+    // What the tests of chance say is read by whoever started them.
+    for line in
+        out.lines().filter(|line| line.starts_with("LADDER ") || line.starts_with("FAILED "))
+    {
+        println!("{line}");
+    }
     let case = std::fs::read_to_string(&progress).unwrap_or_default();
     assert!(
         output.status.success(),
@@ -235,5 +248,103 @@ fn a_forged_record_with_right_sums_costs_no_memory_and_ends_no_program() {
         output.status,
         String::from_utf8_lossy(&output.stderr)
     );
+    out.into_owned()
+}
+
+#[test]
+fn a_forged_record_with_right_sums_costs_no_memory_and_ends_no_program() {
+    if let Ok(progress) = std::env::var(CHILD) {
+        return run(std::path::Path::new(&progress));
+    }
+    let name = "a_forged_record_with_right_sums_costs_no_memory_and_ends_no_program";
+    let out = in_little_space(name);
     println!("{}", out.lines().find(|line| line.contains("cases")).unwrap_or(""));
+}
+
+/// Bytes that stand for a number at its ends, or near what was there.
+fn odd(dice: &mut Dice, old: &[u8]) -> Vec<u8> {
+    let mut eight = [0; 8];
+    eight[..old.len()].copy_from_slice(old);
+    let old_number = u64::from_le_bytes(eight);
+    let number = match dice.below(9) {
+        0 => 0,
+        1 => 1,
+        2 => u64::MAX,
+        3 => (1 << 62) - 1 - dice.below(3),
+        4 => u64::from(u32::MAX) - dice.below(2),
+        5 => old_number.wrapping_add(1 + dice.below(9)),
+        6 => old_number.wrapping_sub(1 + dice.below(9)),
+        7 => old_number ^ 1 << dice.below(8 * old.len() as u64),
+        _ => dice.next() << 11 ^ dice.next(),
+    };
+    number.to_le_bytes()[..old.len()].to_vec()
+}
+
+/// One number of one frame, or of one head, of a file is another, and the sums are right; says which.
+fn forge_by_chance(dice: &mut Dice, name: &str, bytes: &mut [u8]) -> String {
+    let width = 1_usize << dice.below(4);
+    let all = frames_of(name, bytes);
+    if all.is_empty() || dice.one_in(4) {
+        let slots: Vec<usize> = (0..FRAMES_AT.min(bytes.len()))
+            .step_by(512)
+            .filter(|slot| bytes.get(*slot..*slot + 8) == Some(b"repliqS1"))
+            .collect();
+        let Some(&slot) = slots.get(dice.below(slots.len().max(1) as u64) as usize) else {
+            return format!("{name} has no head");
+        };
+        let at = slot + dice.below(160 / width as u64) as usize * width;
+        let value = odd(dice, &bytes[at..at + width]);
+        bytes[at..at + width].copy_from_slice(&value);
+        let sum = crc32fast::hash(&bytes[slot..slot + 160]);
+        bytes[slot + 160..slot + 164].copy_from_slice(&sum.to_le_bytes());
+        return format!("{name}: head {slot} byte {} = {value:?}", at - slot);
+    }
+    let frame = &all[dice.below(all.len() as u64) as usize];
+    // The sums come last in a head; what stands there is computed.
+    let body = frame.length >= width && dice.one_in(2);
+    let at = if body {
+        HEAD + dice.below((frame.length - width) as u64 + 1) as usize
+    } else {
+        dice.below(40 / width as u64) as usize * width
+    };
+    let value = odd(dice, &bytes[frame.at + at..frame.at + at + width]);
+    let forged = forge(bytes, frame, at, &value);
+    bytes[frame.at..frame.at + forged.len()].copy_from_slice(&forged);
+    format!("{name}: type {} at {} byte {at} = {value:?}", frame.kind, frame.at)
+}
+
+/// Cases of one seed.
+const BY_CHANCE: u64 = 40;
+
+fn run_by_chance(name: &str, progress: &std::path::Path) {
+    let whole = subject(4096, 300, 12);
+    seeds::run("T10 records", &format!("engine forged::{name}"), 10, |seed| {
+        let mut dice = Dice::new(seed);
+        let random = dice.one_in(2).then(|| chance::random_subject(&mut dice).0);
+        let subject = random.as_ref().unwrap_or(&whole);
+        let names: Vec<&String> =
+            subject.files.keys().filter(|name| name.contains('.') && *name != "key.tmp").collect();
+        for _ in 0..BY_CHANCE {
+            let disk = subject.disk();
+            let mut said = format!("seed {seed}:");
+            for _ in 0..1 + dice.below(3) {
+                let name = names[dice.below(names.len() as u64) as usize];
+                let mut bytes = disk.bytes_of(name).unwrap();
+                said += &format!(" {};", forge_by_chance(&mut dice, name, &mut bytes));
+                disk.put_file(name, &bytes);
+            }
+            std::fs::write(progress, said).unwrap();
+            use_it(subject, &disk);
+        }
+        BY_CHANCE
+    });
+}
+
+#[test]
+fn no_numbers_with_right_sums_cost_memory_or_end_a_program() {
+    let name = "no_numbers_with_right_sums_cost_memory_or_end_a_program";
+    match std::env::var(CHILD) {
+        Ok(progress) => run_by_chance(name, std::path::Path::new(&progress)),
+        Err(_) => _ = in_little_space(name),
+    }
 }
