@@ -37,9 +37,8 @@ test-format: ## Compares the layout of the code with rustfmt's
 test-lint: ## Runs clippy; a warning is an error
 	cargo clippy --locked --all-targets -- -D warnings
 
-# Shown output is what brings the SKIPPED lines of passing tests into the log.
-test-rust: ## Runs the tests of the core
-	cargo test --locked --no-fail-fast -- --show-output
+test-rust: ## Runs the tests of the core, two programs beside each other
+	@scripts/beside.py
 
 test-interleave: ## Steps a few threads through the engine in many orders
 	@scripts/interleave.sh --show-output
