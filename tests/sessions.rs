@@ -21,5 +21,7 @@ mod remote;
 mod rows;
 #[path = "sessions/snapshots.rs"]
 mod snapshots;
+#[path = "sessions/waits.rs"]
+mod waits;
 #[path = "sessions/workers.rs"]
 mod workers;

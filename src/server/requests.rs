@@ -113,6 +113,10 @@ impl Requests {
                 Ok(()) => return Ok(None),
                 Err(error) => Err(error),
             },
+            Request::Hurry(of) => {
+                self.hurry(of, (kind, asked), now)?;
+                return Ok(None);
+            }
             Request::Wait { at, timeout_ms, tokens } => {
                 let until = now + Duration::from_millis(u64::from(timeout_ms));
                 let wait = Wait { number, at: at.into(), tokens, until };
@@ -302,6 +306,17 @@ impl Requests {
         }
     }
 
+    /// Ends a wait: here, or that of a receive.
+    fn hurry(&mut self, of: u32, (kind, asked): (u8, &[u8]), now: Instant) -> Result<()> {
+        match self.waits.iter_mut().find(|wait| wait.number == of) {
+            Some(wait) => {
+                wait.until = now;
+                Ok(())
+            }
+            None => self.sessions.pass_on(kind, asked),
+        }
+    }
+
     fn reached(&self, wait: &Wait) -> Result<()> {
         self.shared.store.wait(&wait.at, &wait.tokens, Duration::ZERO)
     }
@@ -330,6 +345,7 @@ impl Requests {
 
 impl Machine for Requests {
     fn on_frame(&mut self, kind: u8, body: &[u8], _now: Instant) -> Result<()> {
+        self.seat.requests.fetch_add(1, Ordering::Relaxed);
         if SessionRequest::is_one(kind) {
             self.sessions.take(kind, body)?;
             self.tell_open();

@@ -21,7 +21,9 @@ use crate::queue::{Queue, Received, Return};
 use crate::session::{ConsumerOptions, SessionOptions};
 use crate::store::{Commit, Level, Outcome, Staged, TransactionId, Watch};
 use crate::sync::{Condvar, Mutex, Ordering};
-use crate::wire::{Answer, REQUESTS_MAX, SessionAnswer, SessionRequest, Undo, Waker, Which};
+use crate::wire::{
+    Answer, REQUESTS_MAX, Request, SessionAnswer, SessionRequest, Undo, Waker, Which,
+};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -132,6 +134,11 @@ impl Sessions {
         drop(papers);
         self.desk.bell.notify_one();
         Ok(())
+    }
+
+    /// Takes a word about an earlier request, where there was one.
+    pub fn pass_on(&mut self, kind: u8, body: &[u8]) -> Result<()> {
+        if self.begin.is_some() { Ok(()) } else { self.take(kind, body) }
     }
 
     /// The next answer.
@@ -263,6 +270,12 @@ impl Worker {
     }
 
     fn work(&mut self, kind: u8, body: &[u8]) -> Result<()> {
+        if !SessionRequest::is_one(kind) {
+            return match Request::decode(kind, body)?.1 {
+                Request::Hurry(of) => self.hurry(of),
+                _ => Err(Error::new(Code::Panic, "a request went to the sessions that is none of theirs")),
+            };
+        }
         let (number, request) = SessionRequest::decode(kind, body)?;
         let told = self.answer(number, request);
         if let Err(error) = &told
@@ -501,6 +514,20 @@ impl Worker {
         // Nobody may be waiting for the commit it is about.
         self.shared.store.core().lead_soon();
         Ok(Told::Later)
+    }
+
+    /// Answers a receive that waits as if its time were over. It is not an answer of its own.
+    fn hurry(&mut self, of: u32) -> Result<()> {
+        let Some(at) = self.waits.iter().position(|wait| wait.number == of) else {
+            // It was answered already.
+            self.desk.papers.lock().open -= 1;
+            return Ok(());
+        };
+        self.waits.remove(at);
+        if self.waits.is_empty() {
+            self.watch = None;
+        }
+        self.tell(of, Ok(Told::Messages(Vec::new())))
     }
 
     /// `None` while there is nothing to say.

@@ -32,6 +32,7 @@ struct Row {
     going: bool,
     wakeup: Arc<Wakeup>,
     traffic: Arc<Traffic>,
+    requests: Arc<AtomicU64>,
     open: Arc<AtomicUsize>,
 }
 
@@ -54,6 +55,8 @@ pub struct Seat {
     pub wakeup: Arc<Wakeup>,
     /// What went over it.
     pub traffic: Arc<Traffic>,
+    /// Requests that have come.
+    pub requests: Arc<AtomicU64>,
     /// Requests that are not answered; those that wait for something else do not count.
     pub open: Arc<AtomicUsize>,
     /// Whether the server takes no more work.
@@ -94,7 +97,7 @@ impl Table {
         }
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (wakeup, traffic) = (Arc::new(Wakeup::default()), Arc::new(Traffic::default()));
-        let open = Arc::new(AtomicUsize::new(0));
+        let (requests, open) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicUsize::new(0)));
         let row = Row {
             stage: Stage::Silent,
             user: None,
@@ -105,11 +108,12 @@ impl Table {
             going: false,
             wakeup: wakeup.clone(),
             traffic: traffic.clone(),
+            requests: requests.clone(),
             open: open.clone(),
         };
         rows.insert(number, row);
         let draining = self.draining.clone();
-        Some(Seat { table: self.clone(), number, wakeup, traffic, open, draining })
+        Some(Seat { table: self.clone(), number, wakeup, traffic, requests, open, draining })
     }
 
     /// Tells every connection of users for whom `stays` is false to go.
@@ -173,6 +177,7 @@ impl Table {
                     "doing": row.doing,
                     "stream": row.stream,
                     "seconds": row.since.elapsed().as_secs(),
+                    "requests": row.requests.load(Ordering::Relaxed),
                     "bytes_in": row.traffic.bytes_in.load(Ordering::Relaxed),
                     "bytes_out": row.traffic.bytes_out.load(Ordering::Relaxed),
                 })

@@ -44,8 +44,13 @@ struct State {
     drainers: usize,
     closed: bool,
     stores: Vec<Weak<Core>>,
+    /// What to do when the operations of a tag are cancelled.
+    hooks: HashMap<u64, Vec<Hook>>,
     pipe: Option<(PipeReader, PipeWriter)>,
 }
+
+/// Hears that an operation was cancelled.
+type Hook = Box<dyn FnOnce() + Send>;
 
 /// Operations with one tag that have not ended, and of these, how many were cancelled.
 #[derive(Clone, Copy, Default)]
@@ -150,8 +155,10 @@ impl Port {
             let text = format!("the operation with tag {tag} is not waited for any more");
             state.push(Event { tag, outcome: Err(Error::new(Code::Cancelled, text)) });
         }
+        let hooks = state.hooks.remove(&tag).unwrap_or_default();
         drop(state);
         self.inner.wake.notify_all();
+        hooks.into_iter().for_each(|hook| hook());
         Ok(())
     }
 
@@ -175,6 +182,19 @@ impl Port {
     pub(crate) fn start_elsewhere(&self, tag: u64) -> Result<Started> {
         self.inner.state.lock().begin(tag)?;
         Ok(Started { inner: self.inner.clone(), tag, ended: false })
+    }
+
+    /// Calls `hook` when the operations with this tag are cancelled, or now where they were; never where they ended.
+    pub(crate) fn when_cancelled(&self, tag: u64, hook: Hook) {
+        let mut state = self.inner.state.lock();
+        match state.pending.get(&tag) {
+            None => {}
+            Some(pending) if pending.waiting == 0 => {
+                drop(state);
+                hook();
+            }
+            Some(_) => state.hooks.entry(tag).or_default().push(hook),
+        }
     }
 
     /// Whether somebody is in [`Port::drain`] and leads.
@@ -245,6 +265,7 @@ impl State {
         }
         if pending.waiting + pending.cancelled == 0 {
             self.pending.remove(&tag);
+            self.hooks.remove(&tag);
         }
         wanted && !self.closed
     }

@@ -16,6 +16,8 @@
 //!   72  LOOK      snapshot (4), number of a queue (4), from sequence (8), at most so many messages (4); answered by
 //!                 MESSAGES
 //!   73  GIVE_UP   snapshot (4); answered by DONE
+//!   74  HURRY     number of an earlier WAIT or RECEIVE of this connection (4): its time is over now. Not answered
+//!                 itself; what it is about is answered as ever, once
 //!
 //! kind  answer    behind the number
 //!   80  REFUSED   the body of an ERROR frame
@@ -49,6 +51,7 @@ const ORDER: u8 = 70;
 const SNAPSHOT: u8 = 71;
 const LOOK: u8 = 72;
 const GIVE_UP: u8 = 73;
+const HURRY: u8 = 74;
 const REFUSED: u8 = 80;
 const TEXT: u8 = 81;
 const STORED: u8 = 82;
@@ -110,6 +113,8 @@ pub enum Request<'a> {
     },
     /// Let a snapshot go.
     GiveUp(u32),
+    /// What the request of this number waits for is not waited for any more.
+    Hurry(u32),
 }
 
 /// A message in an answer.
@@ -156,6 +161,7 @@ impl Request<'_> {
             SNAPSHOT => "SNAPSHOT",
             LOOK => "LOOK",
             GIVE_UP => "GIVE_UP",
+            HURRY => "HURRY",
             _ => "a request",
         }
     }
@@ -208,6 +214,10 @@ impl Request<'_> {
                 out.extend_from_slice(&snapshot.to_le_bytes());
                 GIVE_UP
             }
+            Request::Hurry(of) => {
+                out.extend_from_slice(&of.to_le_bytes());
+                HURRY
+            }
         })
     }
 
@@ -220,6 +230,7 @@ impl Request<'_> {
             SERVER => Request::Server,
             ORDER => return Ok((number, Request::Order { text: text(rest.0)? })),
             QUEUES => Request::Queues,
+            HURRY => Request::Hurry(rest.word()?),
             PUT => {
                 let queue = rest.name()?;
                 let count = rest.word()?;

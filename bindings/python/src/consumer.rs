@@ -12,7 +12,7 @@ use crate::port::Port;
 use crate::queue::Queue;
 use crate::store::Opened;
 use crate::token::Result;
-use crate::wait::{milliseconds, wait, without_gil};
+use crate::wait::{milliseconds, wait_at, without_gil};
 
 /// A named, durable reader of a queue.
 #[pyclass(frozen, module = "repliq")]
@@ -46,7 +46,7 @@ impl Consumer {
         timeout: Option<f64>,
     ) -> Answer<Vec<repliq::Received>> {
         let consumer = self.open()?;
-        let received = wait(py, timeout, |slice| {
+        let received = wait_at(py, self.of.remote, timeout, |slice| {
             let received = consumer.receive(max, slice)?;
             Ok((!received.is_empty()).then_some(received))
         })?;

@@ -179,7 +179,7 @@ impl Replication {
 
     #[pyo3(signature = (*, timeout=None))]
     fn stop(&self, py: Python<'_>, timeout: Option<f64>) -> Answer<()> {
-        let outcome = wait_or_fail(py, timeout, |slice| self.replication.settle(slice));
+        let outcome = wait_or_fail(py, false, timeout, |slice| self.replication.settle(slice));
         self.close(py)?;
         outcome
     }

@@ -14,7 +14,7 @@ use crate::queue::Queue;
 use crate::store::Opened;
 use crate::token::Result;
 use crate::transaction::TransactionId;
-use crate::wait::{caught, wait, without_gil};
+use crate::wait::{caught, wait_at, without_gil};
 
 const BUSY: &str = "another thread is in the session";
 const PANICKED: &str = "an earlier call on the session panicked";
@@ -168,7 +168,7 @@ impl Session {
         let consumer = consumer.get().open()?;
         let mut seat = self.own_seat()?;
         let session = open(&mut seat)?;
-        let received = self.note(wait(py, timeout, |slice| {
+        let received = self.note(wait_at(py, self.of.remote, timeout, |slice| {
             let received = session.receive(&consumer, max, slice)?;
             Ok((!received.is_empty()).then_some(received))
         }))?;

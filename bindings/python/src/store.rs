@@ -272,7 +272,7 @@ impl Store {
         timeout: Option<f64>,
     ) -> Answer<()> {
         let tokens = tokens_of(tokens)?;
-        wait_or_fail(py, timeout, |slice| self.of.store.wait(at, &tokens, slice))
+        wait_or_fail(py, self.of.remote, timeout, |slice| self.of.store.wait(at, &tokens, slice))
     }
 
     #[pyo3(signature = (tokens, *, at=""))]

@@ -1,7 +1,8 @@
 //! Calls that wait: without the GIL, interrupted by Ctrl-C, and safe while the interpreter ends.
 //!
 //! A wait is cut into slices; after each one Python may handle its signals, so that Ctrl-C ends every wait
-//! within a slice. What waits for a server by itself looks at the signals in the middle. A thread that comes back while the interpreter ends does not ask for the GIL any more, which
+//! within a slice. A wait for a server is one piece, since each slice of it would be a request: there it is looked at the
+//! signals in the middle. A thread that comes back while the interpreter ends does not ask for the GIL any more, which
 //! it would never get: it sleeps until the process is gone.
 
 use pyo3::prelude::*;
@@ -19,6 +20,8 @@ use crate::error::{Answer, Raised, own};
 
 /// The longest time without a look at the signals.
 const SLICE: Duration = Duration::from_millis(40);
+/// A wait for a server, which is looked after in the middle.
+const WHOLE: Duration = Duration::MAX;
 /// How long the end of the interpreter waits for threads that ask for the GIL already.
 const LEAVE: Duration = Duration::from_secs(1);
 
@@ -142,12 +145,23 @@ pub fn milliseconds(time: f64, name: &str) -> Answer<u64> {
 pub fn wait<T: Send>(
     py: Python<'_>,
     timeout: Option<f64>,
+    step: impl FnMut(Duration) -> repliq::Result<Option<T>> + Send,
+) -> Answer<Option<T>> {
+    wait_at(py, false, timeout, step)
+}
+
+/// The same; in one piece where `remote` says that a server is waited for.
+pub fn wait_at<T: Send>(
+    py: Python<'_>,
+    remote: bool,
+    timeout: Option<f64>,
     mut step: impl FnMut(Duration) -> repliq::Result<Option<T>> + Send,
 ) -> Answer<Option<T>> {
     let deadline = seconds(timeout, "timeout")?.and_then(|wait| Instant::now().checked_add(wait));
+    let most = if remote { WHOLE } else { SLICE };
     loop {
-        let left = deadline.map_or(SLICE, |at| at.saturating_duration_since(Instant::now()));
-        let slice = left.min(SLICE);
+        let left = deadline.map_or(most, |at| at.saturating_duration_since(Instant::now()));
+        let slice = left.min(most);
         if let Some(found) = without_gil(py, || step(slice))? {
             return Ok(Some(found));
         }
@@ -161,11 +175,12 @@ pub fn wait<T: Send>(
 /// The same for a call that fails with TIMEOUT when its time is over.
 pub fn wait_or_fail(
     py: Python<'_>,
+    remote: bool,
     timeout: Option<f64>,
     mut step: impl FnMut(Duration) -> repliq::Result<()> + Send,
 ) -> Answer<()> {
     let mut late = None;
-    let done = wait(py, timeout, |slice| match step(slice) {
+    let done = wait_at(py, remote, timeout, |slice| match step(slice) {
         Ok(()) => Ok(Some(())),
         Err(error) if error.code() == Code::Timeout => {
             late = Some(error);

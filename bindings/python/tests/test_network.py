@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from pathlib import Path
 
 import pytest
+from served import Served
+from test_signals import PATIENCE, interrupted
 
 import repliq
 
@@ -95,3 +98,73 @@ def test_log_lines_come_through_logging(
         serve()
         time.sleep(0.2)
         assert caplog.records == []
+
+
+def test_reg_03_who_waits_at_a_server_asks_once(tmp_path: Path) -> None:
+    users = [repliq.User("ann", "secret", "publish,browse,consume,admin", "*")]
+    with (
+        repliq.open(tmp_path / "office") as own,
+        repliq.Server(own, plain=True, listen=["127.0.0.1:0"], users=users) as server,
+        repliq.open(f"repliq://ann@{server.addresses[0]}", password="secret", plain=True) as store,
+    ):
+        def requests() -> int:
+            return sum(one["requests"] for one in server.status()["connections"])
+
+        orders = store.queue("orders")
+        clerk, other, session = store.consumer("clerk", orders), store.consumer("other", orders), store.session()
+        slow = own.queue("slow")
+        own.consumer("slow", slow).close()
+        token = slow.put(b"1").token
+        before = requests()
+        got: list[bytes] = []
+        threads = [
+            threading.Thread(target=lambda: got.append(clerk.receive(timeout=None)[0].payload)),
+            threading.Thread(target=lambda: got.append(session.receive(other, timeout=60)[0].payload)),
+        ]
+        for thread in threads:
+            thread.start()
+        with pytest.raises(repliq.TimeoutError):
+            store.wait(token, at="consumer:slow", timeout=1.5)
+        assert requests() - before <= 3
+        own.queue("orders").put(b"x")
+        for thread in threads:
+            thread.join(20)
+        assert got == [b"x", b"x"]
+        session.close()
+
+
+def test_ctrl_c_leaves_a_wait_at_a_server_and_the_transaction_as_it_was(served: Served) -> None:
+    with served.open() as store:
+        orders = store.queue("orders")
+        clerk, session = store.consumer("clerk", orders), store.session()
+        session.put(orders, b"mine")
+        calls = {
+            "Consumer.receive": lambda: clerk.receive(timeout=None),
+            "Session.receive": lambda: session.receive(clerk, timeout=None),
+            "Store.wait": lambda: store.wait(orders.put(b"other"), at="consumer:clerk", timeout=None),
+        }
+        took = {name: interrupted(name, call) for name, call in calls.items()}
+        assert max(took.values()) < PATIENCE, took
+        session.commit()
+        assert [(one.payload, one.deliveries) for one in clerk.receive(timeout=10)] == [(b"other", 1), (b"mine", 1)]
+
+
+def test_a_close_from_another_thread_ends_a_wait_at_a_server(served: Served) -> None:
+    for all_of_it in (False, True):
+        store = served.open()
+        clerk = store.consumer("clerk", store.queue("orders"))
+        ended: list[BaseException] = []
+
+        def wait() -> None:
+            try:
+                clerk.receive(timeout=None)
+            except repliq.Error as error:
+                ended.append(error)
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        time.sleep(0.1)
+        (store if all_of_it else clerk).close()
+        thread.join(20)
+        assert [type(one) for one in ended] == [repliq.ClosedError]
+        store.close()

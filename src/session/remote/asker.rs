@@ -3,13 +3,19 @@
 //! Calls block and may come from several threads at once; what must not block says what to call with the answer.
 //! A request belongs to one *life* of the connection. When that ends before the answer, the request is lost: whether
 //! it was done is for the caller to find out.
+//!
+//! Promises: who is called away from a wait is not told so before the server had a moment to say that it gave nothing; what
+//! was opened for somebody who did not wait for the answer is closed.
 
 use super::interrupt::Patience;
+use super::store::{Reply, reply};
 use crate::error::{Code, Error, Result};
 use crate::limits::JOB_BYTES_MAX;
 use crate::link::{ConnectOptions, Endpoint, Link, LinkState};
 use crate::sync::{Condvar, Mutex, MutexGuard};
-use crate::wire::{FRAME_BYTES_MAX, Machine, REQUESTS_MAX, SessionAnswer, Waker};
+use crate::wire::{
+    FRAME_BYTES_MAX, Machine, REQUESTS_MAX, Request, SessionAnswer, SessionRequest, Waker,
+};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,6 +25,9 @@ const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// Bytes an answer in several frames may have: the largest transaction that is received as a whole.
 const PARTS_BYTES_MAX: usize = JOB_BYTES_MAX + FRAME_BYTES_MAX;
+
+/// How long a server may take to say that a wait gave nothing, once it was told that nobody waits any more.
+const GRACE: Duration = Duration::from_millis(30);
 
 /// A body that is encoded once its number is known.
 pub type Encode<'a> = &'a dyn Fn(u32, &mut Vec<u8>) -> Result<u8>;
@@ -69,6 +78,21 @@ impl Lost {
     }
 }
 
+/// What becomes of a request when nobody waits for its answer any more.
+#[derive(Clone, Copy)]
+pub enum Manner {
+    /// The answer is dropped when it comes.
+    Plain,
+    /// It waits at the server, which is told that its time is over. Where that gives nothing in a moment, it is as if it
+    /// had not been asked.
+    Waits,
+    /// It opens something; what closes it again is asked when the answer comes.
+    Opens(Close),
+}
+
+/// What closes again what an answer says was opened.
+pub type Close = fn(&Raw) -> Option<SessionRequest<'static>>;
+
 /// A connection to a server for requests.
 pub struct Asker {
     link: Link,
@@ -107,6 +131,8 @@ struct Later {
 enum Asked {
     Open,
     Call(OnAnswer),
+    /// Nobody waits, and what it opens is closed.
+    Late(Close),
     Answered(std::result::Result<Raw, Lost>),
 }
 
@@ -200,6 +226,17 @@ impl Asker {
         encode: Encode<'_>,
         until: Instant,
     ) -> std::result::Result<Raw, Lost> {
+        self.ask_so(Manner::Plain, life, encode, until)
+    }
+
+    /// The same for a request that cannot just be left.
+    pub fn ask_so(
+        &self,
+        manner: Manner,
+        life: Option<u64>,
+        encode: Encode<'_>,
+        until: Instant,
+    ) -> std::result::Result<Raw, Lost> {
         if life.is_none() {
             self.life(until).map_err(Lost::Unsent)?;
         }
@@ -225,15 +262,69 @@ impl Asker {
                 Err(away) => Some(away),
             };
             if let Some(over) = over {
-                state.asked.remove(&number);
-                state.parts.remove(&number);
-                let before = state.unsent.len();
-                state.unsent.retain(|(other, ..)| *other != number);
-                return Err(match state.unsent.len() < before {
-                    true => Lost::Unsent(over),
-                    false => Lost::Open(over),
-                });
+                return Err(self.give_up(&mut state, number, manner, over));
             }
+        }
+    }
+
+    /// Waits no longer for an answer.
+    fn give_up(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        number: u32,
+        manner: Manner,
+        over: Error,
+    ) -> Lost {
+        let before = state.unsent.len();
+        state.unsent.retain(|(other, ..)| *other != number);
+        let unsent = state.unsent.len() < before;
+        let away = over.code() == Code::Cancelled;
+        let nothing = match manner {
+            Manner::Waits if away && !unsent => self.gave_nothing(state, number),
+            _ => false,
+        };
+        state.asked.remove(&number);
+        state.parts.remove(&number);
+        if unsent || nothing {
+            return Lost::Unsent(over);
+        }
+        if let Manner::Opens(close) = manner {
+            state.asked.insert(number, Asked::Late(close));
+        }
+        Lost::Open(over)
+    }
+
+    /// Tells the server that nobody waits any more; whether it says in a moment that it gave nothing.
+    fn gave_nothing(&self, state: &mut MutexGuard<'_, State>, number: u32) -> bool {
+        let until = Instant::now() + GRACE;
+        state.hurry(number);
+        if let Some(waker) = state.waker.clone() {
+            MutexGuard::unlocked(state, || waker());
+        }
+        loop {
+            match state.asked.get(&number) {
+                Some(Asked::Answered(Ok(raw))) => return is_nothing(raw),
+                Some(Asked::Open) => {}
+                _ => return false,
+            }
+            if Instant::now() >= until {
+                return false;
+            }
+            self.shared.changed.wait_until(state, until);
+        }
+    }
+
+    /// Tells the server that the request of this number, asked in this life, waits no longer.
+    pub fn hurry(&self, life: u64, number: u32) {
+        let mut state = self.shared.state.lock();
+        if life != state.life || !state.asked.contains_key(&number) {
+            return;
+        }
+        state.hurry(number);
+        let waker = state.waker.clone();
+        drop(state);
+        if let Some(waker) = waker {
+            waker();
         }
     }
 
@@ -248,11 +339,16 @@ impl Asker {
         begun.map(|_| ()).map_err(|(lost, _)| lost)
     }
 
-    /// The same, for who is told by `on_answer` also when it cannot be asked.
-    pub fn begin(&self, life: u64, encode: Encode<'_>, on_answer: OnAnswer) {
-        let begun = self.send(Some(life), encode, Asked::Call(on_answer)).map(|_| ());
-        if let Err((lost, Asked::Call(call))) = begun {
-            call(Err(lost));
+    /// The same, for who is told by `on_answer` also when it cannot be asked; the number of the request, where it was.
+    pub fn begin(&self, life: u64, encode: Encode<'_>, on_answer: OnAnswer) -> Option<u32> {
+        let begun = self.send(Some(life), encode, Asked::Call(on_answer));
+        match begun.map(|(number, _)| number) {
+            Ok(number) => Some(number),
+            Err((lost, Asked::Call(call))) => {
+                call(Err(lost));
+                None
+            }
+            Err(_) => None,
         }
     }
 
@@ -306,6 +402,12 @@ impl Asker {
     }
 }
 
+/// Whether an answer took nothing out of a queue.
+fn is_nothing(raw: &Raw) -> bool {
+    raw.parts.is_empty()
+        && !matches!(reply(raw), Ok(Reply::Messages(messages)) if !messages.is_empty())
+}
+
 /// Whether trying again is of no use.
 fn is_final(error: &Error) -> bool {
     matches!(error.code(), Code::Denied | Code::Certificate | Code::Forked | Code::Panic)
@@ -357,6 +459,17 @@ impl State {
         Ok(number)
     }
 
+    /// Puts among the unsent that a request waits no longer.
+    fn hurry(&mut self, of: u32) {
+        let number = self.next;
+        let mut body = Vec::new();
+        // Eight bytes always encode. It is not answered, so nobody is put down for it.
+        if let Ok(kind) = Request::Hurry(of).encode(number, &mut body) {
+            self.next = number.wrapping_add(1);
+            self.unsent.push_back((number, kind, body));
+        }
+    }
+
     /// Keeps a part of an answer that somebody waits for.
     fn keep_part(&mut self, number: u32, body: &[u8], now: Instant) -> Result<()> {
         if !self.asked.contains_key(&number) {
@@ -402,10 +515,11 @@ impl Shared {
                     Some(Asked::Open) => {
                         state.asked.insert(number, Asked::Answered(Err(lost(number))));
                     }
-                    Some(answered) => {
+                    Some(answered @ Asked::Answered(_)) => {
                         state.asked.insert(number, answered);
                     }
-                    None => {}
+                    // The connection closed what was opened in it.
+                    Some(Asked::Late(_)) | None => {}
                 }
             }
         }
@@ -441,6 +555,13 @@ impl Machine for Asking {
             Some(Asked::Call(call)) => {
                 drop(state);
                 call(Ok(raw));
+            }
+            Some(Asked::Late(close)) => {
+                if let Some(request) = close(&raw) {
+                    let encode = |number: u32, out: &mut Vec<u8>| request.encode(number, out);
+                    // It is asked for behind this frame; a request of some bytes always encodes.
+                    let _ = state.push(&encode, Asked::Call(Box::new(|_| {})));
+                }
             }
             Some(_) => {
                 state.asked.insert(number, Asked::Answered(Ok(raw)));

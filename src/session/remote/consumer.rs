@@ -166,9 +166,12 @@ impl RemoteConsumer {
             if let Lost::Open(why) = &lost {
                 open = Some(why.clone());
             }
+            let unasked = matches!(lost, Lost::Unsent(_));
             let error = lost.error();
             if error.code() == Code::Cancelled || Instant::now() >= until {
-                self.detach_late(life, number);
+                if !unasked {
+                    self.detach_late(life, number);
+                }
                 return Err((error, open));
             }
             self.check().map_err(|error| (error, open.clone()))?;
@@ -238,7 +241,9 @@ impl RemoteConsumer {
             started.end(outcome.map(|()| Commit { token, level: Level::Process }));
         });
         // An operation that did not begin ends on the port like one that did.
-        self.line.asker().begin(life, &encode, ended);
+        if let Some(number) = self.line.asker().begin(life, &encode, ended) {
+            self.line.hurry_when_cancelled(port, tag, (life, number));
+        }
         Ok(())
     }
 

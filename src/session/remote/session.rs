@@ -352,6 +352,10 @@ impl RemoteSession {
                 }
                 Ok(_) => return Err(odd()),
                 Err(Failure::Refused(error)) => return Err(self.over(error)),
+                // Nothing was given out, and the transaction is as it was.
+                Err(Failure::Lost(Lost::Unsent(error))) if error.code() == Code::Cancelled => {
+                    return Err(error);
+                }
                 Err(Failure::Lost(lost)) => {
                     let error = self.lost(life, lost.error());
                     if self.place.is_some() {

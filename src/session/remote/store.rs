@@ -3,7 +3,7 @@
 //! A put outside a session runs in one of the handle's hidden sessions: it has an identity, and when its answer does
 //! not come, what became of it is asked for as soon as there is a connection again.
 
-use super::asker::{Asker, Lost, OnAnswer, Raw};
+use super::asker::{Asker, Lost, Manner, OnAnswer, Raw};
 use super::interrupt::Patience;
 use super::session::RemoteSession;
 use crate::error::{Code, Error, Result};
@@ -17,7 +17,7 @@ use crate::session::store::{ConsumerInfo, QueueInfo};
 use crate::session::transaction::SessionOptions;
 use crate::store::{Commit, Level, Outcome, TransactionId};
 use crate::sync::{Condvar, Mutex};
-use crate::wire::{Answer, Given, Request, SessionAnswer, SessionRequest, TOKENS_MAX};
+use crate::wire::{Answer, Given, Request, SessionAnswer, SessionRequest, TOKENS_MAX, Which};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -136,6 +136,28 @@ pub fn reply(raw: &Raw) -> Result<Reply> {
     })
 }
 
+/// What becomes of such a request when nobody waits for its answer any more.
+fn manner(request: &SessionRequest<'_>) -> Manner {
+    match request {
+        SessionRequest::Receive { .. } => Manner::Waits,
+        SessionRequest::Consumer { .. } => Manner::Opens(|raw| match reply(raw) {
+            Ok(Reply::Numbered(consumer)) => Some(SessionRequest::Detach(consumer)),
+            _ => None,
+        }),
+        SessionRequest::Session { which: Which::New, .. } => Manner::Opens(|raw| leave(raw, true)),
+        SessionRequest::Session { .. } => Manner::Opens(|raw| leave(raw, false)),
+        _ => Manner::Plain,
+    }
+}
+
+/// Closes the session that an answer says was opened.
+fn leave(raw: &Raw, forget: bool) -> Option<SessionRequest<'static>> {
+    match reply(raw) {
+        Ok(Reply::Opened(session, _)) => Some(SessionRequest::Leave { session, forget }),
+        _ => None,
+    }
+}
+
 /// An answer to another question.
 pub fn odd() -> Error {
     Error::new(Code::Protocol, "the server answered another question than the one asked")
@@ -196,11 +218,12 @@ impl RemoteStore {
 
     fn request(&self, request: &Request<'_>, extra: Duration) -> Result<Reply> {
         let encode = |number: u32, out: &mut Vec<u8>| request.encode(number, out);
-        let raw = self
-            .line
-            .asker
-            .ask(None, &encode, self.line.asker.until(extra))
-            .map_err(Lost::error)?;
+        let manner = match request {
+            Request::Wait { .. } => Manner::Waits,
+            _ => Manner::Plain,
+        };
+        let until = self.line.asker.until(extra);
+        let raw = self.line.asker.ask_so(manner, None, &encode, until).map_err(Lost::error)?;
         reply(&raw)
     }
 
@@ -309,7 +332,9 @@ impl RemoteStore {
             started.end(outcome.map(|_| Commit { token: last, level: Level::Power }));
         });
         // An operation that did not begin ends on the port like one that did.
-        self.line.asker.begin(life, &encode, ended);
+        if let Some(number) = self.line.asker.begin(life, &encode, ended) {
+            self.line.hurry_when_cancelled(port, tag, (life, number));
+        }
         Ok(())
     }
 
@@ -397,8 +422,25 @@ impl Line {
         until: Instant,
     ) -> std::result::Result<Reply, Failure> {
         let encode = |number: u32, out: &mut Vec<u8>| request.encode(number, out);
-        let raw = self.asker.ask(life, &encode, until).map_err(Failure::Lost)?;
+        let raw =
+            self.asker.ask_so(manner(request), life, &encode, until).map_err(Failure::Lost)?;
         reply(&raw).map_err(Failure::Refused)
+    }
+
+    /// Has the server wait no longer for an operation once it is cancelled on its port.
+    pub fn hurry_when_cancelled(
+        self: &Arc<Line>,
+        port: &Port,
+        tag: u64,
+        (life, number): (u64, u32),
+    ) {
+        let line = Arc::downgrade(self);
+        let hook = move || {
+            if let Some(line) = line.upgrade() {
+                line.asker.hurry(life, number);
+            }
+        };
+        port.when_cancelled(tag, Box::new(hook));
     }
 
     /// Takes room for so many bytes on their way; false when there is none before then.

@@ -92,7 +92,7 @@ public final class Consumer implements AutoCloseable, Iterable<Message> {
     private List<Message> take(int max, Duration timeout, ByteBuffer room) {
         Check.range(max, 1, Integer.MAX_VALUE, "max");
         ByteBuffer usable = Message.usable(room);
-        ByteBuffer packed = Waits.slices(timeout, DOING, milliseconds -> {
+        ByteBuffer packed = Waits.slices(timeout, DOING, store.slice(), milliseconds -> {
             long id = handle.enter();
             try {
                 return Native.receive(0, id, max, milliseconds, usable);

@@ -176,7 +176,7 @@ public final class Session implements AutoCloseable {
         long id = own();
         try {
             ByteBuffer usable = Message.usable(room);
-            ByteBuffer packed = Waits.slices(timeout, DOING, milliseconds -> {
+            ByteBuffer packed = Waits.slices(timeout, DOING, store.slice(), milliseconds -> {
                 long from = other.enter();
                 try {
                     return Native.receive(id, from, max, milliseconds, usable);

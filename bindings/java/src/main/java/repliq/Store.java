@@ -21,9 +21,16 @@ public final class Store implements AutoCloseable {
 
     private final Handle handle;
     private final Futures futures = new Futures();
+    private final boolean remote;
 
     private Store(long id) {
         handle = Handle.shared(this, "store", id);
+        remote = handle.call(Verb.STORE_IS_REMOTE).flag();
+    }
+
+    /** How long a slice of a wait is at most, in milliseconds. */
+    long slice() {
+        return remote ? Waits.WHOLE_MS : Waits.SLICE_MS;
     }
 
     /**
@@ -383,7 +390,7 @@ public final class Store implements AutoCloseable {
 
     private void attempts(Collection<Token> tokens, Place at, Duration timeout) {
         byte[] place = place(tokens, at).done();
-        Waits.attempts(timeout, DOING, milliseconds ->
+        Waits.attempts(timeout, DOING, slice(), milliseconds ->
             handle.call(Verb.STORE_WAIT, new Packer(place.length + 8).raw(place).i64(milliseconds)));
     }
 

@@ -12,6 +12,10 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -203,5 +207,39 @@ class NetworkTest {
             restored.await(kept, Place.HERE, Fixture.NONE);
             Fixture.refused(Code.NOT_FOUND, () -> restored.await(lost, Place.HERE, Fixture.NONE));
         }
+    }
+
+    @Test
+    void reg_03_who_waits_at_a_server_asks_once() throws Exception {
+        try (Store store = Store.open(Fixture.url(server), o -> o.password("p").plain(true))) {
+            Queue orders = store.queue("orders");
+            Consumer clerk = store.consumer("clerk", orders);
+            Consumer other = store.consumer("other", orders);
+            Session session = store.session();
+            there.consumer("slow", there.queue("slow")).close();
+            Token token = there.queue("slow").put(new byte[1]).token();
+            long before = requests();
+            List<CompletableFuture<List<Message>>> waits = List.of(
+                CompletableFuture.supplyAsync(() -> clerk.receive(1)),
+                CompletableFuture.supplyAsync(() -> session.receive(other, 1, Fixture.LONG)));
+            Fixture.refused(Code.TIMEOUT,
+                () -> store.await(token, Place.consumer("slow"), Duration.ofMillis(1_500)));
+            assertTrue(requests() - before <= 3, () -> server.status());
+            there.queue("orders").put("x".getBytes());
+            for (CompletableFuture<List<Message>> wait : waits) {
+                assertEquals("x", wait.get(30, TimeUnit.SECONDS).get(0).text());
+            }
+            session.close();
+        }
+    }
+
+    /** Requests that have come on all connections. */
+    private long requests() {
+        Matcher found = Pattern.compile("\"requests\": (\\d+)").matcher(server.status());
+        long count = 0;
+        while (found.find()) {
+            count += Long.parseLong(found.group(1));
+        }
+        return count;
     }
 }

@@ -1,0 +1,152 @@
+//! Waiting at a server: what it costs, and what is left behind when somebody is called away from it.
+
+use crate::place::{NOW, Place, SOON, by_url, connect, deliveries, payloads, put, until};
+use crate::remote::Cable;
+use repliq::{Code, ConnectOptions, ConsumerOptions, Message, Port, SessionOptions, Store};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// Requests that have come on all connections.
+fn requests(place: &Place) -> u64 {
+    let status = place.server.as_ref().unwrap().status().unwrap();
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    let connections = status["connections"].as_array().unwrap();
+    connections.iter().map(|one| one["requests"].as_u64().unwrap()).sum()
+}
+
+#[test]
+fn reg_03_who_waits_at_a_server_asks_once_also_where_a_binding_looks_for_interrupts() {
+    let place = Place::remote();
+    let queue = place.store.queue("q").unwrap();
+    let reader = place.store.consumer("r", queue, &ConsumerOptions::default()).unwrap();
+    let other = place.store.consumer("o", queue, &ConsumerOptions::default()).unwrap();
+    let token = put(&place.own, place.own.queue("other").unwrap(), &["1"]).token;
+    place.own.consumer("slow", place.own.queue("other").unwrap(), &Default::default()).unwrap();
+    let mut session = place.store.session().unwrap();
+    let before = requests(&place);
+    std::thread::scope(|scope| {
+        let quiet = || false;
+        let waits = scope.spawn(|| repliq::interruptible(quiet, || reader.receive(1, HOUR)));
+        let receives =
+            scope.spawn(|| repliq::interruptible(quiet, || session.receive(&other, 1, HOUR)));
+        let late = Duration::from_millis(1_500);
+        let missed =
+            repliq::interruptible(quiet, || place.store.wait("consumer:slow", &[token], late));
+        assert_eq!(missed.unwrap_err().code(), Code::Timeout);
+        let asked = requests(&place) - before;
+        assert!(asked <= 3, "{asked} requests of three waits");
+        put(&place.own, queue, &["x"]);
+        assert_eq!(payloads(&waits.join().unwrap().unwrap()), ["x"]);
+        assert_eq!(payloads(&receives.join().unwrap().unwrap()), ["x"]);
+    });
+}
+
+/// A client whose calls are called away once it says so.
+struct Called {
+    store: Store,
+    cable: Cable,
+}
+
+static AWAY: AtomicBool = AtomicBool::new(false);
+
+fn is_away() -> bool {
+    AWAY.load(Ordering::SeqCst)
+}
+
+impl Called {
+    fn of(place: &Place) -> Called {
+        let cable = Cable::to(place);
+        let patient =
+            ConnectOptions { connect_timeout_ms: 60_000, heartbeat_ms: 20_000, ..connect() };
+        Called { store: by_url(&cable.url(), patient).unwrap(), cable }
+    }
+
+    /// Does something that is called away while it waits.
+    fn away<T>(call: impl FnOnce() -> repliq::Result<T>) {
+        AWAY.store(true, Ordering::SeqCst);
+        let outcome = repliq::interruptible(is_away, call);
+        AWAY.store(false, Ordering::SeqCst);
+        assert_eq!(outcome.err().unwrap().code(), Code::Cancelled);
+    }
+}
+
+#[test]
+fn who_is_called_away_from_a_wait_leaves_nothing_behind_and_goes_on() {
+    let place = Place::remote();
+    let client = Called::of(&place);
+    let store = &client.store;
+    let queue = store.queue("q").unwrap();
+    let reader = store.consumer("r", queue, &ConsumerOptions::default()).unwrap();
+    let mut session = store.session().unwrap();
+    session.put(queue, &Message::new(b"mine")).unwrap();
+    // More often than a connection may wait at one time.
+    for _ in 0..5 {
+        Called::away(|| session.receive(&reader, 1, HOUR));
+        Called::away(|| reader.receive(1, HOUR));
+    }
+    let port = Port::open().unwrap();
+    for tag in 0..600 {
+        reader.watch(&port, tag).unwrap();
+        port.cancel(tag).unwrap();
+        assert_eq!(port.drain(9, SOON).unwrap().len(), 1);
+    }
+    let before = requests(&place);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(requests(&place), before);
+    // The transaction is as it was, and nothing was given out to nobody.
+    session.commit().unwrap();
+    let got = session.receive(&reader, 9, SOON).unwrap();
+    assert_eq!((payloads(&got), deliveries(&got)), (vec!["mine".into()], vec![1]));
+    session.commit().unwrap();
+    put(store, queue, &["next"]);
+    let got = reader.receive(9, SOON).unwrap();
+    assert_eq!((payloads(&got), deliveries(&got)), (vec!["next".into()], vec![1]));
+    assert!(port.drain(9, NOW).unwrap().is_empty());
+}
+
+#[test]
+fn a_wait_for_a_token_that_was_called_away_or_cancelled_ends_at_the_server() {
+    let place = Place::remote();
+    let queue = place.own.queue("q").unwrap();
+    let _slow = place.own.consumer("slow", queue, &ConsumerOptions::default()).unwrap();
+    let token = put(&place.own, queue, &["1"]).token;
+    let port = Port::open().unwrap();
+    // More than a connection may have under way.
+    for tag in 0..5_000 {
+        place.store.watch("consumer:slow", &[token], &port, tag).unwrap();
+        port.cancel(tag).unwrap();
+        assert_eq!(port.drain(9, SOON).unwrap().len(), 1);
+    }
+    let since = Instant::now();
+    Called::away(|| place.store.wait("consumer:slow", &[token], HOUR));
+    assert!(since.elapsed() < SOON);
+    place.store.watch("", &[token], &port, 9_999).unwrap();
+    assert!(port.drain(9, SOON).unwrap()[0].outcome.is_ok());
+}
+
+#[test]
+fn what_was_opened_for_somebody_who_was_called_away_is_closed_when_the_answer_comes() {
+    let place = Place::remote();
+    let queue = place.own.queue("q").unwrap();
+    let client = Called::of(&place);
+    let named = SessionOptions { name: "mover".into(), ..SessionOptions::default() };
+    client.store.queue("q").unwrap();
+    client.cable.hold(true);
+    Called::away(|| client.store.consumer("r", queue, &ConsumerOptions::default()));
+    Called::away(|| client.store.session_with(&named));
+    Called::away(|| client.store.session());
+    client.cable.hold(false);
+    // The connection goes on, and what was opened on it is free for others.
+    until("the consumer is closed", || {
+        place.store.consumer("r", queue, &ConsumerOptions::default()).is_ok()
+    });
+    until("the session is closed", || place.store.session_with(&named).is_ok());
+    until("the sessions are closed", || {
+        client.store.queue("q").unwrap();
+        place.own.remembered_sessions().unwrap().iter().all(|one| !one.open)
+    });
+    client.store.consumer("r", queue, &ConsumerOptions::default()).unwrap();
+    client.store.session_with(&named).unwrap();
+}
