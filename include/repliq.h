@@ -1019,9 +1019,11 @@ repliq_code repliq_queue_delete(repliq_store *store, repliq_queue queue, repliq_
  * them, with `drop` REPLIQ_YES. What became of them is stored in `*redriven`.
  *
  * One that was worked on in the order of its key comes again at its place, for the consumer that gave it up alone; it is
- * refused, and stays, where something newer of its key was acknowledged since. `redriven` may be NULL. Thread-safe.
+ * refused, and stays, where something newer of its key was acknowledged since. `redriven` may be NULL.
+ * At a server this needs the right admin on the queue and on those its letters came from. Thread-safe.
  *
- * Fails with REPLIQ_INVALID, REPLIQ_NO_SUCH_NAME, REPLIQ_BUSY (another call is at it), REPLIQ_READ_ONLY, REPLIQ_CLOSED.
+ * Fails with REPLIQ_INVALID, REPLIQ_NO_SUCH_NAME, REPLIQ_BUSY (another call is at it), REPLIQ_DENIED, REPLIQ_READ_ONLY,
+ * REPLIQ_CLOSED.
  */
 repliq_code repliq_queue_redrive(repliq_store *store,
                                  repliq_queue queue,

@@ -15,6 +15,8 @@ mod place;
 mod pressure;
 #[path = "sessions/process.rs"]
 mod process;
+#[path = "sessions/redrive.rs"]
+mod redrive;
 #[path = "sessions/remote.rs"]
 mod remote;
 #[path = "sessions/rows.rs"]

@@ -5,6 +5,7 @@
 //! | order | fields | needs admin on |
 //! |---|---|---|
 //! | `queue_pause`, `queue_resume`, `queue_purge`, `queue_rm` | `queue` | the queue |
+//! | `queue_redrive` | `queue`, `drop`, `after`: a sequence, `max`: a number, 0 = all | the queue, and what it goes to |
 //! | `consumer_reset` | `queue`, `consumer`, `to`: `"oldest"`, `"now"` or a sequence | the queue |
 //! | `consumer_rm` | `queue`, `consumer` | the queue |
 //! | `target_add` | `root`, `name`, `url`, `from`: `"oldest"` or `"now"` | `*` |
@@ -21,7 +22,9 @@
 //! A verifier is the text the users file has; the password it was made of is nowhere on the way. The answer
 //! is `{}`, for queues and consumers `{"token": text}`, for `user_ls` a list of `{name, rights}`, and for `session_ls` a list
 //! of at most 1,000 remembered sessions behind that one, in the order of their ids (32 hexadecimal digits): `{session, name,
-//! user, epoch, committed, token, used_ms, open}`. An order may wait for the disk, so each runs on a thread of
+//! user, epoch, committed, token, used_ms, open}`. For `queue_redrive` it is `{done, refused, waiting, next}`: how many of the
+//! letters behind `after` were put back, or dropped with `drop`, in a moment; pairs of a sequence and why it stays, those apart
+//! that stay behind an older letter of their key; and where to go on, or null. An order may wait for the disk, so each runs on a thread of
 //! its own, one a connection. Nobody changes or removes the user who asks: that is done where the server runs.
 
 use super::AUDIT;
@@ -30,11 +33,15 @@ use super::users::{Right, User, UserSource, Users, Verb};
 use crate::error::{Code, Error, Result};
 use crate::queue::From;
 use crate::replicate::planned;
-use crate::session::{SessionInfo, session_id};
+use crate::session::{Part, RedriveOptions, SessionInfo, session_id};
 use crate::store::Commit;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long an order that has much to do works before it says how far it is.
+const MOMENT: Duration = Duration::from_millis(500);
 
 /// An order; see the head of this file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +52,7 @@ pub enum Order {
     QueueResume { queue: String },
     QueuePurge { queue: String },
     QueueRm { queue: String },
+    QueueRedrive { queue: String, drop: bool, after: u64, max: u64 },
     ConsumerReset { queue: String, consumer: String, to: To },
     ConsumerRm { queue: String, consumer: String },
     TargetAdd { root: String, name: String, url: String, from: To },
@@ -116,6 +124,7 @@ impl Order {
             | Order::QueueResume { queue }
             | Order::QueuePurge { queue }
             | Order::QueueRm { queue }
+            | Order::QueueRedrive { queue, .. }
             | Order::ConsumerReset { queue, .. }
             | Order::ConsumerRm { queue, .. } => queue,
             _ => "*",
@@ -130,6 +139,7 @@ impl Order {
             Order::QueueResume { queue } => format!("queue resume {queue:?}"),
             Order::QueuePurge { queue } => format!("queue purge {queue:?}"),
             Order::QueueRm { queue } => format!("queue rm {queue:?}"),
+            Order::QueueRedrive { queue, .. } => format!("queue redrive {queue:?}"),
             Order::ConsumerReset { queue, consumer, .. } => {
                 format!("consumer reset {consumer:?} of {queue:?}")
             }
@@ -169,6 +179,14 @@ impl Order {
             Order::QueueResume { queue } => return done(store.queue_resume(find(queue)?)?),
             Order::QueuePurge { queue } => return done(store.queue_purge(find(queue)?)?),
             Order::QueueRm { queue } => return done(store.queue_delete(find(queue)?)?),
+            Order::QueueRedrive { queue, drop, after, max } => {
+                let user = shared.users.lock().get(by).cloned();
+                let may = |queue: &str| user.as_ref().is_some_and(|u| u.may(Verb::Admin, queue));
+                let part = Part { after: *after, until: Some(Instant::now() + MOMENT), may: &may };
+                let options = RedriveOptions { max: *max, drop: *drop };
+                let worked = store.redrive_part(find(queue)?, &options, &part)?;
+                return Ok(worked.to_json().to_string());
+            }
             Order::ConsumerReset { queue, consumer, to } => {
                 return done(store.consumer_reset(consumer, find(queue)?, to.place()?)?);
             }

@@ -40,6 +40,7 @@ pub use listener::{Handled, Listener, ListenerOptions, ListenerStatus, Policy, U
 pub use metrics::{Metrics, QueueMetrics, SegmentMetrics, TargetMetrics};
 pub use options::StoreOptions;
 pub use port::{Event, Port};
+pub(crate) use redrive::Part;
 pub use redrive::{RedriveOptions, Redriven};
 pub use remembered::SessionInfo;
 pub(crate) use remembered::session_id;

@@ -4,6 +4,9 @@
 //! it here. Where keys are worked on in order it stands at the place of the old message, before all of its key that came
 //! later; one whose place is gone, because something newer of its key was acknowledged since, is refused and stays a letter.
 //!
+//! At a server it is done in parts, each of a moment: an administrator orders them one after the other, and what waits for an
+//! older letter of its key is tried again until a whole turn has done nothing more.
+//!
 //! Promises: a letter is put back once; what is refused stays as it was, and the reason is told.
 
 use super::store::Store;
@@ -11,11 +14,14 @@ use crate::error::{Code, Error, Result};
 use crate::journal::Type;
 use crate::queue::{From, Header, Message, Queue, Reader, Received, Rules};
 use crate::store::{Change, QueueState, State};
+use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Letters that are read at a time.
 const AT_ONCE: usize = 1_000;
+/// Refused letters that one part of the work tells at most: an answer of some hundred bytes each stays small.
+const REFUSED_MAX: usize = 10_000;
 /// The consumer of dead letters that puts them back.
 const NAME: &str = "redrive";
 /// The headers of a letter that the message did not have.
@@ -50,6 +56,27 @@ pub struct Redriven {
     pub refused: Vec<(u64, String)>,
 }
 
+/// What a part of the work is.
+pub(crate) struct Part<'a> {
+    /// Letters behind this sequence only.
+    pub after: u64,
+    /// When it is enough for this time.
+    pub until: Option<Instant>,
+    /// Whether letters may go back to the queue of this name.
+    pub may: &'a dyn Fn(&str) -> bool,
+}
+
+/// What has come of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Worked {
+    done: u64,
+    refused: Vec<(u64, String)>,
+    /// Those that stay behind an older letter of their key.
+    waiting: Vec<(u64, String)>,
+    /// The last letter that was looked at, where there are more.
+    next: Option<u64>,
+}
+
 /// Where a letter came from.
 struct Origin<'a> {
     queue: u32,
@@ -66,57 +93,144 @@ impl Store {
     /// went on since. Other consumers of the queue it goes back to are not given it again. Dead letters that are put back or
     /// dropped are acknowledged by the consumer "redrive" of their queue, which is made by the first call.
     ///
-    /// Fails with BUSY while another call is at it, UNSUPPORTED at a server.
+    /// Fails with BUSY while another call is at it. At a server this needs the right `admin` on the queue of the letters, and
+    /// on each queue they came from: what came from another stays.
     pub fn redrive(&self, dead: Queue, options: &RedriveOptions) -> Result<Redriven> {
+        if let Some(store) = self.remote() {
+            let order = |after, most| store.redrive(dead, options.drop, after, most);
+            return in_parts(options.max, &order);
+        }
+        let part = Part { after: 0, until: None, may: &|_| true };
+        self.redrive_part(dead, options, &part).map(Worked::redriven)
+    }
+
+    /// A part of the work.
+    pub(crate) fn redrive_part(
+        &self,
+        dead: Queue,
+        options: &RedriveOptions,
+        part: &Part<'_>,
+    ) -> Result<Worked> {
         let inner = self.inner()?;
         inner.check_writable()?;
         let number = dead.number();
         let reader = Reader::open(&inner.core, number, NAME, From::Oldest, Rules::default())?;
         let reader = Arc::new(reader);
         let most = if options.max == 0 { u64::MAX } else { options.max };
-        let mut redriven = Redriven::default();
-        let mut later = Vec::new();
-        while redriven.done < most {
-            let letters = reader.receive(AT_ONCE, Duration::ZERO)?;
-            if letters.is_empty() {
-                break;
-            }
-            redriven.all(&reader, letters, (options.drop, most), &mut later)?;
-        }
-        // What was given up again stands behind letters that wait for it.
-        let mut before = u64::MAX;
-        while before != redriven.done {
-            before = redriven.done;
-            let letters = later.drain(..).map(|(letter, _)| letter).collect();
-            redriven.all(&reader, letters, (options.drop, most), &mut later)?;
-        }
-        let waiting = later.into_iter().map(|(letter, why)| (letter.sequence(), why));
-        redriven.refused.extend(waiting);
-        redriven.refused.sort_unstable();
-        Ok(redriven)
+        let mut work = Work { reader, drop: options.drop, most, part, told: Worked::default() };
+        work.through()?;
+        Ok(work.told)
     }
 }
 
-impl Redriven {
+/// Orders part after part until a turn through all letters has done nothing more, or that are enough.
+fn in_parts(max: u64, order: &dyn Fn(u64, u64) -> Result<Worked>) -> Result<Redriven> {
+    let most = if max == 0 { u64::MAX } else { max };
+    let mut all = Worked::default();
+    loop {
+        let before = all.done;
+        (all.refused, all.waiting, all.next) = (Vec::new(), Vec::new(), Some(0));
+        while let Some(after) = all.next.filter(|_| all.done < most) {
+            // An order without a bound says 0.
+            let left = if max == 0 { 0 } else { most - all.done };
+            let part = order(after, left)?;
+            all.done += part.done;
+            all.refused.extend(part.refused);
+            all.waiting.extend(part.waiting);
+            all.next = part.next.filter(|next| *next > after);
+        }
+        if all.done == before || all.done == most || all.waiting.is_empty() {
+            return Ok(all.redriven());
+        }
+    }
+}
+
+impl Worked {
+    fn redriven(self) -> Redriven {
+        let mut refused = self.refused;
+        refused.extend(self.waiting);
+        refused.sort_unstable();
+        Redriven { done: self.done, refused }
+    }
+
+    /// The same as JSON.
+    pub(crate) fn to_json(&self) -> Value {
+        json!({
+            "done": self.done,
+            "refused": self.refused,
+            "waiting": self.waiting,
+            "next": self.next,
+        })
+    }
+
+    /// What [`Worked::to_json`] wrote; `None` where it is something else.
+    pub(crate) fn from_json(text: &Value) -> Option<Worked> {
+        let rows = |name: &str| serde_json::from_value(text[name].clone()).ok();
+        Some(Worked {
+            done: text["done"].as_u64()?,
+            refused: rows("refused")?,
+            waiting: rows("waiting")?,
+            next: text["next"].as_u64(),
+        })
+    }
+}
+
+/// A part under way.
+struct Work<'a> {
+    reader: Arc<Reader>,
+    drop: bool,
+    most: u64,
+    part: &'a Part<'a>,
+    told: Worked,
+}
+
+impl Work<'_> {
+    /// Goes through the letters, and then again through those that wait for others of their key.
+    fn through(&mut self) -> Result<()> {
+        let mut later = Vec::new();
+        while self.told.done < self.most {
+            let letters = self.reader.receive(AT_ONCE, Duration::ZERO)?;
+            let Some(last) = letters.last().map(Received::sequence) else { break };
+            let letters: Vec<Received> =
+                letters.into_iter().filter(|one| one.sequence() > self.part.after).collect();
+            self.all(letters, &mut later)?;
+            let told = self.told.refused.len() + later.len();
+            let over = self.part.until.is_some_and(|until| Instant::now() >= until);
+            if last > self.part.after && (over || self.part.until.is_some() && told > REFUSED_MAX)
+            {
+                self.told.next = Some(last);
+                break;
+            }
+        }
+        // What was given up again stands behind letters that wait for it.
+        let mut before = u64::MAX;
+        while before != self.told.done {
+            before = self.told.done;
+            let letters = later.drain(..).map(|(letter, _)| letter).collect();
+            self.all(letters, &mut later)?;
+        }
+        let waiting = later.into_iter().map(|(letter, why)| (letter.sequence(), why));
+        self.told.waiting.extend(waiting);
+        Ok(())
+    }
+
     /// Redrives letters until that are enough; those that wait for others of their key go to `later`.
     fn all(
         &mut self,
-        reader: &Arc<Reader>,
         letters: Vec<Received>,
-        (drop, most): (bool, u64),
         later: &mut Vec<(Received, String)>,
     ) -> Result<()> {
         for letter in letters {
-            if self.done == most {
+            if self.told.done == self.most {
                 break;
             }
-            match redrive_one(reader, &letter, drop) {
-                Ok(()) => self.done += 1,
+            match redrive_one(&self.reader, &letter, self.drop, self.part.may) {
+                Ok(()) => self.told.done += 1,
                 Err(error) if error.code() == Code::Busy => {
                     later.push((letter, error.to_string()));
                 }
                 Err(error) if is_refusal(&error) => {
-                    self.refused.push((letter.sequence(), error.to_string()));
+                    self.told.refused.push((letter.sequence(), error.to_string()));
                 }
                 Err(error) => return Err(error),
             }
@@ -127,8 +241,9 @@ impl Redriven {
 
 /// Whether a letter stays for a reason that is its own.
 fn is_refusal(error: &Error) -> bool {
-    use Code::{Invalid, NoSuchName, Paused, Quota, Stale, TooLarge, Unsupported};
-    matches!(error.code(), Invalid | NoSuchName | Paused | Quota | Stale | TooLarge | Unsupported)
+    use Code::{Denied, Invalid, NoSuchName, Paused, Quota, Stale, TooLarge, Unsupported};
+    let own = [Denied, Invalid, NoSuchName, Paused, Quota, Stale, TooLarge, Unsupported];
+    own.contains(&error.code())
 }
 
 fn refused(code: Code, text: String) -> Error {
@@ -148,8 +263,17 @@ fn origin(letter: &Received) -> Result<Origin<'_>> {
     Ok(Origin { queue, place, consumer, keyed: header(AFTER).is_some() })
 }
 
-fn redrive_one(reader: &Arc<Reader>, letter: &Received, drop: bool) -> Result<()> {
+fn redrive_one(
+    reader: &Arc<Reader>,
+    letter: &Received,
+    drop: bool,
+    may: &dyn Fn(&str) -> bool,
+) -> Result<()> {
     let origin = origin(letter)?;
+    let back = reader.core().look(|state| Some(state.queue(origin.queue).ok()?.name.clone()));
+    if back.as_ref().is_some_and(|name| !may(name)) {
+        return Err(refused(Code::Denied, "this user may not put it back where it came from".into()));
+    }
     let name = origin.consumer.as_bytes();
     let note = match drop {
         true => Change::Drop(name, origin.place, letter.key()),
@@ -171,7 +295,7 @@ fn redrive_one(reader: &Arc<Reader>, letter: &Received, drop: bool) -> Result<()
         |state: &State| if drop { Ok(()) } else { may_return(state, &origin, letter.key()) };
     let sequences = [letter.sequence()];
     let mut changes = reader.acknowledge(&sequences)?;
-    if reader.core().look(|state| state.queue(origin.queue).is_ok()) {
+    if back.is_some() {
         changes.push((Type::Consumer, origin.queue, note.encode()));
     }
     match reader.core().transact_if(entries, &changes, &check) {

@@ -430,6 +430,7 @@ mod tests {
             Request::Snapshot,
             Request::Look { snapshot: 1, queue: 2, from: 3, max: 4 },
             Request::GiveUp(5),
+            Request::Hurry(9),
         ]
     }
 
@@ -452,6 +453,7 @@ mod tests {
         let (kind, wait) = request(&requests()[5]);
         assert_eq!((kind, &wait[..18]), (69, &b"\x02\x01\0\0\x08target:*\xe8\x03\0\0\x01"[..]));
         assert_eq!(wait[18..], token().to_bytes());
+        assert_eq!(request(&Request::Hurry(9)), (74, b"\x02\x01\0\0\x09\0\0\0".to_vec()));
         let order = Request::Order { text: "{}" };
         assert_eq!(request(&order), (70, b"\x02\x01\0\0{}".to_vec()));
         let golden: [&[u8]; 3] =

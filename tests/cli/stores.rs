@@ -80,7 +80,6 @@ fn dead_letters_are_put_back_or_removed_and_those_that_stay_are_named() {
     let told = place.run("queue redrive @s dead --drop --json").json().remove(0);
     assert_eq!((&told["done"], &told["refused"][0]["sequence"]), (&json!(1), &json!(3)));
     place.run("queue redrive @s nowhere").fails(Code::NoSuchName, &["\"nowhere\""]);
-    place.run("queue redrive repliq://ann@127.0.0.1 dead").fails(Code::Unsupported, &["directory"]);
 }
 
 #[test]

@@ -35,6 +35,9 @@ fn users() -> Users {
     let few = |verb: Verb, queue: &str| Right { verbs: vec![verb], queues: vec![queue.into()] };
     users.add_with("cid", &"secret".into(), ITERATIONS).unwrap();
     users.set_rights("cid", &[few(Verb::Consume, "in"), few(Verb::Publish, "out")]).unwrap();
+    users.add_with("dan", &"secret".into(), ITERATIONS).unwrap();
+    let two = Right { verbs: vec![Verb::Admin], queues: vec!["dead".into(), "in".into()] };
+    users.set_rights("dan", &[two]).unwrap();
     users
 }
 

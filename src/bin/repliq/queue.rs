@@ -9,7 +9,7 @@ use super::format::Format;
 use super::get;
 use super::logging::time_text;
 use super::output::Output;
-use super::place::{Folder, List, Place, QueueRow};
+use super::place::{List, Place, QueueRow};
 
 /// List, look into, pause, resume, purge and remove queues
 #[derive(clap::Subcommand, Debug)]
@@ -43,7 +43,7 @@ pub struct One {
 #[derive(clap::Args, Debug)]
 pub struct Redrive {
     #[command(flatten)]
-    folder: Folder,
+    place: Place,
     /// Name of the queue of dead letters
     queue: String,
     /// How many letters at most; all of them otherwise
@@ -111,7 +111,7 @@ impl One {
 impl Redrive {
     fn run(&self) -> Done {
         let options = RedriveOptions { max: self.max.map_or(0, NonZeroU64::get), drop: self.drop };
-        let store = self.folder.change()?;
+        let store = self.place.change()?;
         let redriven = store.redrive(store.find_queue(&self.queue)?, &options)?;
         store.close()?;
         let mut output = Output::open();

@@ -12,6 +12,7 @@ use crate::link::{ConnectOptions, Endpoint};
 use crate::position::Token;
 use crate::queue::{Message, Queue, Received};
 use crate::session::port::Port;
+use crate::session::redrive::Worked;
 use crate::session::remembered::{SessionInfo, session_text};
 use crate::session::store::{ConsumerInfo, QueueInfo};
 use crate::session::transaction::SessionOptions;
@@ -283,6 +284,17 @@ impl RemoteStore {
         let answer: Value = serde_json::from_str(&answer).map_err(|_| odd())?;
         let token = answer["token"].as_str().ok_or_else(odd)?.parse()?;
         Ok(Commit { token, level: Level::Power })
+    }
+
+    /// Redrives letters behind one, for a moment.
+    pub fn redrive(&self, dead: Queue, drop: bool, after: u64, max: u64) -> Result<Worked> {
+        let queue = self.queue_name(dead)?;
+        let order = json!({
+            "order": "queue_redrive", "queue": queue, "drop": drop, "after": after, "max": max,
+        });
+        let answer = self.text(&Request::Order { text: &order.to_string() })?;
+        let answer: Value = serde_json::from_str(&answer).map_err(|_| odd())?;
+        Worked::from_json(&answer).ok_or_else(odd)
     }
 
     /// The remembered sessions behind one.

@@ -345,9 +345,11 @@ class Queue:
 
         One that was worked on in the order of its key comes again at its place; where something newer of its key was
         acknowledged since, it is refused, and stays. Returns how many went, and the sequences that stay, with why.
+        At a server this needs the right ``admin`` on the queue and on those its letters came from.
 
         Raises:
             BusyError: another call is at it.
+            DeniedError: the user has no such right.
         """
 
     def delete(self) -> Result:

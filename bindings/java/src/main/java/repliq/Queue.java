@@ -197,10 +197,11 @@ public final class Queue {
 
     /**
      * Puts its dead letters back where they came from, the oldest first. One that was worked on in the order of its key
-     * comes again at its place; where something newer of its key was acknowledged since, it is refused, and stays.
+     * comes again at its place; where something newer of its key was acknowledged since, it is refused, and stays. At a
+     * server this needs the right {@code admin} on the queue and on those its letters came from.
      *
      * @return how many went, and which stay
-     * @throws RepliqException with {@link Code#BUSY} while another call is at it
+     * @throws RepliqException with {@link Code#BUSY} while another call is at it, {@link Code#DENIED} without the right
      */
     public Redriven redrive() {
         return redrive(0, false);

@@ -289,14 +289,14 @@ class HandlesTest extends InStore {
                 Fixture.refused(Code.BAD_HANDLE, () -> Native.receive(number, consumers, 1, 0, room));
             }
             Fixture.refused(Code.BAD_HANDLE, () -> Native.receive(0, number, 1, 0, room));
-            Fixture.refused(Code.BAD_HANDLE, () -> Native.run(number, null));
+            Fixture.refused(Code.BAD_HANDLE, () -> Native.run(number, 0, null));
         }
         // The rest are numbers of no verb.
         assertTrue(count >= numbers.size() * 50, "only " + count + " of " + numbers.size());
         // One of another kind.
         Fixture.refused(Code.BAD_HANDLE, () -> Native.call(Verb.STORE_STATUS, live, input));
         Fixture.refused(Code.BAD_HANDLE, () -> Native.put(consumers, queue.number(), input, 1, Native.PAYLOAD));
-        Fixture.refused(Code.BAD_HANDLE, () -> Native.run(live, null));
+        Fixture.refused(Code.BAD_HANDLE, () -> Native.run(live, 0, null));
         assertTrue(next.commit().token() != null);
         assertEquals(2, consumer.receive(3, Duration.ZERO).size());
     }
