@@ -598,6 +598,13 @@ typedef struct repliq_listener_options {
     uint64_t retry_ms;
     /** The longest pause; 0 for the default. */
     uint64_t retry_ms_max;
+    /**
+     * Threads that call the handler, at most 1,024; 0 for 1. With several of them it is called by several at once, and
+     * there is no order but that of a keyed consumer.
+     */
+    uint32_t threads;
+    /** Must be 0. */
+    uint32_t reserved;
 } repliq_listener_options;
 
 /** What happened to an operation started with a port. */
@@ -1262,7 +1269,7 @@ repliq_code repliq_consumer_delete(repliq_store *store,
 
 /**
  * Makes a listener of a consumer and stores it in `*listener`: `handler` is called with `user` on a thread of
- * its own, message by message or transaction by transaction.
+ * its own, or on several at once, message by message or transaction by transaction.
  *
  * The consumer belongs to the listener from now on, its handle is closed, also where opening fails with
  * something other than REPLIQ_INVALID, REPLIQ_BAD_HANDLE and REPLIQ_BUSY. `user` may be NULL, `options` may be
@@ -1278,7 +1285,7 @@ repliq_code repliq_listener_open(repliq_consumer *consumer,
                                  repliq_listener **listener);
 
 /**
- * Ends the work after the call under way, and closes the consumer. The handler is not called any more when it
+ * Ends the work after the calls under way, and closes the consumer. The handler is not called any more when it
  * returns. NULL is fine.
  *
  * Fails with REPLIQ_BAD_HANDLE, REPLIQ_BUSY (from its own handler).
@@ -1572,7 +1579,7 @@ repliq_code repliq_server_close(repliq_server *server);
 #define REPLIQ_CONSUMER_OPTIONS {sizeof(repliq_consumer_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /** Sets up a repliq_listener_options: `repliq_listener_options value = REPLIQ_LISTENER_OPTIONS;`. */
-#define REPLIQ_LISTENER_OPTIONS {sizeof(repliq_listener_options), 0, 0, 0, 0, 0, 0, 0}
+#define REPLIQ_LISTENER_OPTIONS {sizeof(repliq_listener_options), 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /** Sets up a repliq_replication_options: `repliq_replication_options value = REPLIQ_REPLICATION_OPTIONS;`. */
 #define REPLIQ_REPLICATION_OPTIONS {sizeof(repliq_replication_options), 0, 0}

@@ -924,9 +924,11 @@ struct listener_options {
     std::string dead_letter_queue = {};
     std::chrono::milliseconds retry = std::chrono::milliseconds(0);
     std::chrono::milliseconds retry_max = std::chrono::milliseconds(0);
+    /** Threads that call the handler; with several of them it is called by several at once. */
+    std::uint32_t threads = 1;
 };
 
-/** A consumer with a handler on a thread of its own. Closing waits for the call under way. */
+/** A consumer with a handler on a thread of its own, or on several. Closing waits for the calls under way. */
 class listener {
 public:
     using handler = std::function<handled(session &, const std::vector<received> &)>;
@@ -946,6 +948,7 @@ private:
         options.dead_letter_queue = dead.empty() ? nullptr : dead.c_str();
         options.retry_ms = detail::ms(chosen.retry);
         options.retry_ms_max = detail::ms(chosen.retry_max);
+        options.threads = chosen.threads;
         repliq_listener *made = nullptr;
         detail::check(repliq_listener_open(of, trampoline, call_.get(), &options, &made));
         handle_.reset(made);

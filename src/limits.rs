@@ -84,6 +84,8 @@ pub const DELIVERED_MAX: usize = 1 << 20;
 pub const WAITING_MAX: usize = 4 << 20;
 /// Keys a listener sets aside before it blocks: they are kept in memory.
 pub const PARKED_KEYS_MAX: usize = 1_000;
+/// Threads of a listener: each has a session.
+pub const LISTENER_THREADS_MAX: u32 = 1_024;
 /// Dead letters of a consumer with keys that are remembered until they are put back or dropped: a small row of the state each.
 pub const LETTERS_MAX: usize = 65_536;
 /// Bytes of the keys of those together.

@@ -25,8 +25,10 @@ struct Handler {
     user: *mut c_void,
 }
 
-// SAFETY: the header asks for a function that may be called from the listener's thread with this `user`.
+// SAFETY: the header asks for a function that may be called from the listener's threads with this `user`.
 unsafe impl Send for Handler {}
+// SAFETY: with more than one thread, by several of them at once, as the header says.
+unsafe impl Sync for Handler {}
 
 impl Handler {
     fn call(&self, session: &mut Session, received: &[Received]) -> Handled {
@@ -49,7 +51,7 @@ impl Handler {
 }
 
 /// Makes a listener of a consumer and stores it in `*listener`: `handler` is called with `user` on a thread of
-/// its own, message by message or transaction by transaction.
+/// its own, or on several at once, message by message or transaction by transaction.
 ///
 /// The consumer belongs to the listener from now on, its handle is closed, also where opening fails with
 /// something other than REPLIQ_INVALID, REPLIQ_BAD_HANDLE and REPLIQ_BUSY. `user` may be NULL, `options` may be
@@ -76,7 +78,7 @@ pub unsafe extern "C" fn repliq_listener_open(
         let handler = Handler { function, user };
         let call =
             move |session: &mut Session, received: &[Received]| handler.call(session, received);
-        out.put(handle::open(Listener::open(&store, consumer, &options, call)?)?);
+        out.put(handle::open(Listener::open_shared(&store, consumer, &options, call)?)?);
         Ok(())
     })
 }
@@ -109,12 +111,16 @@ unsafe fn listener_options(options: *const repliq_listener_options) -> Result<Li
             return Err(invalid(format!("policy is {other}, not one of REPLIQ_POLICY_*")));
         }
     };
+    if options.reserved != 0 {
+        return Err(invalid(format!("reserved is {}, not 0", options.reserved)));
+    }
+    chosen.threads = if options.threads == 0 { chosen.threads } else { options.threads };
     chosen.retry_ms = or(options.retry_ms, chosen.retry_ms);
     chosen.retry_ms_max = or(options.retry_ms_max, chosen.retry_ms_max);
     Ok(chosen)
 }
 
-/// Ends the work after the call under way, and closes the consumer. The handler is not called any more when it
+/// Ends the work after the calls under way, and closes the consumer. The handler is not called any more when it
 /// returns. NULL is fine.
 ///
 /// Fails with REPLIQ_BAD_HANDLE, REPLIQ_BUSY (from its own handler).

@@ -396,6 +396,11 @@ pub struct repliq_listener_options {
     pub retry_ms: u64,
     /// The longest pause; 0 for the default.
     pub retry_ms_max: u64,
+    /// Threads that call the handler, at most 1,024; 0 for 1. With several of them it is called by several at once, and
+    /// there is no order but that of a keyed consumer.
+    pub threads: u32,
+    /// Must be 0.
+    pub reserved: u32,
 }
 
 /// How to replicate: `repliq_replication_options o = REPLIQ_REPLICATION_OPTIONS;`.

@@ -1,11 +1,14 @@
 //! A consumer with a handler: messages are worked on as they come, and acknowledged by the commit of the work.
 //!
-//! The handler runs on one thread of the listener and gets a session; what it puts there commits together with
+//! The handler runs on a thread of the listener, or on several, and gets a session; what it puts there commits together with
 //! the acknowledgement. When it says [`Handled::Done`] the session is committed. When it fails, the session is
 //! rolled back, and the policy decides: try again for ever, set the key aside, or give up after some tries
 //! and keep the messages in another queue.
 //!
-//! Promises: messages come after they are durable, in order; an effect inside the session happens exactly
+//! Several threads share the consumer: each works on one unit at a time, and while it waits to try one again it keeps it, so
+//! that nobody else is given it, nor, where the consumer is keyed, what comes behind it in its key.
+//!
+//! Promises: messages come after they are durable, in order, on several threads in the order of their key; an effect inside the session happens exactly
 //! once, an effect outside at least once, so that the position of the message is the key to tell repetitions
 //! apart; no lock is held while the handler runs.
 
@@ -60,6 +63,9 @@ pub struct ListenerOptions {
     pub unit: Unit,
     /// What happens when it fails.
     pub policy: Policy,
+    /// Threads that call the handler, 1 to 1,024. With several of them there is no order but that of a keyed consumer, and
+    /// `Block` holds up nothing but the key.
+    pub threads: u32,
     /// Milliseconds before the first new try; doubled with each.
     pub retry_ms: u64,
     /// Milliseconds between two tries at most.
@@ -69,7 +75,7 @@ pub struct ListenerOptions {
 impl Default for ListenerOptions {
     fn default() -> Self {
         let (unit, policy) = (Unit::default(), Policy::default());
-        ListenerOptions { unit, policy, retry_ms: 100, retry_ms_max: 10_000 }
+        ListenerOptions { unit, policy, threads: 1, retry_ms: 100, retry_ms_max: 10_000 }
     }
 }
 
@@ -104,7 +110,7 @@ type Handler = Box<dyn FnMut(&mut Session, &[Received]) -> Handled + Send>;
 /// A running listener. Dropping it closes it.
 pub struct Listener {
     shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 struct Shared {
@@ -112,33 +118,56 @@ struct Shared {
     closing: AtomicBool,
     status: Mutex<ListenerStatus>,
     wake: Condvar,
+    /// How often the units that are tried have failed, by the first sequence of each.
+    tries: Mutex<BTreeMap<u64, u32>>,
 }
 
 impl Listener {
-    /// Starts to work on the messages of a consumer.
+    /// Starts to work on the messages of a consumer, on one thread; [`Listener::open_shared`] takes several.
+    ///
+    /// Fails with INVALID for options that contradict each other.
     pub fn open(
         store: &Store,
         consumer: Consumer,
         options: &ListenerOptions,
         handler: impl FnMut(&mut Session, &[Received]) -> Handled + Send + 'static,
     ) -> Result<Listener> {
-        let (listener, mut work) = Listener::here(store, consumer, options, handler)?;
-        let thread = thread::Builder::new()
-            .name("repliq-listener".into())
-            .spawn(move || work.run())
-            .map_err(|error| Error::io("cannot start the thread of a listener", &error))?;
-        *listener.thread.lock() = Some(thread);
-        Ok(listener)
+        if options.threads != 1 {
+            let text =
+                format!("threads is {}, and the handler is one for one thread", options.threads);
+            return Err(Error::new(Code::Invalid, text));
+        }
+        Listener::prepare(store, consumer, options, vec![Box::new(handler)])?.start()
     }
 
-    /// The same without a thread: the handler runs on the one that calls [`Work::run`]. This is for languages
-    /// whose handlers run on threads of their own. A close then does not wait for the handler.
+    /// The same with a handler that several threads may call at once.
+    pub fn open_shared(
+        store: &Store,
+        consumer: Consumer,
+        options: &ListenerOptions,
+        handler: impl Fn(&mut Session, &[Received]) -> Handled + Send + Sync + 'static,
+    ) -> Result<Listener> {
+        Listener::prepare(store, consumer, options, copies(options, handler)?)?.start()
+    }
+
+    /// The same without threads: the handler runs on those that call [`Work::run`], each with a work of its own. This is for
+    /// languages whose handlers run on threads of their own. A close then does not wait for the handler.
     pub fn here(
         store: &Store,
         consumer: Consumer,
         options: &ListenerOptions,
-        handler: impl FnMut(&mut Session, &[Received]) -> Handled + Send + 'static,
-    ) -> Result<(Listener, Work)> {
+        handler: impl Fn(&mut Session, &[Received]) -> Handled + Send + Sync + 'static,
+    ) -> Result<(Listener, Vec<Work>)> {
+        let prepared = Listener::prepare(store, consumer, options, copies(options, handler)?)?;
+        Ok((prepared.listener, prepared.work))
+    }
+
+    fn prepare(
+        store: &Store,
+        consumer: Consumer,
+        options: &ListenerOptions,
+        handlers: Vec<Handler>,
+    ) -> Result<Prepared> {
         let dead = match &options.policy {
             Policy::DeadLetter { after: 0, .. } => {
                 let text = "a dead letter after 0 failures: at least 1";
@@ -147,22 +176,21 @@ impl Listener {
             Policy::DeadLetter { queue, .. } => Some(store.queue(queue)?),
             _ => None,
         };
-        let session = store.session()?;
+        let sessions: Vec<Session> =
+            handlers.iter().map(|_| store.session()).collect::<Result<_>>()?;
         let shared = Arc::new(Shared {
             consumer,
             closing: AtomicBool::new(false),
             status: Mutex::default(),
             wake: Condvar::new(),
+            tries: Mutex::default(),
         });
-        let work = Work {
-            shared: shared.clone(),
-            session,
-            dead,
-            options: options.clone(),
-            handler: Box::new(handler),
-            tries: 0,
+        let work = |(session, handler)| {
+            let (shared, options) = (shared.clone(), options.clone());
+            Work { shared, session, dead, options, handler, tries: 0 }
         };
-        Ok((Listener { shared, thread: Mutex::new(None) }, work))
+        let work = sessions.into_iter().zip(handlers).map(work).collect();
+        Ok(Prepared { listener: Listener { shared, threads: Mutex::default() }, work })
     }
 
     /// What it has done so far.
@@ -172,20 +200,65 @@ impl Listener {
 
     /// Ends the work after the unit under way and closes the consumer. BUSY from inside the handler.
     pub fn close(&self) -> Result<()> {
-        let mut thread = self.thread.lock();
+        let mut threads = self.threads.lock();
         let here = thread::current().id();
-        if thread.as_ref().is_some_and(|thread| thread.thread().id() == here) {
+        if threads.iter().any(|thread| thread.thread().id() == here) {
             return Err(Error::new(Code::Busy, "a listener cannot be closed by its own handler"));
         }
-        self.shared.closing.store(true, Ordering::SeqCst);
-        self.shared.consumer.close();
-        drop(self.shared.status.lock());
-        self.shared.wake.notify_all();
-        match thread.take().map(JoinHandle::join) {
-            Some(Err(_)) => Err(Error::new(Code::Panic, "the thread of a listener panicked")),
-            _ => Ok(()),
+        self.shared.close();
+        let ended: Vec<_> = threads.drain(..).map(JoinHandle::join).collect();
+        match ended.iter().any(std::result::Result::is_err) {
+            true => Err(Error::new(Code::Panic, "the thread of a listener panicked")),
+            false => Ok(()),
         }
     }
+}
+
+impl Shared {
+    /// Ends the work after the units under way.
+    fn close(&self) {
+        self.closing.store(true, Ordering::SeqCst);
+        self.consumer.close();
+        drop(self.status.lock());
+        self.wake.notify_all();
+    }
+}
+
+/// A listener whose threads do not run yet.
+struct Prepared {
+    listener: Listener,
+    work: Vec<Work>,
+}
+
+impl Prepared {
+    fn start(self) -> Result<Listener> {
+        for mut work in self.work {
+            let thread = thread::Builder::new()
+                .name("repliq-listener".into())
+                .spawn(move || work.run())
+                .map_err(|error| Error::io("cannot start a thread of a listener", &error))?;
+            self.listener.threads.lock().push(thread);
+        }
+        Ok(self.listener)
+    }
+}
+
+/// A handler for each thread, all of which are the same.
+fn copies(
+    options: &ListenerOptions,
+    handler: impl Fn(&mut Session, &[Received]) -> Handled + Send + Sync + 'static,
+) -> Result<Vec<Handler>> {
+    let most = limits::LISTENER_THREADS_MAX;
+    if !(1..=most).contains(&options.threads) {
+        let text = format!("threads is {}, which is not between 1 and {most}", options.threads);
+        return Err(Error::new(Code::Invalid, text));
+    }
+    let handler = Arc::new(handler);
+    let copy = |_| -> Handler {
+        let handler = handler.clone();
+        Box::new(move |session: &mut Session, unit: &[Received]| handler(session, unit))
+    };
+    Ok((0..options.threads).map(copy).collect())
 }
 
 impl Drop for Listener {
@@ -202,6 +275,7 @@ pub struct Work {
     dead: Option<Queue>,
     options: ListenerOptions,
     handler: Handler,
+    /// Failures of the unit under way.
     tries: u32,
 }
 
@@ -224,7 +298,11 @@ impl Work {
                     | Code::Timeout
                     | Code::OutcomeUnknown => self.pause(),
                     _ => {
-                        self.shared.status.lock().ended = Some(error);
+                        self.shared.status.lock().ended.get_or_insert(error);
+                        if self.options.threads > 1 {
+                            // The others would go on without one of them, and nobody would see it.
+                            self.shared.close();
+                        }
                         return;
                     }
                 }
@@ -242,6 +320,7 @@ impl Work {
         if unit.is_empty() {
             return Ok(());
         }
+        self.tries = self.shared.tries.lock().get(&unit[0].sequence()).copied().unwrap_or(0);
         if self.is_parked(&unit) {
             self.session.pass_over();
             return Ok(());
@@ -252,7 +331,7 @@ impl Work {
         match handled {
             Handled::Done => {
                 self.session.commit()?;
-                self.tries = 0;
+                self.forget_tries(&unit);
                 self.shared.status.lock().done += 1;
             }
             Handled::Retry(reason) => self.failed(&unit, &reason)?,
@@ -263,16 +342,36 @@ impl Work {
 
     fn failed(&mut self, unit: &[Received], reason: &str) -> Result<()> {
         self.tries += 1;
+        self.note_tries(unit);
         self.shared.status.lock().failed += 1;
         match self.options.policy {
             Policy::Park => self.park(unit, reason),
             Policy::DeadLetter { after, .. } if self.tries >= after => self.bury(unit, reason),
+            _ if self.options.threads > 1 => {
+                // Another thread would be given it at once.
+                self.pause();
+                self.session.rollback()
+            }
             _ => {
                 self.session.rollback()?;
                 self.pause();
                 Ok(())
             }
         }
+    }
+
+    fn note_tries(&self, unit: &[Received]) {
+        let mut tries = self.shared.tries.lock();
+        tries.insert(unit[0].sequence(), self.tries);
+        // Of units that others finished nobody hears.
+        if tries.len() > limits::PARKED_KEYS_MAX + limits::LISTENER_THREADS_MAX as usize {
+            tries.pop_first();
+        }
+    }
+
+    fn forget_tries(&mut self, unit: &[Received]) {
+        self.tries = 0;
+        self.shared.tries.lock().remove(&unit[0].sequence());
     }
 
     fn is_parked(&self, unit: &[Received]) -> bool {
@@ -282,7 +381,7 @@ impl Work {
 
     fn park(&mut self, unit: &[Received], reason: &str) -> Result<()> {
         self.session.forget_puts();
-        self.tries = 0;
+        self.forget_tries(unit);
         let mut status = self.shared.status.lock();
         if status.parked.len() >= limits::PARKED_KEYS_MAX {
             drop(status);
@@ -320,7 +419,7 @@ impl Work {
             with_letter(one, &death, |letter| session.put(dead, letter))?;
         }
         self.session.commit()?;
-        self.tries = 0;
+        self.forget_tries(unit);
         self.shared.status.lock().dead += 1;
         Ok(())
     }

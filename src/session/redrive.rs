@@ -196,8 +196,7 @@ impl Work<'_> {
             self.all(letters, &mut later)?;
             let told = self.told.refused.len() + later.len();
             let over = self.part.until.is_some_and(|until| Instant::now() >= until);
-            if last > self.part.after && (over || self.part.until.is_some() && told > REFUSED_MAX)
-            {
+            if last > self.part.after && (over || self.part.until.is_some() && told > REFUSED_MAX) {
                 self.told.next = Some(last);
                 break;
             }
@@ -215,11 +214,7 @@ impl Work<'_> {
     }
 
     /// Redrives letters until that are enough; those that wait for others of their key go to `later`.
-    fn all(
-        &mut self,
-        letters: Vec<Received>,
-        later: &mut Vec<(Received, String)>,
-    ) -> Result<()> {
+    fn all(&mut self, letters: Vec<Received>, later: &mut Vec<(Received, String)>) -> Result<()> {
         for letter in letters {
             if self.told.done == self.most {
                 break;
@@ -272,7 +267,10 @@ fn redrive_one(
     let origin = origin(letter)?;
     let back = reader.core().look(|state| Some(state.queue(origin.queue).ok()?.name.clone()));
     if back.as_ref().is_some_and(|name| !may(name)) {
-        return Err(refused(Code::Denied, "this user may not put it back where it came from".into()));
+        return Err(refused(
+            Code::Denied,
+            "this user may not put it back where it came from".into(),
+        ));
     }
     let name = origin.consumer.as_bytes();
     let note = match drop {

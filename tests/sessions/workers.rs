@@ -5,9 +5,12 @@ use crate::place::{
 };
 use crate::remote::Cable;
 use repliq::{
-    Code, Consumer, ConsumerOptions, Handled, Listener, ListenerOptions, Message, Queue, Received,
-    Rules, Store, Unit,
+    Code, Consumer, ConsumerOptions, Handled, Listener, ListenerOptions, Message, Policy, Queue,
+    Received, Rules, Session, Store, Unit,
 };
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 fn open(store: &Store, queue: Queue, rules: Rules) -> Consumer {
@@ -209,6 +212,82 @@ fn a_listener_works_on_whole_transactions() {
         until("both are worked on", || listener.status().done == 2);
         listener.close().unwrap();
         assert_eq!(waiting(&place.store, to), ["12", "3"], "{}", place.name);
+    });
+}
+
+#[test]
+fn a_listener_of_several_threads_works_side_by_side_and_keeps_the_order_of_keys() {
+    everywhere(|place| {
+        let (from, to) = (place.store.queue("from").unwrap(), place.store.queue("to").unwrap());
+        let rules = Rules { keyed: true, ..Rules::default() };
+        let reader = open(&place.store, from, rules);
+        let options = ListenerOptions {
+            threads: 4,
+            retry_ms: 1,
+            retry_ms_max: 5,
+            ..ListenerOptions::default()
+        };
+        let (inside, met) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+        let (most, failures) = (met.clone(), Mutex::new(BTreeMap::<u64, u32>::new()));
+        let handler = move |session: &mut Session, unit: &[Received]| {
+            most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(2));
+            let sequence = unit[0].sequence();
+            let mut failures = failures.lock().unwrap();
+            let tries = failures.entry(sequence).or_default();
+            *tries += 1;
+            let fails = sequence % 7 == 0 && *tries < 3;
+            drop(failures);
+            let key = unit[0].key();
+            session.put(to, &Message { key, ..Message::new(unit[0].payload()) }).unwrap();
+            inside.fetch_sub(1, Ordering::SeqCst);
+            if fails { Handled::Retry("not yet".into()) } else { Handled::Done }
+        };
+        let listener = Listener::open_shared(&place.store, reader, &options, handler).unwrap();
+        for turn in 0..25u8 {
+            let keys = [b"a", b"b", b"c", b"d"];
+            let batch =
+                keys.map(|key| Message { key, ..Message::new(std::slice::from_ref(&turn)) });
+            place.store.put(from, &batch).unwrap();
+        }
+        until("all are worked on", || listener.status().done == 100);
+        listener.close().unwrap();
+        listener.close().unwrap();
+        let status = listener.status();
+        assert_eq!((status.failed, status.ended.map(|_| ())), (28, None), "{}", place.name);
+        assert!(met.load(Ordering::SeqCst) > 1, "{}: never two at once", place.name);
+        let mut of_keys: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+        for one in place.own.snapshot().unwrap().browse(to, 1, 1_000).unwrap() {
+            of_keys.entry(one.key().to_vec()).or_default().push(one.payload()[0]);
+        }
+        let in_order: Vec<u8> = (0..25).collect();
+        assert_eq!(of_keys.len(), 4);
+        assert!(of_keys.values().all(|of| *of == in_order), "{}: {of_keys:?}", place.name);
+    });
+}
+
+#[test]
+fn several_threads_of_a_listener_give_up_together_what_fails_and_have_bounds() {
+    everywhere(|place| {
+        let from = place.store.queue("from").unwrap();
+        let policy = Policy::DeadLetter { after: 3, queue: "dead".into() };
+        let options = ListenerOptions { policy, threads: 3, retry_ms: 1, ..Default::default() };
+        put(&place.store, from, &["1", "2", "3", "4", "5"]);
+        let fails = |_: &mut Session, _: &[Received]| Handled::Retry("no".into());
+        let reader = open(&place.store, from, Rules::default());
+        let listener = Listener::open_shared(&place.store, reader, &options, fails).unwrap();
+        until("all are dead letters", || listener.status().dead == 5);
+        assert_eq!(listener.status().failed, 15, "{}: after three failures each", place.name);
+        listener.close().unwrap();
+        for threads in [0, 1_025] {
+            let wrong = ListenerOptions { threads, ..Default::default() };
+            let reader = open(&place.store, from, Rules::default());
+            let refused = Listener::open_shared(&place.store, reader, &wrong, fails).err().unwrap();
+            assert_eq!(refused.code(), Code::Invalid);
+        }
+        let reader = open(&place.store, from, Rules::default());
+        let refused = Listener::open(&place.store, reader, &options, fails).err().unwrap();
+        assert_eq!(refused.code(), Code::Invalid);
     });
 }
 

@@ -184,6 +184,30 @@ TEST(a_listener_at_a_server_commits_with_what_its_handler_put)
     });
 }
 
+TEST(a_listener_of_several_threads_works_side_by_side)
+{
+    everywhere(folder, [](place &, repliq::store &store) {
+        repliq::queue in = store.queue("in"), out = store.queue("out");
+        std::atomic<int> inside{0}, most{0};
+        repliq::listener_options options;
+        options.threads = 3;
+        repliq::listener listener = store.consumer("c", in).listen(
+            [&](repliq::session &session, const std::vector<repliq::received> &all) {
+                int now = ++inside;
+                for (int seen = most; now > seen && !most.compare_exchange_weak(seen, now);) {
+                }
+                std::this_thread::sleep_for(5ms);
+                session.put(out, std::string(all.at(0).payload()));
+                --inside;
+            },
+            options);
+        in.put_many(texts(20, "x"));
+        CHECK(soon([&] { return payloads(store, out).size() == 20; }));
+        listener.close();
+        CHECK(most > 1);
+    });
+}
+
 TEST(closing_a_consumer_at_a_server_sends_a_waiting_receive_out)
 {
     everywhere(folder, [](place &, repliq::store &store) {

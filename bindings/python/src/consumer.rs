@@ -109,7 +109,7 @@ impl Consumer {
     }
 
     #[pyo3(signature = (handler, *, job=false, policy="block", dead_letter_after=0, dead_letter_queue=None,
-        retry=0.1, retry_max=10.0))]
+        retry=0.1, retry_max=10.0, threads=1))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn listen<'py>(
         &self,
@@ -121,13 +121,14 @@ impl Consumer {
         dead_letter_queue: Option<String>,
         retry: f64,
         retry_max: f64,
+        threads: u32,
     ) -> Answer<Bound<'py, PyAny>> {
         if !handler.is_callable() {
             let text = "the handler cannot be called";
             return Err(pyo3::exceptions::PyTypeError::new_err(text).into());
         }
         let dead = (dead_letter_after, dead_letter_queue);
-        let options = listener::options(job, policy, dead, (retry, retry_max))?;
+        let options = listener::options(job, policy, dead, (retry, retry_max), threads)?;
         let Some(consumer) = self.take() else {
             return own(Code::Closed, "the consumer is closed");
         };
@@ -139,7 +140,10 @@ impl Consumer {
             }
         };
         let work = listener::Work::open(py, &self.of, consumer, &options, handler.unbind())?;
-        Ok(py.import("repliq._listener")?.getattr("Listener")?.call1((Py::new(py, work)?,))?)
+        Ok(py
+            .import("repliq._listener")?
+            .getattr("Listener")?
+            .call1((Py::new(py, work)?, threads))?)
     }
 
     #[pyo3(signature = (*, timeout=None))]

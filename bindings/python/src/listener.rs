@@ -15,7 +15,8 @@ use crate::wait::{milliseconds, with_gil, without_gil};
 #[pyclass(frozen, module = "repliq._repliq")]
 pub struct Work {
     listener: repliq::Listener,
-    work: Mutex<Option<repliq::Work>>,
+    /// The parts that nobody runs yet, one a thread.
+    work: Mutex<Vec<repliq::Work>>,
 }
 
 /// The options of a listener.
@@ -24,6 +25,7 @@ pub fn options(
     policy: &str,
     dead: (u32, Option<String>),
     retry: (f64, f64),
+    threads: u32,
 ) -> Answer<ListenerOptions> {
     let policy = match (policy, dead) {
         ("block", (0, None)) => Policy::Block,
@@ -44,6 +46,7 @@ pub fn options(
     Ok(ListenerOptions {
         unit,
         policy,
+        threads,
         retry_ms,
         retry_ms_max: milliseconds(retry.1, "retry_max")?,
     })
@@ -59,10 +62,11 @@ impl Work {
         handler: Py<PyAny>,
     ) -> Answer<Work> {
         let (opened, job) = (of.clone(), options.unit == Unit::Job);
-        // Lies where the session belongs while the handler has it.
-        let mut spare = None;
+        // They lie where the sessions belong while the handler has these.
+        let spare = Mutex::new(Vec::new());
         let call = move |session: &mut repliq::Session, unit: &[Received]| {
-            let Ok(placeholder) = spare.take().map_or_else(|| opened.store.session(), Ok) else {
+            let kept = spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let Ok(placeholder) = kept.map_or_else(|| opened.store.session(), Ok) else {
                 return Handled::Retry("the store is closed".into());
             };
             let lent = Session::lend(&opened, std::mem::replace(session, placeholder));
@@ -75,14 +79,15 @@ impl Work {
                 // Another thread may be inside; without the GIL it comes out.
                 let back = py.detach(|| lent.get().give_back());
                 if let Some(back) = back {
-                    spare = Some(std::mem::replace(session, back));
+                    let placeholder = std::mem::replace(session, back);
+                    spare.lock().unwrap_or_else(PoisonError::into_inner).push(placeholder);
                 }
                 handled.unwrap_or_else(|error| failed(py, &error))
             })
         };
         let (listener, work) =
             without_gil(py, || repliq::Listener::here(&of.store, consumer, options, call))?;
-        Ok(Work { listener, work: Mutex::new(Some(work)) })
+        Ok(Work { listener, work: Mutex::new(work) })
     }
 }
 
@@ -119,7 +124,7 @@ fn failed(py: Python<'_>, error: &PyErr) -> Handled {
 #[pymethods]
 impl Work {
     fn run(&self, py: Python<'_>) -> Answer<()> {
-        let work = self.work.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let work = self.work.lock().unwrap_or_else(PoisonError::into_inner).pop();
         without_gil(py, || {
             if let Some(mut work) = work {
                 work.run();

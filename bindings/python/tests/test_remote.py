@@ -144,6 +144,31 @@ def test_a_listener_works_on_what_comes_at_a_server(served: Served) -> None:
         assert browse(store, "copies") == [b"A", b"B", b"C", b"D"]
 
 
+def test_a_listener_of_several_threads_works_side_by_side(served: Served, tmp_path: Path) -> None:
+    with served.open() as there, repliq.open(tmp_path / "here") as here:
+        for store in (there, here):
+            orders, copies = store.queue("many"), store.queue("copied")
+            names: set[int] = set()
+            met = threading.Barrier(3)
+
+            def handle(session: repliq.Session, message: repliq.Message) -> None:
+                if threading.get_ident() not in names:
+                    names.add(threading.get_ident())
+                    met.wait(20)
+                session.put(copies, message.payload)
+
+            with store.consumer("ear", orders).listen(handle, threads=3) as listener:
+                orders.put_many([b"%d" % one for one in range(30)])
+                end = time.monotonic() + 20
+                while (status := listener.status())["done"] < 30:
+                    assert time.monotonic() < end, status
+                    time.sleep(0.005)
+            assert sorted(browse(store, "copied")) == sorted(b"%d" % one for one in range(30))
+            consumer = store.consumer("ear", orders)
+            with pytest.raises(repliq.InvalidError, match="threads"):
+                consumer.listen(handle, threads=0)
+
+
 def test_an_identity_tells_what_became_of_a_transaction(served: Served, tmp_path: Path) -> None:
     with served.open() as there, repliq.open(tmp_path / "here") as here:
         for store in (there, here):

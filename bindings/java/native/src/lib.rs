@@ -210,12 +210,13 @@ pub extern "system" fn Java_repliq_Native_receive<'local>(
     outcome.resolve_with::<Thrower, _>(|| &class)
 }
 
-/// Works for a listener on this thread until it is closed; `handler` has the method `handle` of `Listener.java`.
+/// Does a part of the work of a listener on this thread until it is closed; `handler` has the method `handle` of `Listener.java`.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_repliq_Native_run<'local>(
     mut env: EnvUnowned<'local>,
     class: JClass<'local>,
     listener: jlong,
+    part: jint,
     handler: JObject<'local>,
 ) {
     let outcome = env.with_env(|env| -> Result<(), Failure> {
@@ -224,7 +225,7 @@ pub extern "system" fn Java_repliq_Native_run<'local>(
             return Err(object::foreign("listener"));
         };
         let handler = env.new_global_ref(&handler)?;
-        listener.run(handler);
+        listener.run(usize::try_from(part).unwrap_or(usize::MAX), handler);
         Ok(())
     });
     outcome.resolve_with::<Thrower, _>(|| &class);

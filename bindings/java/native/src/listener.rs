@@ -1,8 +1,11 @@
 //! Listeners: the work of one, for the thread of Java that calls `Native.run`.
 //!
-//! Promises: the handler is called on that thread and no other, with no lock held; what it throws ends nowhere but
-//! in [`Handled`]; its session is in the lane of the listener while it runs, and out of it before and after.
+//! A listener of several threads has a lane and a part of the work for each.
+//!
+//! Promises: the handler is called on those threads and no other, with no lock held; what it throws ends nowhere but
+//! in [`Handled`]; its session is in the lane of its thread while it runs, and out of it before and after.
 
+use std::cell::Cell;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jni::objects::{Global, JByteArray, JObject, JValue};
@@ -14,16 +17,24 @@ use crate::failure::Failure;
 use crate::message;
 use crate::object::{Lane, Seat};
 
-/// The object of Java with the handler, while somebody runs the listener.
-type Handler = Arc<Mutex<Option<Arc<Global<JObject<'static>>>>>>;
+/// Where the handler of a thread finds its session, and the object of Java with the handler, while somebody runs it.
+pub struct Desk {
+    pub lane: Arc<Mutex<Lane>>,
+    handler: Mutex<Option<Arc<Global<JObject<'static>>>>>,
+}
+
+thread_local! {
+    /// The desk of this thread, while it works for a listener.
+    static HERE: Cell<Option<usize>> = const { Cell::new(None) };
+}
 
 /// A listener and its work.
 pub struct Listener {
     pub listener: repliq::Listener,
-    /// Where its handler finds the session.
-    pub lane: Arc<Mutex<Lane>>,
-    work: Mutex<Option<Work>>,
-    handler: Handler,
+    /// One a thread.
+    pub desks: Arc<Vec<Desk>>,
+    /// The parts that nobody runs yet.
+    work: Mutex<Vec<Option<Work>>>,
 }
 
 impl Listener {
@@ -33,28 +44,43 @@ impl Listener {
         consumer: Consumer,
         options: &ListenerOptions,
     ) -> Result<Listener, Failure> {
-        let lane = Lane::new(store.session()?, Seat::Empty, store);
-        let handler = Handler::default();
-        let (its_lane, its_handler) = (lane.clone(), handler.clone());
+        let desks = Arc::new(Mutex::new(Arc::new(Vec::new())));
+        let shared = desks.clone();
         let call = move |session: &mut Session, unit: &[Received]| {
-            lend(&its_lane, session, Seat::Lent);
-            let handled = enter(&its_handler, unit);
-            lend(&its_lane, session, Seat::Empty);
+            let desks: Arc<Vec<Desk>> =
+                shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let Some(desk) = HERE.get().and_then(|number| desks.get(number)) else {
+                return Handled::Retry("nobody listens".into());
+            };
+            lend(&desk.lane, session, Seat::Lent);
+            let handled = enter(&desk.handler, unit);
+            lend(&desk.lane, session, Seat::Empty);
             handled.unwrap_or_else(|failure| Handled::Retry(failure.to_string()))
         };
         let (listener, work) = repliq::Listener::here(store, consumer, options, call)?;
-        Ok(Listener { listener, lane, work: Mutex::new(Some(work)), handler })
+        let desk = |_: &Work| -> Result<Desk, Failure> {
+            let lane = Lane::new(store.session()?, Seat::Empty, store);
+            Ok(Desk { lane, handler: Mutex::default() })
+        };
+        let made = Arc::new(work.iter().map(desk).collect::<Result<Vec<Desk>, Failure>>()?);
+        *desks.lock().unwrap_or_else(PoisonError::into_inner) = made.clone();
+        let work = Mutex::new(work.into_iter().map(Some).collect());
+        Ok(Listener { listener, desks: made, work })
     }
 
-    /// Works until it is closed; does nothing where somebody did so before.
-    pub fn run(&self, handler: Global<JObject<'static>>) {
-        let work = self.work.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(mut work) = work else { return };
-        *self.handler.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(handler));
+    /// Does one part of the work until it is closed; nothing where somebody did so before.
+    pub fn run(&self, part: usize, handler: Global<JObject<'static>>) {
+        let mut parts = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        let work = parts.get_mut(part).and_then(Option::take);
+        drop(parts);
+        let (Some(mut work), Some(desk)) = (work, self.desks.get(part)) else { return };
+        *desk.handler.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(handler));
+        HERE.set(Some(part));
         #[cfg(feature = "sabotage")]
         crate::sabotage::strike_listener();
         work.run();
-        self.handler.lock().unwrap_or_else(PoisonError::into_inner).take();
+        HERE.set(None);
+        desk.handler.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
@@ -66,7 +92,10 @@ fn lend(lane: &Mutex<Lane>, session: &mut Session, seat: Seat) {
 }
 
 /// Calls the handler.
-fn enter(handler: &Handler, unit: &[Received]) -> Result<Handled, Failure> {
+fn enter(
+    handler: &Mutex<Option<Arc<Global<JObject<'static>>>>>,
+    unit: &[Received],
+) -> Result<Handled, Failure> {
     let packed = message::pack(unit)?;
     let handler = handler.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let Some(handler) = handler else { return Ok(Handled::Retry("nobody listens".into())) };

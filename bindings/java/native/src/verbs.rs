@@ -365,9 +365,13 @@ fn listener(verb: jint, handle: jlong, args: &mut Reader<'_>) -> Answer {
         let Object::Consumer(_) = object(consumer)? else { return Err(foreign("consumer")) };
         let Object::Consumer(consumer) = take(consumer)? else { return Err(foreign("consumer")) };
         let listener = Listener::open(store, consumer, &options)?;
-        let lane = Object::Session(listener.lane.clone());
+        let desks = listener.desks.clone();
         let to = Writer::default().u64(Object::Listener(listener).hand_over()?);
-        return Ok(to.u64(lane.hand_over()?).0);
+        let mut to = to.u32(desks.len() as u32);
+        for desk in desks.iter() {
+            to = to.u64(Object::Session(desk.lane.clone()).hand_over()?);
+        }
+        return Ok(to.0);
     }
     let Object::Listener(Listener { listener, .. }) = object(handle)? else {
         return Err(foreign("listener"));
@@ -402,7 +406,8 @@ fn listener_options(args: &mut Reader<'_>) -> Result<ListenerOptions, Failure> {
         _ => Policy::Block,
     };
     let (retry_ms, retry_ms_max) = (args.or(defaults.retry_ms)?, args.or(defaults.retry_ms_max)?);
-    Ok(ListenerOptions { unit, policy, retry_ms, retry_ms_max })
+    let threads = args.u32()?;
+    Ok(ListenerOptions { unit, policy, threads, retry_ms, retry_ms_max })
 }
 
 // ---- ports

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import threading
+import time
 import weakref
 
 from ._errors import BusyError, Error, Park, TimeoutError
@@ -16,32 +17,37 @@ _log = logging.getLogger("repliq.listener")
 class Listener:
     """A consumer with a handler, made by ``consumer.listen(handler)``; closing waits for the call under way.
 
-    The handler runs on a thread of its own, which does not keep the interpreter alive. A listener that is
-    collected ends after the call under way.
+    The handler runs on a thread of its own, or on several, which do not keep the interpreter alive. A listener that is
+    collected ends after the calls under way.
     """
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, threads: int) -> None:
         self._work = work
         #: What ended the work and not the listener: a bug of the library.
         self._died: list[Error] = []
         run = functools.partial(_run, work, self._died)
-        self._thread = threading.Thread(target=run, name="repliq-listener", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=run, name="repliq-listener", daemon=True) for _ in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
         self._finalizer = weakref.finalize(self, work.stop)
         self._finalizer.atexit = False
 
     def close(self, *, timeout: float | None = None) -> None:
-        """Ends the work after the call under way, for which it waits, and closes the consumer.
+        """Ends the work after the calls under way, for which it waits, and closes the consumer.
 
         Raises:
             BusyError: called by the handler itself.
             TimeoutError: the handler did not return in the time given; the work ends when it does.
         """
-        if threading.current_thread() is self._thread:
+        if threading.current_thread() in self._threads:
             raise BusyError("a listener cannot be closed by its own handler")
         self._finalizer()
-        self._thread.join(timeout)
-        if self._thread.is_alive():
+        end = None if timeout is None else time.monotonic() + timeout
+        for thread in self._threads:
+            thread.join(None if end is None else max(0.0, end - time.monotonic()))
+        if any(thread.is_alive() for thread in self._threads):
             raise TimeoutError("the handler of a listener has not returned in the time given")
 
     def status(self) -> dict[str, object]:

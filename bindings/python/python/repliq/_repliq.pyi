@@ -635,13 +635,15 @@ class Consumer:
         dead_letter_queue: str | None = None,
         retry: float = 0.1,
         retry_max: float = 10.0,
+        threads: int = 1,
     ) -> Listener:
-        """Calls ``handler(session, message)`` for each message, on a thread of its own.
+        """Calls ``handler(session, message)`` for each message, on a thread of its own, or on so many ``threads``.
 
         With ``job`` it gets the list of all messages of a transaction. When the handler returns, the session is
         committed with what it put there; when it raises, it is rolled back and the policy decides: try again for
         ever, set the key aside, or move it to ``dead_letter_queue`` after so many failures. ``raise
-        repliq.Park(reason)`` sets the key aside at once. The consumer belongs to the listener from now on.
+        repliq.Park(reason)`` sets the key aside at once. The consumer belongs to the listener from now on. On several
+        threads there is no order but that of the keys of a ``keyed`` consumer.
         """
 
     def close(self) -> None:
@@ -660,7 +662,7 @@ class Each(Iterator[Message]):
 
 @final
 class Work:
-    """A listener and its work, for the thread that runs it."""
+    """A listener and its work, for the threads that run it."""
 
     def run(self) -> None: ...
     def stop(self) -> None: ...

@@ -327,7 +327,12 @@ public final class Consumer implements AutoCloseable, Iterable<Message> {
             Packer packed = new Packer().i64(handle.give());
             options.pack(packed, unit);
             Unpacker answer = packed.call(Verb.LISTENER_OPEN, id);
-            return new Listener(name, answer.i64(), Session.lent(store, answer.i64()), handler);
+            long listener = answer.i64();
+            Session[] sessions = new Session[answer.i32()];
+            for (int at = 0; at < sessions.length; at++) {
+                sessions[at] = Session.lent(store, answer.i64());
+            }
+            return new Listener(name, listener, sessions, handler);
         } finally {
             opened.leave();
         }

@@ -3,13 +3,14 @@ package repliq;
 import java.lang.System.Logger;
 import java.nio.ByteBuffer;
 import java.time.Duration;
+import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 
 /**
  * A consumer with a handler, made by {@link Consumer#listen}.
  *
- * <p>The handler runs on a thread of its own, which does not keep the JVM alive; it works until the listener or its store
+ * <p>The handler runs on a thread of its own, or on {@link ListenerOptions#threads several}, which do not keep the JVM alive; it works until the listener or its store
  * is closed, whether somebody holds this object or not. When the handler returns, the session is committed with what it
  * put there; when it throws, it is rolled back and the {@link Policy} decides. {@code throw new Park(reason)} sets the key
  * aside at once. A handler may put into the session, and do nothing else with it.
@@ -18,18 +19,24 @@ public final class Listener implements AutoCloseable {
     private static final String DOING = "waiting for the handler of a listener";
 
     private final Handle handle;
-    private final Session session;
-    private final Thread thread;
+    private final Session[] sessions;
+    private final Thread[] threads;
     /** What ended the work and not the listener: a bug of the library. */
     private volatile RepliqException died;
 
-    Listener(String name, long id, Session session, JobHandler handler) {
+    Listener(String name, long id, Session[] sessions, JobHandler handler) {
         handle = Handle.shared(this, "listener", id);
-        this.session = session;
-        Work work = new Work(session, handler);
-        thread = new Thread(() -> run(work), "repliq-listener-" + name);
-        thread.setDaemon(true);
-        thread.start();
+        this.sessions = sessions;
+        threads = new Thread[sessions.length];
+        for (int at = 0; at < threads.length; at++) {
+            int part = at;
+            Work work = new Work(sessions[at], handler);
+            threads[at] = new Thread(() -> run(part, work), "repliq-listener-" + name);
+            threads[at].setDaemon(true);
+        }
+        for (Thread thread : threads) {
+            thread.start();
+        }
     }
 
     /** What to do with a message. */
@@ -56,10 +63,10 @@ public final class Listener implements AutoCloseable {
         void handle(Session session, List<Message> messages) throws Exception;
     }
 
-    private void run(Work work) {
+    private void run(int part, Work work) {
         long id = handle.enter();
         try {
-            Native.run(id, work);
+            Native.run(id, part, work);
         } catch (RepliqException error) {
             died = error;
             Work.log(Logger.Level.ERROR, "a listener ended", error);
@@ -129,7 +136,7 @@ public final class Listener implements AutoCloseable {
     }
 
     /**
-     * Ends the work after the call under way, for which it waits, and closes the consumer. Does nothing the second time.
+     * Ends the work after the calls under way, for which it waits, and closes the consumer. Does nothing the second time.
      *
      * @throws RepliqException with {@link Code#BUSY} from the handler itself; with {@link Code#CANCELLED} when the thread is
      *     interrupted: the work ends when the handler returns
@@ -150,26 +157,32 @@ public final class Listener implements AutoCloseable {
     }
 
     private void end(Duration timeout) {
-        if (Thread.currentThread() == thread) {
+        if (Arrays.asList(threads).contains(Thread.currentThread())) {
             throw RepliqException.of(Code.BUSY, "a listener cannot be closed by its own handler");
         }
         if (!handle.isClosed()) {
             handle.call(Verb.LISTENER_STOP);
         }
         Boolean ended = Waits.slices(timeout, DOING, milliseconds -> {
+            Thread last = Arrays.stream(threads).filter(Thread::isAlive).findFirst().orElse(null);
+            if (last == null) {
+                return Boolean.TRUE;
+            }
             try {
                 if (milliseconds > 0) {
-                    TimeUnit.MILLISECONDS.timedJoin(thread, milliseconds);
+                    TimeUnit.MILLISECONDS.timedJoin(last, milliseconds);
                 }
             } catch (InterruptedException error) {
                 Thread.currentThread().interrupt();
             }
-            return thread.isAlive() ? null : Boolean.TRUE;
+            return Arrays.stream(threads).anyMatch(Thread::isAlive) ? null : Boolean.TRUE;
         });
         if (ended == null) {
             throw RepliqException.of(Code.TIMEOUT, "the handler of a listener has not returned in the time given");
         }
         handle.close();
-        session.end();
+        for (Session session : sessions) {
+            session.end();
+        }
     }
 }

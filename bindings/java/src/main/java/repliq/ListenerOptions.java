@@ -10,6 +10,7 @@ public final class ListenerOptions {
     private Policy policy = Policy.BLOCK;
     private long retryMs = -1;
     private long retryMsMax = -1;
+    private int threads = 1;
 
     ListenerOptions() {}
 
@@ -46,9 +47,21 @@ public final class ListenerOptions {
         return this;
     }
 
+    /**
+     * Threads that call the handler. With several of them it is called by several at once, and there is no order but that
+     * of the keys of a {@link ConsumerOptions#keyed} consumer.
+     *
+     * @param threads 1 by default, at most 1,024
+     * @return this
+     */
+    public ListenerOptions threads(int threads) {
+        this.threads = Check.range(threads, 1, 1_024, "threads");
+        return this;
+    }
+
     void pack(Packer to, Unit unit) {
         to.flag(unit == Unit.JOB);
         policy.pack(to);
-        to.i64(retryMs).i64(retryMsMax);
+        to.i64(retryMs).i64(retryMsMax).i32(threads);
     }
 }

@@ -34,8 +34,8 @@ final class Native {
      */
     static native ByteBuffer receive(long session, long consumer, int max, long waitMs, ByteBuffer room);
 
-    /** Works for a listener until it is closed, calling {@link Listener.Work#handle}. */
-    static native void run(long listener, Listener.Work work);
+    /** Does a part of the work of a listener until it is closed, calling {@link Listener.Work#handle}. */
+    static native void run(long listener, int part, Listener.Work work);
 
     /** Does nothing: what a call costs. */
     static native void nothing(long handle);

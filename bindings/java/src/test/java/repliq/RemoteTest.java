@@ -17,6 +17,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.Collectors;
@@ -147,6 +149,34 @@ class RemoteTest {
             }
             assertEquals(List.of("a", "b", "b", "c", "d"), seen);
             assertEquals(List.of("a", "b", "c", "d"), browse(store, "copies"));
+        }
+    }
+
+    @Test
+    void a_listener_of_several_threads_works_side_by_side() throws Exception {
+        try (Served served = new Served(dir, "--plain"); Store there = served.open();
+                Store here = Store.open(dir.resolve("here"))) {
+            for (Store store : List.of(there, here)) {
+                Queue orders = store.queue("many");
+                Queue copies = store.queue("copied");
+                CountDownLatch met = new CountDownLatch(3);
+                Set<Thread> threads = ConcurrentHashMap.newKeySet();
+                try (Listener listener = store.consumer("ear", orders).listen((session, message) -> {
+                    if (threads.add(Thread.currentThread())) {
+                        met.countDown();
+                        assertTrue(met.await(30, TimeUnit.SECONDS));
+                    }
+                    session.put(copies, message.payload());
+                }, o -> o.threads(3))) {
+                    for (int at = 0; at < 30; at++) {
+                        orders.put(Integer.toString(at).getBytes());
+                    }
+                    Fixture.until(() -> listener.status().done() == 30);
+                }
+                assertEquals(3, threads.size());
+                assertEquals(30, new HashSet<>(browse(store, "copied")).size());
+                Fixture.refused(Code.INVALID, () -> store.consumer("ear", orders).listen((s, m) -> {}, o -> o.threads(0)));
+            }
         }
     }
 
