@@ -738,8 +738,14 @@ typedef struct repliq_server_options {
     uint32_t strangers_max;
     /** Failed logins of one user from one address before the next ones have to wait. */
     uint32_t failures_max;
-    /** Must be 0. */
-    uint32_t reserved;
+    /** How many percent of the next three, and of the sessions a store remembers, one user has at most, 1 to 100. */
+    uint32_t user_share;
+    /** Sessions that are open at one time, over all connections. */
+    uint32_t sessions_max;
+    /** Of these, sessions whose transaction has put or received something. */
+    uint32_t transactions_max;
+    /** Bytes that open transactions have staged, with 64 for each message. */
+    uint64_t staged_bytes_max;
 } repliq_server_options;
 
 /**
@@ -1591,7 +1597,7 @@ repliq_code repliq_server_close(repliq_server *server);
 #define REPLIQ_TARGET_STATUS {sizeof(repliq_target_status), 0, 0, 0, 0, 0, {0}}
 
 /** Sets up a repliq_server_options: `repliq_server_options value = REPLIQ_SERVER_OPTIONS;`. */
-#define REPLIQ_SERVER_OPTIONS {sizeof(repliq_server_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define REPLIQ_SERVER_OPTIONS {sizeof(repliq_server_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /** The bytes of a text that ends with a NUL, without it. */
 static inline repliq_bytes repliq_text(const char *text)

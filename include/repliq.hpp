@@ -1569,6 +1569,11 @@ struct server_options {
     std::uint32_t connections_max = 0;
     std::uint32_t strangers_max = 0;
     std::uint32_t failures_max = 0;
+    /** Of all sessions together, and how many percent of each of the three one user has at most. */
+    std::uint32_t sessions_max = 0;
+    std::uint32_t transactions_max = 0;
+    std::uint64_t staged_bytes_max = 0;
+    std::uint32_t user_share = 0;
 };
 
 /** A store that others can reach. */
@@ -1598,6 +1603,10 @@ public:
         options.connections_max = chosen.connections_max;
         options.strangers_max = chosen.strangers_max;
         options.failures_max = chosen.failures_max;
+        options.sessions_max = chosen.sessions_max;
+        options.transactions_max = chosen.transactions_max;
+        options.staged_bytes_max = chosen.staged_bytes_max;
+        options.user_share = chosen.user_share;
         repliq_server *made = nullptr;
         detail::check(repliq_server_open(of.c(), &options, &made));
         handle_.reset(made);

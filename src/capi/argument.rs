@@ -306,8 +306,8 @@ options! {
     repliq_put_options: flags;
     repliq_session_options: flags;
     repliq_consumer_options: flags;
-    repliq_listener_options: flags;
-    repliq_server_options: flags, reserved;
+    repliq_listener_options: flags, reserved;
+    repliq_server_options: flags;
     repliq_replication_options: flags;
     repliq_target_options: flags;
 }

@@ -111,9 +111,6 @@ unsafe fn listener_options(options: *const repliq_listener_options) -> Result<Li
             return Err(invalid(format!("policy is {other}, not one of REPLIQ_POLICY_*")));
         }
     };
-    if options.reserved != 0 {
-        return Err(invalid(format!("reserved is {}, not 0", options.reserved)));
-    }
     chosen.threads = if options.threads == 0 { chosen.threads } else { options.threads };
     chosen.retry_ms = or(options.retry_ms, chosen.retry_ms);
     chosen.retry_ms_max = or(options.retry_ms_max, chosen.retry_ms_max);

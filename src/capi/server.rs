@@ -56,6 +56,13 @@ unsafe fn server_options(options: *const repliq_server_options) -> Result<Server
         0 => limits.failures_max,
         max => max,
     };
+    limits.sessions_max = count(options.sessions_max, limits.sessions_max);
+    limits.transactions_max = count(options.transactions_max, limits.transactions_max);
+    limits.staged_bytes_max = or(options.staged_bytes_max, limits.staged_bytes_max);
+    limits.user_share = match options.user_share {
+        0 => limits.user_share,
+        share => share,
+    };
     limits.login_ms = or(options.login_ms, limits.login_ms);
     limits.failure_wait_ms_max = or(options.failure_wait_ms_max, limits.failure_wait_ms_max);
     chosen.heartbeat_ms = or(options.heartbeat_ms, chosen.heartbeat_ms);

@@ -524,8 +524,14 @@ pub struct repliq_server_options {
     pub strangers_max: u32,
     /// Failed logins of one user from one address before the next ones have to wait.
     pub failures_max: u32,
-    /// Must be 0.
-    pub reserved: u32,
+    /// How many percent of the next three, and of the sessions a store remembers, one user has at most, 1 to 100.
+    pub user_share: u32,
+    /// Sessions that are open at one time, over all connections.
+    pub sessions_max: u32,
+    /// Of these, sessions whose transaction has put or received something.
+    pub transactions_max: u32,
+    /// Bytes that open transactions have staged, with 64 for each message.
+    pub staged_bytes_max: u64,
 }
 
 /// Called by a listener on a thread of its own, with messages that live until it returns, and a session: what

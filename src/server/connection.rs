@@ -6,6 +6,7 @@ use super::requests::{Requests, ServerStatus};
 use super::streams::Stream as Incoming;
 use super::table::{Seat, Stage, Table};
 use super::throttle::Throttle;
+use super::usage::Usage;
 use super::users::{User, UserSource, Users};
 use crate::error::{Code, Error, Result};
 use crate::link::{Acceptor, Rhythm, Stream, Wakeup, drive, leave, random};
@@ -38,6 +39,7 @@ pub struct Shared {
     pub heartbeat_ms: u32,
     pub limits: ServerLimits,
     pub throttle: Throttle,
+    pub usage: Arc<Usage>,
     pub status: ServerStatus,
 }
 

@@ -1,9 +1,11 @@
 //! A session that a server has for a client.
 
 use super::requests::{Taken, taken_apart};
+use super::usage::Share;
 use crate::error::{Code, Error, Result};
-use crate::queue::Queue;
-use crate::session::Session;
+use crate::limits::RECORD_BYTES;
+use crate::queue::{Queue, Received};
+use crate::session::{Consumer, Session};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -18,13 +20,15 @@ pub struct Hosted {
     pub idled: Option<u64>,
     /// Queues it puts into, and takes from.
     pub touched: BTreeSet<(bool, u32)>,
+    /// What it takes of what the server has.
+    share: Share,
 }
 
 impl Hosted {
     /// A session just opened.
-    pub fn new(session: Session, idle: Duration) -> Hosted {
+    pub fn new(session: Session, idle: Duration, share: Share) -> Hosted {
         let (used, touched) = (Instant::now(), BTreeSet::new());
-        Hosted { session, idle, used, failed: None, idled: None, touched }
+        Hosted { session, idle, used, failed: None, idled: None, touched, share }
     }
 
     /// Fails when the transaction can only be rolled back.
@@ -48,6 +52,8 @@ impl Hosted {
 
     /// Stages messages as they came.
     pub fn put(&mut self, messages: &[(u32, &[u8])]) -> Result<()> {
+        let bytes = messages.iter().map(|(_, body)| (body.len() + RECORD_BYTES) as u64).sum();
+        self.share.stage(bytes)?;
         for (index, (queue, body)) in messages.iter().enumerate() {
             let taken = taken_apart(&[body]).map_err(|error| error.at_message(index))?;
             for message in taken.iter().map(Taken::message) {
@@ -58,10 +64,34 @@ impl Hosted {
         Ok(())
     }
 
+    /// Receives into the transaction what is there.
+    pub fn receive(&mut self, from: &Consumer, max: usize, job: bool) -> Result<Vec<Received>> {
+        self.share.begin()?;
+        let found = match job {
+            true => self.session.receive_job(from, Duration::ZERO),
+            false => self.session.receive(from, max, Duration::ZERO),
+        };
+        if self.session.is_empty() {
+            self.share.end();
+        }
+        found
+    }
+
+    /// Drops what was put.
+    pub fn forget_puts(&mut self) {
+        self.session.forget_puts();
+        self.failed = None;
+        self.share.unstage();
+        if self.session.is_empty() {
+            self.share.end();
+        }
+    }
+
     /// Another transaction begins.
     pub fn forget(&mut self) {
         self.failed = None;
         self.touched.clear();
+        self.share.end();
     }
 
     /// Goes on with this transaction.

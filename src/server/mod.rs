@@ -10,6 +10,7 @@
 //! | `connection` | one connection from its first byte to its last |
 //! | `requests` | answering requests |
 //! | `hosted` | one session of them |
+//! | `usage` | what all sessions take together, and each user of it |
 //! | `readers` | the consumers of a connection |
 //! | `snapshots` | its snapshots |
 //! | `sessions` | what a connection asks of its sessions and consumers |
@@ -33,6 +34,7 @@ mod snapshots;
 mod streams;
 mod table;
 mod throttle;
+mod usage;
 mod users;
 
 use crate::disk::Birth;
@@ -56,6 +58,7 @@ use listen::{Door, accept, bind};
 use requests::ServerStatus;
 use table::Table;
 use throttle::Throttle;
+use usage::Usage;
 
 /// Where lines about who did what go; nothing of what was put or proven is in them.
 const AUDIT: &str = "repliq::audit";
@@ -103,6 +106,7 @@ impl Server {
             }
         }
         let table = Arc::new(Table::new(options.limits));
+        let usage = Arc::new(Usage::new(&options.limits));
         let names: Vec<String> = doors.iter().map(Door::to_string).collect();
         let shared = Arc::new(Shared {
             store: store.clone(),
@@ -116,7 +120,8 @@ impl Server {
             heartbeat_ms: u32::try_from(options.heartbeat_ms).unwrap_or(u32::MAX),
             limits: options.limits,
             throttle: Throttle::new(&options.limits),
-            status: teller(names, table.clone(), store.clone()),
+            status: teller(names, table.clone(), store.clone(), usage.clone()),
+            usage,
         });
         let wakeup = Arc::new(Wakeup::default());
         let run = Run { shared: shared.clone(), table: table.clone(), wakeup: wakeup.clone() };
@@ -195,11 +200,12 @@ fn load_acceptor(options: &ServerOptions) -> Result<Option<Acceptor>> {
     }
 }
 
-fn teller(names: Vec<String>, table: Arc<Table>, store: Store) -> ServerStatus {
+fn teller(names: Vec<String>, table: Arc<Table>, store: Store, usage: Arc<Usage>) -> ServerStatus {
     Arc::new(move || {
         let mut status = table.status();
         if let Value::Object(map) = &mut status {
             map.insert("listen".into(), json!(names));
+            map.insert("sessions".into(), usage.status());
             map.insert("streams".into(), streams::status(&store));
         }
         serde_json::to_string_pretty(&status).map_err(|error| {

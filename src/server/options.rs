@@ -52,6 +52,14 @@ pub struct ServerLimits {
     pub failures_max: u32,
     /// The longest of these waits, in milliseconds.
     pub failure_wait_ms_max: u64,
+    /// Sessions that are open at one time, over all connections.
+    pub sessions_max: usize,
+    /// Of these, sessions whose transaction has put or received something.
+    pub transactions_max: usize,
+    /// Bytes that open transactions have staged, with 64 for each message.
+    pub staged_bytes_max: u64,
+    /// How many percent of each of these three, and of the sessions a store remembers, one user has at most.
+    pub user_share: u32,
 }
 
 impl Default for ServerLimits {
@@ -62,6 +70,10 @@ impl Default for ServerLimits {
             login_ms: 5_000,
             failures_max: 5,
             failure_wait_ms_max: 30_000,
+            sessions_max: 16_384,
+            transactions_max: 4_096,
+            staged_bytes_max: 4 << 30,
+            user_share: 50,
         }
     }
 }
@@ -83,9 +95,17 @@ impl ServerOptions {
             let (min, max, ms) = (beats.start(), beats.end(), self.heartbeat_ms);
             return refused(format!("heartbeat_ms is {ms}, which is not between {min} and {max}"));
         }
-        let least = [limits.connections_max, limits.strangers_max].into_iter().min();
-        if least == Some(0) || limits.login_ms == 0 || limits.failures_max == 0 {
+        let counts = [limits.connections_max, limits.strangers_max];
+        let least = counts.into_iter().chain([limits.sessions_max, limits.transactions_max]).min();
+        let none = limits.login_ms == 0 || limits.failures_max == 0 || limits.staged_bytes_max == 0;
+        if least == Some(0) || none {
             return refused("a server's limits are at least 1".into());
+        }
+        if !(1..=100).contains(&limits.user_share) {
+            let share = limits.user_share;
+            return refused(format!(
+                "user_share is {share}, which is not between 1 and 100 percent"
+            ));
         }
         if self.listen.is_empty() {
             return refused("a server listens somewhere: no address was given".into());

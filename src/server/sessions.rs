@@ -273,7 +273,10 @@ impl Worker {
         if !SessionRequest::is_one(kind) {
             return match Request::decode(kind, body)?.1 {
                 Request::Hurry(of) => self.hurry(of),
-                _ => Err(Error::new(Code::Panic, "a request went to the sessions that is none of theirs")),
+                _ => Err(Error::new(
+                    Code::Panic,
+                    "a request went to the sessions that is none of theirs",
+                )),
             };
         }
         let (number, request) = SessionRequest::decode(kind, body)?;
@@ -427,6 +430,9 @@ impl Worker {
             let text = format!("this connection has {count} sessions open already");
             return Err(Error::new(Code::Quota, text));
         }
+        // It counts from here on, so that two of them cannot be the last one.
+        let share = self.shared.usage.session(&self.name)?;
+        self.check_remembered(which)?;
         let own =
             SessionOptions { user: self.name.clone(), bytes_max, ..SessionOptions::default() };
         let options = match which {
@@ -443,8 +449,27 @@ impl Worker {
             ms => Duration::from_millis(ms.into()),
         };
         let number = self.number();
-        self.sessions.insert(number, Hosted::new(session, idle));
+        self.sessions.insert(number, Hosted::new(session, idle, share));
         Ok(Told::Answer(SessionAnswer::Opened(number, id)))
+    }
+
+    /// Fails where a new session would be one more than a user's share of those a store remembers.
+    fn check_remembered(&self, which: Which<'_>) -> Result<()> {
+        if matches!(which, Which::Resumed(..)) {
+            return Ok(());
+        }
+        let most = limits::SESSIONS_MAX * self.shared.limits.user_share as usize / 100;
+        let known = self.shared.store.core().sessions_of(&self.name);
+        if known < most {
+            return Ok(());
+        }
+        let hours = limits::SESSION_KEEP_MS / 3_600_000;
+        let text = format!(
+            "{known} sessions of user {:?} are remembered, the most of one user; each is forgotten {hours} hours after \
+             its last use",
+            self.name
+        );
+        Err(Error::new(Code::Quota, text))
     }
 
     /// The session, with this transaction open in it.
@@ -548,10 +573,7 @@ impl Worker {
         let consumer = self.consumers.of(wait.consumer)?;
         let hosted = self.sessions.get_mut(&wait.session);
         let hosted = hosted.ok_or_else(|| no_session(wait.session))?;
-        let found = match wait.job {
-            true => hosted.session.receive_job(consumer, Duration::ZERO)?,
-            false => hosted.session.receive(consumer, wait.max, Duration::ZERO)?,
-        };
+        let found = hosted.receive(consumer, wait.max, wait.job)?;
         if !found.is_empty() {
             hosted.touched.insert((false, consumer.queue().number()));
         }
@@ -644,8 +666,7 @@ impl Worker {
             Undo::All => hosted.session.rollback()?,
             Undo::Keep => hosted.session.pass_over(),
             Undo::Puts => {
-                hosted.session.forget_puts();
-                hosted.failed = None;
+                hosted.forget_puts();
                 return Ok(());
             }
         }

@@ -422,6 +422,9 @@ impl Core {
             };
             return Ok(Staged { appended: None, token, level });
         }
+        let first = repeated.filter(|_| all.is_empty());
+        let again = first.and_then(|first| sessions::repeating(changes, first));
+        let changes = again.as_ref().map_or(changes, std::slice::from_ref);
         let riders = self.live.take_riders();
         let bodies = || changes.iter().chain(&riders);
         all.extend(bodies().map(|(kind, queue, body)| Record::control(*kind, *queue, body)));
@@ -443,7 +446,9 @@ impl Core {
         for (kind, queue, body) in bodies() {
             state.apply(appended.sequence, *kind, *queue, body)?;
         }
-        let token = state.token(appended.sequence);
+        // Who repeats itself in a session hears of the first time, as outside of one.
+        let told = again.and(first).unwrap_or(appended.sequence);
+        let token = state.token(told);
         self.appended(state, rolled);
         Ok(Staged { appended: Some(appended), token, level })
     }

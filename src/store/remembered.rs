@@ -1,6 +1,6 @@
 //! The rows of the sessions a store remembers, by id and by name.
 //!
-//! Promises: a look for a name, and one for rows of age, costs the same however many rows there are.
+//! Promises: a look for a name, one for rows of age, and how many a user has cost the same however many rows there are.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
@@ -36,6 +36,8 @@ pub type OfAge = (SessionId, (u32, u64));
 pub struct Remembered {
     rows: BTreeMap<SessionId, SessionRow>,
     names: HashMap<String, SessionId>,
+    /// How many each user has.
+    users: HashMap<String, usize>,
 }
 
 impl Remembered {
@@ -44,7 +46,7 @@ impl Remembered {
         self.rows.get(session)
     }
 
-    /// The same to be changed; its name stays.
+    /// The same to be changed; its name and its user stay.
     pub fn get_mut(&mut self, session: &SessionId) -> Option<&mut SessionRow> {
         self.rows.get_mut(session)
     }
@@ -60,6 +62,11 @@ impl Remembered {
         self.rows.len()
     }
 
+    /// How many of them a user has.
+    pub fn of_user(&self, user: &str) -> usize {
+        self.users.get(user).copied().unwrap_or(0)
+    }
+
     /// All of them, in the order of their ids.
     pub fn iter(&self) -> impl Iterator<Item = (&SessionId, &SessionRow)> {
         self.rows.iter()
@@ -69,8 +76,9 @@ impl Remembered {
     pub fn insert(&mut self, session: SessionId, row: SessionRow) -> bool {
         let former = self.rows.remove(&session);
         if let Some(former) = &former {
-            self.forget_name(&session, &former.name);
+            self.forget_name(&session, former);
         }
+        *self.users.entry(row.user.clone()).or_default() += 1;
         if !row.name.is_empty() {
             self.names.insert(row.name.clone(), session);
         }
@@ -81,13 +89,19 @@ impl Remembered {
     /// Forgets a session.
     pub fn remove(&mut self, session: &SessionId) {
         if let Some(row) = self.rows.remove(session) {
-            self.forget_name(session, &row.name);
+            self.forget_name(session, &row);
         }
     }
 
-    fn forget_name(&mut self, session: &SessionId, name: &str) {
-        if self.names.get(name) == Some(session) {
-            self.names.remove(name);
+    fn forget_name(&mut self, session: &SessionId, row: &SessionRow) {
+        if self.names.get(&row.name) == Some(session) {
+            self.names.remove(&row.name);
+        }
+        if let Some(count) = self.users.get_mut(&row.user) {
+            *count -= 1;
+            if *count == 0 {
+                self.users.remove(&row.user);
+            }
         }
     }
 
@@ -145,6 +159,20 @@ mod tests {
         assert_eq!(all.named("a").unwrap().0, id(3));
         all.remove(&id(3));
         assert_eq!((all.named("a"), all.len()), (None, 1));
+    }
+
+    #[test]
+    fn how_many_a_user_has_is_known_whatever_comes_and_goes() {
+        let mut all = Remembered::default();
+        let of = |user: &str| SessionRow { user: user.into(), ..SessionRow::default() };
+        all.insert(id(1), of("ann"));
+        all.insert(id(2), of("ann"));
+        all.insert(id(2), of("ben"));
+        assert_eq!((all.of_user("ann"), all.of_user("ben"), all.of_user("cid")), (1, 1, 0));
+        all.remove(&id(2));
+        all.remove(&id(2));
+        assert_eq!((all.of_user("ann"), all.of_user("ben")), (1, 0));
+        assert_eq!(all.users.len(), 1);
     }
 
     #[test]

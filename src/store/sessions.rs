@@ -10,6 +10,8 @@
 //!             2 commit   nothing: the transaction the record stands in is the one of this number
 //!             3 refuse   nothing: what is not committed up to this number never will be
 //!             4 forget   nothing: the row is gone
+//!             5 repeat   transaction (8): as 2, but all that the transaction put had come with this earlier one, as the
+//!                        last of its producers, and nothing of it was put again
 //! row       session (16), epoch (4), decided up to number (8), epoch (4) and number (8) of the last commit, its
 //!           transaction (8), last used (8), length of the user's name (1), it, length of the session's name (1), it
 //! ```
@@ -100,6 +102,7 @@ const OPEN: u8 = 1;
 const COMMIT: u8 = 2;
 const REFUSE: u8 = 3;
 const FORGET: u8 = 4;
+const REPEAT: u8 = 5;
 /// Bytes of a record before what its op adds.
 const FRONT: usize = 37;
 const ROW: usize = 56;
@@ -188,6 +191,21 @@ fn record(op: u8, id: &TransactionId, now_ms: u64, names: &[&str]) -> (Type, u32
     (Type::Session, 0, body)
 }
 
+/// The record of a commit, where it is all that a transaction has beside what came with an earlier one already.
+pub(super) fn repeating(
+    changes: &[(Type, u32, Vec<u8>)],
+    first: u64,
+) -> Option<(Type, u32, Vec<u8>)> {
+    let [(Type::Session, queue, body)] = changes else { return None };
+    if body.first() != Some(&COMMIT) {
+        return None;
+    }
+    let mut body = body.clone();
+    body[0] = REPEAT;
+    body.extend_from_slice(&first.to_le_bytes());
+    Some((Type::Session, *queue, body))
+}
+
 fn put_name(name: &str, out: &mut Vec<u8>) {
     // Both were measured before they came here.
     out.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
@@ -232,7 +250,12 @@ impl State {
             self.sessions.insert(session, row);
             return Ok(());
         }
-        if !rest.is_empty() || !matches!(body[0], COMMIT | REFUSE | FORGET) {
+        let first = match (body[0], rest.len()) {
+            (COMMIT | REFUSE | FORGET, 0) => transaction,
+            (REPEAT, 8) => u64_at(rest, 0),
+            _ => return Err(unread("session")),
+        };
+        if first > transaction {
             return Err(unread("session"));
         }
         if body[0] == FORGET {
@@ -243,8 +266,8 @@ impl State {
         let Some(row) = self.sessions.get_mut(&session) else { return Ok(()) };
         row.used_ms = row.used_ms.max(used_ms);
         row.decided = row.decided.max(place);
-        if body[0] == COMMIT {
-            (row.committed, row.transaction) = (place, transaction);
+        if matches!(body[0], COMMIT | REPEAT) {
+            (row.committed, row.transaction) = (place, first);
         }
         Ok(())
     }
@@ -354,6 +377,11 @@ impl Core {
             let row = state.sessions.get(&session).filter(|row| row.decided.0 == epoch);
             row.map(|row| Some((session, row))).ok_or_else(|| fenced(&session))
         })
+    }
+
+    /// How many sessions of a user are remembered.
+    pub fn sessions_of(&self, user: &str) -> usize {
+        self.look(|state| state.sessions.of_user(user))
     }
 
     /// Begins an epoch of the session that `find` finds, or of a new one.
@@ -637,6 +665,9 @@ mod tests {
         let (kind, queue, body) = record(COMMIT, &ID, 5, &[]);
         assert_eq!((kind, queue), (Type::Session, 0));
         assert_eq!(body, [&[2][..], front].concat());
+        let again = repeating(&[record(COMMIT, &ID, 5, &[])], 3).unwrap();
+        assert_eq!(again.2, [&[5][..], front, b"\x03\0\0\0\0\0\0\0"].concat());
+        assert_eq!(repeating(&[record(REFUSE, &ID, 5, &[])], 3), None);
         let (.., body) = record(OPEN, &ID, 5, &["ann", "x"]);
         assert_eq!(body, [&[1][..], front, b"\x03ann\x01x"].concat());
     }
@@ -655,10 +686,16 @@ mod tests {
             state.session_change(5, &open[..open.len() - 1]).unwrap_err().code(),
             Code::Version
         );
+        let (.., again) = repeating(&[record(COMMIT, &ID, 9, &[])], 3).unwrap();
+        for cut in 0..again.len() {
+            assert_eq!(state.session_change(5, &again[..cut]).unwrap_err().code(), Code::Version);
+        }
+        assert_eq!(state.session_change(2, &again).unwrap_err().code(), Code::Version, "later");
+        state.session_change(5, &again).unwrap();
         let row = SessionRow {
             decided: (2, 7),
             committed: (2, 7),
-            transaction: 4,
+            transaction: 3,
             used_ms: 9,
             user: "ann".into(),
             name: "x".into(),
@@ -666,7 +703,7 @@ mod tests {
         assert_eq!(state.sessions.get(&ID.session), Some(&row));
         let mut bytes = ID.session.to_vec();
         bytes.extend_from_slice(b"\x02\0\0\0\x07\0\0\0\0\0\0\0\x02\0\0\0\x07\0\0\0\0\0\0\0");
-        bytes.extend_from_slice(b"\x04\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\x03ann\x01x");
+        bytes.extend_from_slice(b"\x03\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\x03ann\x01x");
         let mut thawed = State::default();
         for cut in 0..bytes.len() {
             assert!(!thawed.thaw_session(&bytes[..cut]), "{cut}");

@@ -1,7 +1,9 @@
 //! What a transaction may have, and for how long.
 
-use crate::place::{NOW, SOON, deliveries, everywhere, payloads, put, until, waiting};
-use repliq::{Code, ConsumerOptions, Message, SessionOptions};
+use crate::place::{
+    NOW, Place, SOON, by_url, connect, deliveries, everywhere, payloads, put, until, waiting,
+};
+use repliq::{Code, ConsumerOptions, Message, ServerLimits, ServerOptions, SessionOptions};
 use std::time::Duration;
 
 /// Bytes that each message counts beside its body.
@@ -136,4 +138,114 @@ fn a_watched_session_that_waits_in_a_receive_is_not_idle_and_a_dropped_one_gives
         drop(session);
         until("it comes back", || !reader.receive(1, NOW).unwrap().is_empty());
     });
+}
+
+/// What all sessions of a server take.
+fn taken(place: &Place) -> serde_json::Value {
+    let status = place.server.as_ref().unwrap().status().unwrap();
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    status["sessions"].clone()
+}
+
+fn refused<T>(outcome: repliq::Result<T>, what: &str) {
+    let error = outcome.err().unwrap();
+    assert_eq!(error.code(), Code::Quota, "{error}");
+    assert!(error.to_string().contains(what), "{error}");
+}
+
+#[test]
+fn a_user_that_opens_sessions_for_ever_is_refused_and_others_go_on() {
+    let limits = ServerLimits { sessions_max: 40, ..ServerLimits::default() };
+    let place = Place::local().served_with(limits);
+    let queue = place.own.queue("q").unwrap();
+    let mut greedy = Vec::new();
+    // Over several connections, since the bound is the server's.
+    let clients = [place.another(), place.another()];
+    let refusal = loop {
+        match clients[greedy.len() % 2].session() {
+            Ok(session) => greedy.push(session),
+            Err(refusal) => break Err::<(), _>(refusal),
+        }
+    };
+    refused(refusal, "user \"ann\" has 20 sessions");
+    assert_eq!((greedy.len(), &taken(&place)["open"]), (20, &serde_json::json!(20)));
+    // A put of its own needs one, too.
+    refused(clients[0].put(queue, &[Message::new(b"x")]), "sessions");
+    let ben = by_url(&place.url("ben"), connect()).unwrap();
+    put(&ben, queue, &["his"]);
+    let mut session = ben.session().unwrap();
+    session.put(queue, &Message::new(b"his, too")).unwrap();
+    session.commit().unwrap();
+    drop(greedy.pop());
+    until("one is free again", || clients[0].session().is_ok());
+    drop((greedy, clients, session, ben));
+    place.store.close().unwrap();
+    until("all are given back", || taken(&place)["open"] == 0);
+    assert_eq!(waiting(&place.own, queue), ["his", "his, too"]);
+}
+
+#[test]
+fn open_transactions_and_what_they_stage_are_bounded_and_given_back_however_they_end() {
+    let limits = ServerLimits {
+        transactions_max: 4,
+        staged_bytes_max: 100_000,
+        user_share: 100,
+        ..ServerLimits::default()
+    };
+    let place = Place::local().served_with(limits);
+    let queue = place.own.queue("q").unwrap();
+    let large = vec![7; 60_000];
+    let idle = SessionOptions { idle_ms: 300, ..SessionOptions::default() };
+    let mut first = place.store.session_with(&idle).unwrap();
+    first.put(queue, &Message::new(&large)).unwrap();
+    first.put(queue, &Message::new(&[1; 10_000])).unwrap();
+    let mut second = place.store.session().unwrap();
+    second.put(queue, &Message::new(&large)).unwrap();
+    let error = second.commit().unwrap_err();
+    assert_eq!((error.code(), error.cause()), (Code::RolledBack, Code::Quota), "{error}");
+    assert!(error.to_string().contains("bytes of open transactions"), "{error}");
+    // Nobody goes on with the first one.
+    until("it is rolled back", || taken(&place)["transactions"] == 0);
+    assert_eq!(taken(&place)["staged_bytes"], 0);
+    second.put(queue, &Message::new(&large)).unwrap();
+    second.commit().unwrap();
+    second.put(queue, &Message::new(&large)).unwrap();
+    second.rollback().unwrap();
+    assert_eq!(taken(&place)["staged_bytes"], 0);
+    let mut held = Vec::new();
+    for n in 0..4 {
+        let name = format!("q{n}");
+        let own = place.own.queue(&name).unwrap();
+        put(&place.own, own, &["1"]);
+        let reader = place.store.consumer("r", own, &ConsumerOptions::default()).unwrap();
+        let mut session = place.store.session().unwrap();
+        assert_eq!(session.receive(&reader, 1, SOON).unwrap().len(), 1);
+        held.push((session, reader));
+    }
+    let reader = place.store.consumer("r", queue, &ConsumerOptions::default()).unwrap();
+    refused(second.receive(&reader, 1, SOON), "4 open transactions");
+    held[0].0.commit().unwrap();
+    assert_eq!(second.receive(&reader, 1, SOON).unwrap().len(), 1);
+    held[1].0.rollback().unwrap();
+    place.store.close().unwrap();
+    until("a lost connection gives all back", || taken(&place)["open"] == 0);
+    assert_eq!(taken(&place)["transactions"], 0);
+    assert_eq!(taken(&place)["users"], serde_json::json!([]));
+}
+
+#[test]
+fn limits_of_sessions_have_bounds_of_their_own() {
+    let place = Place::local();
+    let wrong = [
+        ServerLimits { sessions_max: 0, ..ServerLimits::default() },
+        ServerLimits { transactions_max: 0, ..ServerLimits::default() },
+        ServerLimits { staged_bytes_max: 0, ..ServerLimits::default() },
+        ServerLimits { user_share: 0, ..ServerLimits::default() },
+        ServerLimits { user_share: 101, ..ServerLimits::default() },
+    ];
+    for limits in wrong {
+        let options = ServerOptions { limits, ..ServerOptions::default() };
+        let refused = repliq::Server::open(&place.own, &options).err().unwrap();
+        assert_eq!(refused.code(), Code::Invalid, "{limits:?}");
+    }
 }

@@ -1,8 +1,8 @@
 //! The stores a row is tried on, and what the rows have in common.
 
 use repliq::{
-    Commit, ConnectOptions, Message, Queue, Received, Right, Server, ServerOptions, Store,
-    StoreOptions, UserSource, Users, Verb,
+    Commit, ConnectOptions, Message, Queue, Received, Right, Server, ServerLimits, ServerOptions,
+    Store, StoreOptions, UserSource, Users, Verb,
 };
 use std::time::{Duration, Instant};
 
@@ -77,6 +77,11 @@ impl Place {
 
     /// The same, for any store.
     pub fn served(self) -> Place {
+        self.served_with(ServerLimits::default())
+    }
+
+    /// The same with bounds of its own.
+    pub fn served_with(self, limits: ServerLimits) -> Place {
         let mut place = self;
         let socket = format!("unix:{}", place.folder.path().join("socket").display());
         let options = ServerOptions {
@@ -84,6 +89,7 @@ impl Place {
             plain: true,
             users: UserSource::Inline(users()),
             heartbeat_ms: 500,
+            limits,
             ..ServerOptions::default()
         };
         place.server = Some(Server::open(&place.own, &options).unwrap());

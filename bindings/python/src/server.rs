@@ -22,7 +22,8 @@ impl Server {
     #[new]
     #[pyo3(signature = (store, *, listen=None, plain=false, certificate_file=None, key_file=None,
         users_file=None, users=None, heartbeat=5.0, login=5.0, failure_wait_max=30.0, connections_max=1024,
-        strangers_max=64, failures_max=5))]
+        strangers_max=64, failures_max=5, sessions_max=16_384, transactions_max=4_096,
+        staged_bytes_max=4_294_967_296, user_share=50))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn new(
         py: Python<'_>,
@@ -39,6 +40,10 @@ impl Server {
         connections_max: usize,
         strangers_max: usize,
         failures_max: u32,
+        sessions_max: usize,
+        transactions_max: usize,
+        staged_bytes_max: u64,
+        user_share: u32,
     ) -> Answer<Server> {
         let users = match (users_file, users) {
             (Some(_), Some(_)) => {
@@ -63,6 +68,10 @@ impl Server {
                 login_ms: milliseconds(login, "login")?,
                 failures_max,
                 failure_wait_ms_max: milliseconds(failure_wait_max, "failure_wait_max")?,
+                sessions_max,
+                transactions_max,
+                staged_bytes_max,
+                user_share,
             },
         };
         let of = store.get().of.clone();

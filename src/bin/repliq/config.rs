@@ -258,6 +258,10 @@ impl Settings {
                 login_ms: self.number("login_ms"),
                 failures_max: u32::try_from(self.number("failures_max")).unwrap_or(u32::MAX),
                 failure_wait_ms_max: self.number("failure_wait_ms_max"),
+                sessions_max: self.count("sessions_max"),
+                transactions_max: self.count("transactions_max"),
+                staged_bytes_max: self.number("staged_bytes_max"),
+                user_share: u32::try_from(self.number("user_share")).unwrap_or(u32::MAX),
             },
         })
     }

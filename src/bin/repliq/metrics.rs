@@ -174,7 +174,16 @@ impl Moment {
         ] {
             counters(encoder, (name, help, None), one(count(of)))?;
         }
-        Ok(())
+        let sessions = &self.server["sessions"];
+        let count = |name: &str| sessions[name].as_u64().unwrap_or(0);
+        let open = ("sessions", "Sessions that clients have open", None);
+        gauges(encoder, open, one(count("open") as f64))?;
+        let transactions = ("session_transactions", "Of these, with an open transaction", None);
+        gauges(encoder, transactions, one(count("transactions") as f64))?;
+        let staged = ("session_staged", "Bytes that these have staged", Some(&Unit::Bytes));
+        gauges(encoder, staged, one(count("staged_bytes") as f64))?;
+        let refused = ("sessions_refused", "Requests of sessions refused by a bound", None);
+        counters(encoder, refused, one(count("refused")))
     }
 }
 

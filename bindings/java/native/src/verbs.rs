@@ -578,6 +578,13 @@ fn server_options(args: &mut Reader<'_>) -> Result<ServerOptions, Failure> {
         u32::MAX => limits.failures_max,
         max => max,
     };
+    limits.sessions_max = count(args, limits.sessions_max)?;
+    limits.transactions_max = count(args, limits.transactions_max)?;
+    limits.staged_bytes_max = args.or(limits.staged_bytes_max)?;
+    limits.user_share = match args.u32()? {
+        u32::MAX => limits.user_share,
+        share => share,
+    };
     Ok(chosen)
 }
 

@@ -815,6 +815,10 @@ class Server:
         connections_max: int = 1024,
         strangers_max: int = 64,
         failures_max: int = 5,
+        sessions_max: int = 16_384,
+        transactions_max: int = 4_096,
+        staged_bytes_max: int = 4_294_967_296,
+        user_share: int = 50,
     ) -> Self: ...
     @property
     def addresses(self) -> list[str]:

@@ -17,6 +17,10 @@ public final class ServerOptions extends Options {
     private int connectionsMax = -1;
     private int strangersMax = -1;
     private int failuresMax = -1;
+    private int sessionsMax = -1;
+    private int transactionsMax = -1;
+    private long stagedBytesMax = -1;
+    private int userShare = -1;
 
     ServerOptions() {}
 
@@ -159,6 +163,53 @@ public final class ServerOptions extends Options {
         return this;
     }
 
+    /**
+     * Sessions that are open at one time, over all connections.
+     *
+     * @param sessionsMax 16,384 by default
+     * @return this
+     */
+    public ServerOptions sessionsMax(int sessionsMax) {
+        this.sessionsMax = Check.positive(sessionsMax, "sessionsMax");
+        return this;
+    }
+
+    /**
+     * Of these, sessions whose transaction has put or received something.
+     *
+     * @param transactionsMax 4,096 by default
+     * @return this
+     */
+    public ServerOptions transactionsMax(int transactionsMax) {
+        this.transactionsMax = Check.positive(transactionsMax, "transactionsMax");
+        return this;
+    }
+
+    /**
+     * Bytes that open transactions have staged, with 64 for each message.
+     *
+     * @param stagedBytesMax 4 GiB by default
+     * @return this
+     */
+    public ServerOptions stagedBytesMax(long stagedBytesMax) {
+        if (stagedBytesMax < 1) {
+            throw Check.invalid("stagedBytesMax is " + stagedBytesMax + ", which is less than 1");
+        }
+        this.stagedBytesMax = stagedBytesMax;
+        return this;
+    }
+
+    /**
+     * How many percent of each of these three, and of the sessions a store remembers, one user has at most.
+     *
+     * @param userShare 1 to 100; 50 by default
+     * @return this
+     */
+    public ServerOptions userShare(int userShare) {
+        this.userShare = Check.range(userShare, 1, 100, "userShare");
+        return this;
+    }
+
     @Override
     void pack(Packer to) {
         to.i32(listen.length);
@@ -171,6 +222,7 @@ public final class ServerOptions extends Options {
         }
         to.i64(heartbeatMs).i64(loginMs).i64(failureWaitMsMax);
         to.i32(connectionsMax).i32(strangersMax).i32(failuresMax);
+        to.i32(sessionsMax).i32(transactionsMax).i64(stagedBytesMax).i32(userShare);
     }
 
     @Override
