@@ -87,6 +87,13 @@ impl Hosted {
         }
     }
 
+    /// Rolls back: nobody goes on with the transaction.
+    pub fn give_back(&mut self) {
+        // A store that was closed meanwhile has nothing to give back to.
+        let _ = self.session.rollback();
+        self.forget();
+    }
+
     /// Another transaction begins.
     pub fn forget(&mut self) {
         self.failed = None;

@@ -9,6 +9,7 @@
 //! | `listen` | the sockets |
 //! | `connection` | one connection from its first byte to its last |
 //! | `requests` | answering requests |
+//! | `desk` | what the network and the thread of the sessions hand each other |
 //! | `hosted` | one session of them |
 //! | `usage` | what all sessions take together, and each user of it |
 //! | `readers` | the consumers of a connection |
@@ -23,6 +24,7 @@
 
 mod client;
 mod connection;
+mod desk;
 mod hosted;
 mod listen;
 mod options;

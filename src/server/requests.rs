@@ -16,7 +16,7 @@ use crate::journal::{Body, headers};
 use crate::limits::RECEIVE_MESSAGES_MAX;
 use crate::position::Token;
 use crate::queue::{Batch, Message, Queue, Received};
-use crate::session::{QueueInfo, Snapshot};
+use crate::session::{QueueInfo, Snapshot, Waited};
 use crate::store::Watch;
 use crate::sync::{Mutex, Ordering};
 use crate::wire::{Answer, Machine, REQUESTS_MAX, Request, Row, SessionRequest, Waker};
@@ -57,8 +57,7 @@ pub struct Requests {
 
 struct Wait {
     number: u32,
-    at: String,
-    tokens: Vec<Token>,
+    waited: Waited,
     until: Instant,
 }
 
@@ -119,8 +118,7 @@ impl Requests {
             }
             Request::Wait { at, timeout_ms, tokens } => {
                 let until = now + Duration::from_millis(u64::from(timeout_ms));
-                let wait = Wait { number, at: at.into(), tokens, until };
-                match self.wait(wait, now) {
+                match self.wait(number, (at, &tokens), until, now) {
                     Ok(true) => Answer::Done.encode(number, body),
                     Ok(false) => return Ok(None),
                     Err(error) => Err(error),
@@ -276,8 +274,14 @@ impl Requests {
     }
 
     /// Whether it is reached already; otherwise it is looked at again after each commit.
-    fn wait(&mut self, wait: Wait, now: Instant) -> Result<bool> {
-        if wait.at.is_empty() {
+    fn wait(
+        &mut self,
+        number: u32,
+        (at, tokens): (&str, &[Token]),
+        until: Instant,
+        now: Instant,
+    ) -> Result<bool> {
+        if at.is_empty() {
             // Whoever may do anything here may ask whether it is done.
             if !self.user.may_anything() {
                 return Err(denied());
@@ -285,25 +289,28 @@ impl Requests {
         } else {
             self.allow(Verb::Admin, "*")?;
         }
-        if wait.tokens.is_empty() {
+        if tokens.is_empty() {
             return Err(Error::new(Code::Invalid, "no token was given to wait for"));
         }
         if self.waits.len() >= REQUESTS_MAX {
             let text = format!("{REQUESTS_MAX} waits of this connection are under way already");
             return Err(Error::new(Code::Quota, text));
         }
+        let core = self.shared.store.core();
         if self.watch.is_none() {
-            self.watch = Some(self.shared.store.core().watch(self.waker.clone()));
+            self.watch = Some(core.watch(self.waker.clone()));
         }
-        match self.reached(&wait) {
-            Err(error) if error.code() == Code::Timeout && wait.until > now => {
-                self.waits.push(wait);
-                // Nobody may be waiting for the commit it is about.
-                self.shared.store.core().lead_soon();
-                Ok(false)
-            }
-            outcome => outcome.map(|()| true),
+        let mut waited = Waited::new(core, at, tokens)?;
+        if waited.reached(core)? {
+            return Ok(true);
         }
+        if until <= now {
+            return Err(waited.late());
+        }
+        self.waits.push(Wait { number, waited, until });
+        // Nobody may be waiting for the commit it is about.
+        core.lead_soon();
+        Ok(false)
     }
 
     /// Ends a wait: here, or that of a receive.
@@ -317,17 +324,15 @@ impl Requests {
         }
     }
 
-    fn reached(&self, wait: &Wait) -> Result<()> {
-        self.shared.store.wait(&wait.at, &wait.tokens, Duration::ZERO)
-    }
-
     /// The first wait that is over, answered.
     fn end_of_wait(&mut self, now: Instant, body: &mut Vec<u8>) -> Result<Option<u8>> {
         for index in 0..self.waits.len() {
-            let wait = &self.waits[index];
-            let outcome = match self.reached(wait) {
-                Err(error) if error.code() == Code::Timeout && wait.until > now => continue,
-                outcome => outcome,
+            let wait = &mut self.waits[index];
+            let outcome = match wait.waited.reached(self.shared.store.core()) {
+                Ok(true) => Ok(()),
+                Ok(false) if wait.until > now => continue,
+                Ok(false) => Err(wait.waited.late()),
+                Err(error) => Err(error),
             };
             let wait = self.waits.swap_remove(index);
             return match outcome {

@@ -10,6 +10,7 @@
 
 use super::AUDIT;
 use super::connection::Shared;
+use super::desk::{Desk, Frame};
 use super::hosted::Hosted;
 use super::readers::{self, Readers};
 use super::table::Seat;
@@ -20,19 +21,12 @@ use crate::link::{panicked, spawn};
 use crate::queue::{Queue, Received, Return};
 use crate::session::{ConsumerOptions, SessionOptions};
 use crate::store::{Commit, Level, Outcome, Staged, TransactionId, Watch};
-use crate::sync::{Condvar, Mutex, Ordering};
-use crate::wire::{
-    Answer, REQUESTS_MAX, Request, SessionAnswer, SessionRequest, Undo, Waker, Which,
-};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use crate::sync::Ordering;
+use crate::wire::{Answer, Request, SessionAnswer, SessionRequest, Undo, Waker, Which};
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// Bytes of requests that wait.
-const WAITING_BYTES_MAX: usize = 64 << 20;
-/// Bytes of answers that wait for the socket above which nothing more is worked on.
-const ANSWERS_BYTES_MAX: usize = 4 << 20;
 
 /// The least time between two looks for a message whose time has come.
 const BREATH: Duration = Duration::from_millis(10);
@@ -41,25 +35,6 @@ const BREATH: Duration = Duration::from_millis(10);
 pub struct Sessions {
     desk: Arc<Desk>,
     begin: Option<Worker>,
-}
-
-/// What the network and the thread hand each other.
-struct Desk {
-    papers: Mutex<Papers>,
-    bell: Condvar,
-    waker: Waker,
-}
-
-#[derive(Default)]
-struct Papers {
-    jobs: VecDeque<(u8, Vec<u8>)>,
-    bytes: usize,
-    answers: VecDeque<(u8, Vec<u8>)>,
-    answers_bytes: usize,
-    /// Requests that are neither answered nor wait for messages.
-    open: usize,
-    rung: bool,
-    ended: bool,
 }
 
 /// The thread's end.
@@ -100,8 +75,7 @@ enum Told {
 impl Sessions {
     /// None yet.
     pub fn new(shared: &Arc<Shared>, seat: &Arc<Seat>, name: &str, waker: Waker) -> Sessions {
-        let (papers, bell) = (Mutex::default(), Condvar::new());
-        let desk = Arc::new(Desk { papers, bell, waker });
+        let desk = Arc::new(Desk::new(waker));
         let begin = Worker {
             shared: shared.clone(),
             seat: seat.clone(),
@@ -123,17 +97,7 @@ impl Sessions {
             let failed = |error| Error::io("cannot start a thread for sessions", &error);
             spawn("repliq-sessions", move || worker.live()).map_err(failed)?;
         }
-        let mut papers = self.desk.papers.lock();
-        papers.bytes += body.len();
-        if papers.bytes > WAITING_BYTES_MAX || papers.jobs.len() >= REQUESTS_MAX {
-            let text = "too many requests of sessions, or more than 64 MiB of them, wait";
-            return Err(Error::new(Code::Quota, text));
-        }
-        papers.jobs.push_back((kind, body.to_vec()));
-        papers.open += 1;
-        drop(papers);
-        self.desk.bell.notify_one();
-        Ok(())
+        self.desk.take(kind, body)
     }
 
     /// Takes a word about an earlier request, where there was one.
@@ -142,64 +106,19 @@ impl Sessions {
     }
 
     /// The next answer.
-    pub fn answer(&self) -> Option<(u8, Vec<u8>)> {
-        let mut papers = self.desk.papers.lock();
-        let answer = papers.answers.pop_front()?;
-        let was_full = papers.is_full();
-        papers.answers_bytes -= answer.1.len();
-        if was_full && !papers.is_full() {
-            self.desk.bell.notify_one();
-        }
-        Some(answer)
+    pub fn answer(&self) -> Option<Frame> {
+        self.desk.next_answer()
     }
 
     /// Requests that are not answered, without those that wait for messages.
     pub fn open(&self) -> usize {
-        let papers = self.desk.papers.lock();
-        papers.open + papers.answers.len()
+        self.desk.open()
     }
 }
 
 impl Drop for Sessions {
     fn drop(&mut self) {
-        self.desk.papers.lock().ended = true;
-        self.desk.bell.notify_one();
-    }
-}
-
-impl Papers {
-    fn is_full(&self) -> bool {
-        self.answers_bytes > ANSWERS_BYTES_MAX
-    }
-}
-
-impl Desk {
-    fn ring(&self) {
-        self.papers.lock().rung = true;
-        self.bell.notify_one();
-    }
-
-    /// Puts an answer where the network finds it.
-    fn answer(&self, kind: u8, body: Vec<u8>, open: usize) {
-        let mut papers = self.papers.lock();
-        papers.answers_bytes += body.len();
-        papers.answers.push_back((kind, body));
-        papers.open -= open;
-        drop(papers);
-        (self.waker)();
-    }
-
-    /// Tells a commit, or why there is none.
-    fn stored(&self, number: u32, outcome: Result<Commit>) {
-        let mut body = Vec::new();
-        let answer = match outcome {
-            Ok(commit) => Answer::Stored(commit.token, commit.level),
-            Err(error) => Answer::Refused(error),
-        };
-        // These have no lengths that could be too large.
-        if let Ok(kind) = answer.encode(number, &mut body) {
-            self.answer(kind, body, 1);
-        }
+        self.desk.end();
     }
 }
 
@@ -207,7 +126,7 @@ impl Worker {
     fn live(mut self) {
         let seat = self.seat.clone();
         let worked = catch_unwind(AssertUnwindSafe(|| {
-            while let Some(job) = self.wait() {
+            while let Some(job) = self.desk.next(self.deadline()) {
                 let worked = match job {
                     Some((kind, body)) => self.work(kind, &body),
                     None => self.look_again(),
@@ -223,34 +142,6 @@ impl Worker {
         }));
         if let Err(panic) = worked {
             seat.wakeup.stop(panicked(&*panic));
-        }
-    }
-
-    /// The next request, or that something moved; `None` when the connection is gone.
-    fn wait(&mut self) -> Option<Option<(u8, Vec<u8>)>> {
-        let until = self.deadline();
-        let mut papers = self.desk.papers.lock();
-        loop {
-            if papers.ended {
-                return None;
-            }
-            if !papers.is_full()
-                && let Some(job) = papers.jobs.pop_front()
-            {
-                papers.bytes -= job.1.len();
-                return Some(Some(job));
-            }
-            if !papers.is_full() && std::mem::take(&mut papers.rung) {
-                return Some(None);
-            }
-            match until {
-                None => self.desk.bell.wait(&mut papers),
-                Some(until) => {
-                    if self.desk.bell.wait_until(&mut papers, until).timed_out() {
-                        return Some(None);
-                    }
-                }
-            }
         }
     }
 
@@ -293,7 +184,7 @@ impl Worker {
         let mut body = Vec::new();
         let kind = match told {
             Ok(Told::Later) => {
-                self.desk.papers.lock().open -= 1;
+                self.desk.put_aside();
                 return Ok(());
             }
             Ok(Told::Stored(commit)) => {
@@ -448,6 +339,8 @@ impl Worker {
             0 => Duration::from_millis(limits::SESSION_IDLE_MS),
             ms => Duration::from_millis(ms.into()),
         };
+        let desk = self.desk.clone();
+        session.on_fenced(Box::new(move || desk.ring()));
         let number = self.number();
         self.sessions.insert(number, Hosted::new(session, idle, share));
         Ok(Told::Answer(SessionAnswer::Opened(number, id)))
@@ -545,7 +438,7 @@ impl Worker {
     fn hurry(&mut self, of: u32) -> Result<()> {
         let Some(at) = self.waits.iter().position(|wait| wait.number == of) else {
             // It was answered already.
-            self.desk.papers.lock().open -= 1;
+            self.desk.put_aside();
             return Ok(());
         };
         self.waits.remove(at);
@@ -592,7 +485,7 @@ impl Worker {
                 self.waits.push(wait);
                 continue;
             }
-            self.desk.papers.lock().open += 1;
+            self.desk.take_up();
             let messages = |found: Option<_>| Told::Messages(found.unwrap_or_default());
             self.tell(wait.number, found.map(messages))?;
         }
@@ -602,6 +495,9 @@ impl Worker {
             // What came at level `process` is given out when it is durable, and nobody else may see to that.
             self.shared.store.core().lead_soon();
         }
+        // What somebody else took over, or an administrator ended, holds nothing until its client notices.
+        let lost = self.sessions.values_mut().filter(|one| one.session.is_fenced());
+        lost.for_each(Hosted::give_back);
         let idle: Vec<u32> = self
             .sessions
             .iter()
@@ -611,9 +507,7 @@ impl Worker {
         for number in idle {
             let Some(hosted) = self.sessions.get_mut(&number) else { continue };
             hosted.idled = hosted.session.id().ok().map(|id| id.number);
-            // A store that was closed meanwhile has nothing to give back to.
-            let _ = hosted.session.rollback();
-            hosted.forget();
+            hosted.give_back();
         }
         Ok(())
     }

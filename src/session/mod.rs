@@ -39,6 +39,7 @@ pub use consumer::{Consumer, ConsumerOptions};
 pub use listener::{Handled, Listener, ListenerOptions, ListenerStatus, Policy, Unit, Work};
 pub use metrics::{Metrics, QueueMetrics, SegmentMetrics, TargetMetrics};
 pub use options::StoreOptions;
+pub(crate) use place::Waited;
 pub use port::{Event, Port};
 pub(crate) use redrive::Part;
 pub use redrive::{RedriveOptions, Redriven};

@@ -1,4 +1,7 @@
 //! Where a token's transaction can be waited for.
+//!
+//! Promises: who waits for a consumer reads each message of its queues once at most, however often it is woken: what a
+//! transaction has put there is remembered, and whether it is acknowledged is told by the state.
 
 use super::port::{Port, Started};
 use crate::error::{Code, Error, Result};
@@ -7,6 +10,8 @@ use crate::position::{Answer, Token};
 use crate::queue::Reader;
 use crate::store::{Commit, Core, Level, Watch};
 use crate::sync::Mutex;
+use std::collections::{HashMap, VecDeque};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,14 +31,10 @@ impl Place {
         match at.split_once(':') {
             None if at.is_empty() => Ok(Place::Here),
             Some(("consumer", name)) => {
-                let known = core.look(|state| {
-                    state.queues().any(|(_, queue)| queue.consumers.contains_key(name))
-                });
-                if known {
-                    return Ok(Place::Consumer(name.to_string()));
+                if readers(core, name).is_empty() {
+                    return Err(no_consumer(core, name));
                 }
-                let text = format!("{} has no consumer {name:?}", core.describe());
-                Err(Error::new(Code::NoSuchName, text))
+                Ok(Place::Consumer(name.to_string()))
             }
             Some(("target", name)) => {
                 core.check_target(name)?;
@@ -51,8 +52,8 @@ impl Place {
         }
     }
 
-    /// Whether the transaction is there.
-    fn reached(&self, core: &Core, token: &Token) -> Result<bool> {
+    /// Whether the transaction is there; what was found out on the way stays in `seen`.
+    fn reached(&self, core: &Core, token: &Token, seen: &mut Seen) -> Result<bool> {
         let name = |what: &str| format!("the transaction of token {token} {what}");
         match core.answer(token) {
             Answer::Applied => {}
@@ -67,74 +68,152 @@ impl Place {
         let sequence = token.position().sequence;
         match self {
             Place::Here => Ok(true),
-            Place::Consumer(consumer) => handled(core, consumer, sequence),
+            Place::Consumer(consumer) => seen.handled(core, consumer, sequence),
             Place::Target(target) => core.confirmed(target, sequence),
         }
     }
 }
 
-/// Whether a consumer has acknowledged everything a transaction put into its queues.
-fn handled(core: &Core, consumer: &str, transaction: u64) -> Result<bool> {
-    let queues: Vec<(u32, u64)> = core.look(|state| {
+/// The queues that have a consumer of this name, and up to where it has acknowledged each.
+fn readers(core: &Core, consumer: &str) -> Vec<(u32, u64)> {
+    core.look(|state| {
         let of = state.queues();
         let all = of.filter_map(|(n, queue)| Some((n, queue.consumers.get(consumer)?.floor())));
         all.collect()
-    });
-    let horizon = core.journal().durable_offset();
-    for (queue, floor) in queues {
-        let mut cursor = Cursor::new(queue, floor + 1);
-        loop {
-            let mut found = Vec::new();
-            core.journal().read(&mut cursor, horizon, 4096, 1 << 20, &mut found)?;
-            let Some(last) = found.last() else { break };
-            let past = last.head.transaction > transaction;
+    })
+}
+
+fn no_consumer(core: &Core, name: &str) -> Error {
+    Error::new(Code::NoSuchName, format!("{} has no consumer {name:?}", core.describe()))
+}
+
+/// What a wait knows of the messages of one transaction, by queue.
+#[derive(Default)]
+struct Seen(HashMap<u32, Put>);
+
+/// What a transaction put into a queue.
+enum Put {
+    /// It is looked for from here on.
+    Sought(Cursor),
+    /// Its messages have these sequences.
+    Here(RangeInclusive<u64>),
+    /// Nothing, or nothing that the consumer has to acknowledge.
+    Nothing,
+}
+
+/// Messages that one read takes: few first, since what is waited for is often the next.
+const READS: [usize; 4] = [1, 16, 256, 4_096];
+/// Bytes that one read takes.
+const READ_BYTES: usize = 1 << 20;
+
+impl Seen {
+    /// Whether a consumer has acknowledged everything a transaction put into its queues.
+    fn handled(&mut self, core: &Core, consumer: &str, transaction: u64) -> Result<bool> {
+        let queues = readers(core, consumer);
+        if queues.is_empty() {
+            // It was deleted meanwhile.
+            return Err(no_consumer(core, consumer));
+        }
+        for (queue, floor) in queues {
+            let put = self.0.entry(queue);
+            let put = put.or_insert_with(|| Put::Sought(Cursor::new(queue, floor + 1)));
+            if let Put::Sought(cursor) = put {
+                *put = find(core, cursor, transaction)?;
+            }
+            let Put::Here(sequences) = put else { continue };
             let waiting = core.look(|state| {
                 let Ok(acked) = state.consumer(queue, consumer) else { return false };
-                let of = found.iter().filter(|one| one.head.transaction == transaction);
-                of.map(|one| one.head.sequence).any(|sequence| !acked.contains(sequence))
+                let (floor, last) = (acked.floor(), *sequences.end());
+                floor < last && sequences.clone().any(|sequence| !acked.contains(sequence))
             });
             if waiting {
                 return Ok(false);
             }
-            if past {
-                break;
-            }
+            *put = Put::Nothing;
+        }
+        Ok(true)
+    }
+}
+
+/// Reads on until the messages of a transaction are found, or what is behind them.
+fn find(core: &Core, cursor: &mut Cursor, transaction: u64) -> Result<Put> {
+    let horizon = core.journal().durable_offset();
+    let mut reads = READS.iter().copied().chain(std::iter::repeat(READS[READS.len() - 1]));
+    let mut range: Option<RangeInclusive<u64>> = None;
+    loop {
+        let mut found = Vec::new();
+        let most = reads.next().unwrap_or(1);
+        core.journal().read(cursor, horizon, most, READ_BYTES, &mut found)?;
+        let of = found.iter().filter(|one| one.head.transaction == transaction);
+        for sequence in of.map(|one| one.head.sequence) {
+            let first = range.as_ref().map_or(sequence, |range| *range.start());
+            range = Some(first..=sequence);
+        }
+        // The transaction is durable, so that nothing of it comes behind what is there now.
+        if found.last().is_none_or(|last| last.head.transaction > transaction) {
+            return Ok(range.map_or(Put::Nothing, Put::Here));
         }
     }
-    Ok(true)
+}
+
+/// A wait for transactions at a place, which is looked at again and again.
+pub struct Waited {
+    at: String,
+    place: Place,
+    /// Those that are not there yet, the first of them first.
+    tokens: VecDeque<(Token, Seen)>,
+}
+
+impl Waited {
+    /// Fails with INVALID or NO_SUCH_NAME for a place that is none.
+    pub fn new(core: &Core, at: &str, tokens: &[Token]) -> Result<Waited> {
+        let place = Place::parse(core, at)?;
+        let tokens = tokens.iter().map(|token| (*token, Seen::default())).collect();
+        Ok(Waited { at: at.into(), place, tokens })
+    }
+
+    /// Whether all of them are there.
+    pub fn reached(&mut self, core: &Core) -> Result<bool> {
+        core.check_open()?;
+        while let Some((token, seen)) = self.tokens.front_mut() {
+            if !self.place.reached(core, token, seen)? {
+                return Ok(false);
+            }
+            self.tokens.pop_front();
+        }
+        Ok(true)
+    }
+
+    /// What is said when the time is over.
+    pub fn late(&self) -> Error {
+        let place = if self.at.is_empty() { "here" } else { &self.at };
+        let token = self.tokens.front().map(|(token, _)| token.to_string()).unwrap_or_default();
+        let text =
+            format!("the transaction of token {token} has not reached {place} in the time given");
+        Error::new(Code::Timeout, text)
+    }
 }
 
 /// Waits until all tokens are there.
 pub fn wait(core: &Arc<Core>, at: &str, tokens: &[Token], timeout: Duration) -> Result<()> {
     core.check_open()?;
-    let place = Place::parse(core, at)?;
+    let mut waited = Waited::new(core, at, tokens)?;
     let deadline = Instant::now().checked_add(timeout);
-    for token in tokens {
-        loop {
-            core.check_open()?;
-            let seen = core.journal().seen();
-            if place.reached(core, token)? {
-                break;
-            }
-            let left = deadline.map_or(Duration::MAX, |at| at.duration_since(Instant::now()));
-            if left.is_zero() {
-                return Err(late(token, at));
-            }
-            if seen.is_behind() {
-                core.journal().commit_all()?;
-            } else if !core.journal().wait_beyond(seen, left)? {
-                return Err(late(token, at));
-            }
+    loop {
+        let seen = core.journal().seen();
+        if waited.reached(core)? {
+            return Ok(());
+        }
+        let left = deadline.map_or(Duration::MAX, |at| at.duration_since(Instant::now()));
+        if left.is_zero() {
+            return Err(waited.late());
+        }
+        if seen.is_behind() {
+            core.journal().commit_all()?;
+        } else if !core.journal().wait_beyond(seen, left)? {
+            return Err(waited.late());
         }
     }
-    Ok(())
-}
-
-fn late(token: &Token, at: &str) -> Error {
-    let place = if at.is_empty() { "here" } else { at };
-    let text =
-        format!("the transaction of token {token} has not reached {place} in the time given");
-    Error::new(Code::Timeout, text)
 }
 
 /// What a wait on a port looks at: `None` while it goes on.
@@ -202,21 +281,15 @@ pub fn watch(core: &Arc<Core>, at: &str, tokens: &[Token], port: &Port, tag: u64
     if tokens.is_empty() {
         return Err(Error::new(Code::Invalid, "no token was given to wait for"));
     }
-    let place = Place::parse(core, at)?;
+    let last = tokens[tokens.len() - 1];
+    let waited = Mutex::new(Waited::new(core, at, tokens)?);
     let started = port.start(core, tag)?;
-    let (of, tokens) = (Arc::downgrade(core), tokens.to_vec());
+    let of = Arc::downgrade(core);
     let there = move || {
         let core = of.upgrade()?;
-        let last = *tokens.last()?;
-        let outcome = core.check_open().and_then(|()| {
-            for token in &tokens {
-                if !place.reached(&core, token)? {
-                    return Ok(None);
-                }
-            }
-            Ok(Some(Commit { token: last, level: Level::Power }))
-        });
-        outcome.transpose()
+        let outcome = waited.lock().reached(&core);
+        let done = || Commit { token: last, level: Level::Power };
+        outcome.map(|there| there.then(done)).transpose()
     };
     begin(core, Box::new(there), started);
     Ok(())

@@ -17,7 +17,7 @@ use crate::error::{Code, Error, Result};
 use crate::journal::{Body, Staging, Type, whole};
 use crate::limits;
 use crate::queue::{Message, Queue, Reader, Received};
-use crate::store::{Commit, Entry, Identity, Level, Staged, TransactionId};
+use crate::store::{Commit, Entry, Identity, Level, OnFenced, Staged, TransactionId};
 use std::borrow::Borrow;
 use std::ops::Range;
 use std::sync::Arc;
@@ -343,6 +343,18 @@ impl LocalSession {
     pub(crate) fn go_to(&mut self, number: u64) {
         if let Some(identity) = &mut self.identity {
             identity.go_to(number);
+        }
+    }
+
+    /// Whether another owner took the session over.
+    pub(crate) fn is_fenced(&self) -> bool {
+        self.check_owned().is_err()
+    }
+
+    /// Calls `hook` when another owner took the session over, or now where one did.
+    pub(crate) fn on_fenced(&self, hook: OnFenced) {
+        if let Some(identity) = &self.identity {
+            identity.on_fenced(hook);
         }
     }
 

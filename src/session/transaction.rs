@@ -12,7 +12,7 @@ use super::store::Inner;
 use super::watched::Watched;
 use crate::error::{Code, Error, Result};
 use crate::queue::{Message, Queue, Received};
-use crate::store::{Commit, Level, Staged, TransactionId};
+use crate::store::{Commit, Level, OnFenced, Staged, TransactionId};
 use std::borrow::Borrow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -250,6 +250,24 @@ impl Session {
             Home::Local(session) => session.forget_puts(),
             Home::Watched(session) => session.held(LocalSession::forget_puts),
             Home::Remote(session) => session.forget_puts(),
+        }
+    }
+
+    /// Whether another owner took the session over; for who serves it to somebody else.
+    pub(crate) fn is_fenced(&self) -> bool {
+        match &self.home {
+            Home::Local(session) => session.is_fenced(),
+            Home::Watched(session) => session.held(|session| session.is_fenced()),
+            Home::Remote(_) => false,
+        }
+    }
+
+    /// Calls `hook` when another owner took the session over, or now where one did; not at a server.
+    pub(crate) fn on_fenced(&self, hook: OnFenced) {
+        match &self.home {
+            Home::Local(session) => session.on_fenced(hook),
+            Home::Watched(session) => session.held(|session| session.on_fenced(hook)),
+            Home::Remote(_) => {}
         }
     }
 

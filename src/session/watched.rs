@@ -36,7 +36,17 @@ impl Watched {
     pub fn new(session: LocalSession, idle_ms: u32) -> Watched {
         let held = Held { session, used: Instant::now(), watched: false, ended: false };
         let idle = Duration::from_millis(idle_ms.into());
-        Watched(Arc::new(Place { idle, held: Mutex::new(held) }))
+        let place = Arc::new(Place { idle, held: Mutex::new(held) });
+        let theirs = Arc::downgrade(&place);
+        // What a session held that was taken away goes back at once, unless a call is under way, which hears of it.
+        place.held.lock().session.on_fenced(Box::new(move || {
+            if let Some(place) = theirs.upgrade()
+                && let Some(mut held) = place.held.try_lock()
+            {
+                let _ = held.session.rollback();
+            }
+        }));
+        Watched(place)
     }
 
     /// Does something with the session; ROLLED_BACK when its transaction was idle for too long.

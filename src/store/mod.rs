@@ -10,6 +10,7 @@ mod attempts;
 mod backup;
 mod committer;
 mod evacuate;
+mod fence;
 mod identity;
 mod large;
 mod letters;
@@ -37,6 +38,7 @@ use std::sync::Arc;
 
 pub use backup::{BackupInfo, restore};
 pub use committer::{Committer, Watch};
+pub use fence::OnFenced;
 pub use letters::{Hold, Letters};
 pub use open::Options;
 pub use pins::{Pin, PinKind};

@@ -20,6 +20,7 @@
 //! later; a session is opened, continued and resolved only by the user who opened it first.
 //! Relies on: the state's lock, under which a commit looks at its row and changes it.
 
+use super::fence::{Fence, OnFenced};
 use super::record::unread;
 use super::remembered::{SessionId, SessionRow};
 use super::state::{State, check_name};
@@ -28,7 +29,7 @@ use crate::error::{Code, Error, Result};
 use crate::journal::{Rows, Staging, Type, u32_at, u64_at};
 use crate::limits;
 use crate::position::Token;
-use crate::sync::{AtomicBool, Mutex, Ordering};
+use crate::sync::Mutex;
 use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
@@ -82,7 +83,7 @@ pub struct OpenSessions(Mutex<Open>);
 
 #[derive(Default)]
 struct Open {
-    sessions: HashMap<SessionId, Arc<AtomicBool>>,
+    sessions: HashMap<SessionId, Arc<Fence>>,
     /// Where the next look for rows of age begins.
     looked: SessionId,
 }
@@ -92,7 +93,7 @@ pub struct Identity {
     core: Arc<Core>,
     /// The identity of the transaction that is open.
     pub id: TransactionId,
-    fenced: Arc<AtomicBool>,
+    fence: Arc<Fence>,
 }
 
 /// Finds the session that is to go on.
@@ -417,13 +418,13 @@ impl Core {
         // One that is of age and opened again is forgotten first and then begins anew, in its next epoch.
         changes.push(record(OPEN, &id, now_ms, &[user, name]));
         let staged = self.transact(&[], &changes, Level::Power)?;
-        let fenced = Arc::new(AtomicBool::new(false));
-        if let Some(other) = open.sessions.insert(session, fenced.clone()) {
-            other.store(true, Ordering::SeqCst);
-        }
+        let fence = Arc::new(Fence::default());
+        let other = open.sessions.insert(session, fence.clone());
+        other.iter().for_each(|other| other.close());
         drop(open);
+        other.iter().for_each(|other| other.tell());
         let id = TransactionId { number: 1, ..id };
-        let identity = Identity { core: self.clone(), id, fenced };
+        let identity = Identity { core: self.clone(), id, fence };
         self.finish(&staged)?;
         Ok(identity)
     }
@@ -599,11 +600,15 @@ fn denied() -> Error {
 impl Identity {
     /// Fails when another owner took the session over.
     pub fn check(&self) -> Result<()> {
-        match self.fenced.load(Ordering::Relaxed) && !sabotage!("commit of a fenced session taken")
-        {
+        match self.fence.is_gone() && !sabotage!("commit of a fenced session taken") {
             false => Ok(()),
             true => Err(fenced(&self.id.session)),
         }
+    }
+
+    /// Calls `hook` when another owner took the session over, or now where one did.
+    pub fn on_fenced(&self, hook: OnFenced) {
+        self.fence.on_gone(hook);
     }
 
     /// Goes on with this transaction, where it comes behind the one that is open.
@@ -630,7 +635,7 @@ impl Drop for Identity {
     fn drop(&mut self) {
         let mut open = self.core.sessions.0.lock();
         let open = &mut open.sessions;
-        if open.get(&self.id.session).is_some_and(|flag| Arc::ptr_eq(flag, &self.fenced)) {
+        if open.get(&self.id.session).is_some_and(|flag| Arc::ptr_eq(flag, &self.fence)) {
             open.remove(&self.id.session);
         }
     }

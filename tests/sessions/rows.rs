@@ -285,3 +285,31 @@ fn txs_25_a_name_in_use_is_refused_and_a_takeover_fences_the_former_owner() {
         place.store.session_with(&named("mover")).unwrap();
     });
 }
+
+#[test]
+fn what_a_producer_repeats_has_the_token_of_the_first_time_wherever_it_is_put() {
+    everywhere(|place| {
+        let queue = place.store.queue("q").unwrap();
+        let one = |producer_sequence| Message {
+            producer: "till",
+            producer_sequence,
+            ..Message::new(b"1")
+        };
+        let first = place.store.put(queue, &[one(1)]).unwrap().token;
+        put(&place.store, queue, &["between"]);
+        assert_eq!(place.store.put(queue, &[one(1)]).unwrap().token, first, "{}", place.name);
+        let mut session = place.store.session().unwrap();
+        let id = session.id().unwrap();
+        session.put(queue, &one(1)).unwrap();
+        assert_eq!(session.commit().unwrap().token, first, "{}", place.name);
+        assert_eq!(place.store.resolve(&id).unwrap(), Outcome::Committed(first), "{}", place.name);
+        place.own.wait("", &[first], SOON).unwrap();
+        // Beside something else it is a transaction of its own.
+        session.put(queue, &one(1)).unwrap();
+        session.put(queue, &one(2)).unwrap();
+        let second = session.commit().unwrap().token;
+        assert!(second != first, "{}", place.name);
+        assert_eq!(place.store.put(queue, &[one(2)]).unwrap().token, second, "{}", place.name);
+        assert_eq!(waiting(&place.store, queue), ["1", "between", "1"], "{}", place.name);
+    });
+}

@@ -159,3 +159,66 @@ fn what_was_opened_for_somebody_who_was_called_away_is_closed_when_the_answer_co
     client.store.consumer("r", queue, &ConsumerOptions::default()).unwrap();
     client.store.session_with(&named).unwrap();
 }
+
+#[test]
+fn a_session_that_is_killed_or_taken_over_gives_back_at_once_what_it_held() {
+    let place = Place::remote();
+    let queue = place.store.queue("q").unwrap();
+    let named = |takeover| SessionOptions { name: "mover".into(), takeover, ..Default::default() };
+    for killed in [true, false] {
+        put(&place.own, queue, &["held"]);
+        let reader = place.store.consumer("r", queue, &ConsumerOptions::default()).unwrap();
+        let mut session = place.store.session_with(&named(false)).unwrap();
+        assert_eq!(session.receive(&reader, 1, SOON).unwrap().len(), 1);
+        session.put(queue, &Message::new(b"never")).unwrap();
+        let id = session.id().unwrap();
+        let other = match killed {
+            true => place.own.session_kill(id.session).map(|()| None).unwrap(),
+            false => Some(place.another().session_with(&named(true)).unwrap()),
+        };
+        // Its owner makes no call meanwhile, and the consumer is open as before.
+        let again = reader.receive(1, SOON).unwrap();
+        assert_eq!((payloads(&again), deliveries(&again)), (vec!["held".into()], vec![2]));
+        reader.ack(&[again[0].sequence()]).unwrap();
+        assert_eq!(session.commit().unwrap_err().code(), Code::Fenced);
+        drop((session, other));
+        until("the session is free", || place.store.session_with(&named(false)).is_ok());
+        reader.close();
+    }
+}
+
+#[test]
+fn a_wait_for_a_consumer_is_over_with_its_last_acknowledgement_behind_any_backlog() {
+    for place in [Place::local(), Place::remote()] {
+        let (first, second) = (place.store.queue("a").unwrap(), place.store.queue("b").unwrap());
+        let open = |queue| place.store.consumer("c", queue, &ConsumerOptions::default()).unwrap();
+        let (one, two) = (open(first), open(second));
+        let many: Vec<String> = (0..9_000).map(|n| n.to_string()).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        put(&place.store, first, &many);
+        let mut session = place.store.session().unwrap();
+        for text in [b"x", b"y"] {
+            session.put(first, &Message::new(text)).unwrap();
+            session.put(second, &Message::new(text)).unwrap();
+        }
+        let token = session.commit().unwrap().token;
+        put(&place.store, first, &many);
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| place.store.wait("consumer:c", &[token], HOUR));
+            let late = || {
+                let waited = place.own.wait("consumer:c", &[token], Duration::from_millis(20));
+                waited.err().map(|error| error.code())
+            };
+            assert_eq!(late(), Some(Code::Timeout), "{}", place.name);
+            one.seek(9_002).unwrap();
+            two.receive(9, SOON).unwrap();
+            two.ack(&[1]).unwrap();
+            assert_eq!(late(), Some(Code::Timeout), "{}", place.name);
+            one.seek(9_003).unwrap();
+            assert_eq!(late(), Some(Code::Timeout), "{}", place.name);
+            two.ack(&[2]).unwrap();
+            waits.join().unwrap().unwrap();
+        });
+        place.store.wait("consumer:c", &[token], NOW).unwrap();
+    }
+}
