@@ -1,7 +1,7 @@
 //! The rows of the scenarios that need one process.
 
 use crate::place::{NOW, SOON, deliveries, everywhere, payloads, put, until, waiting};
-use repliq::{Code, ConsumerOptions, Message, SessionOptions};
+use repliq::{Code, ConsumerOptions, Message, Outcome, SessionOptions};
 
 fn named(name: &str) -> SessionOptions {
     SessionOptions { name: name.into(), ..SessionOptions::default() }

@@ -305,16 +305,22 @@ private:
         set(own_, name, std::make_pair(std::move(own), std::move(server)));
     }
 
-    /** Opens the store of a server. */
-    void connect(const step &of)
+    /** Says how a step reaches a server, and returns its password, which is to outlive the options. */
+    template <class Options> static string reach(const step &of, Options &options)
     {
-        repliq::store_options options;
-        string password = of.field("password").value_or("");
-        options.password = password;
         options.ca_file = of.field("ca").value_or("");
         options.plain = options.ca_file.empty();
         options.user = of.field("user").value_or("");
         options.reconnect_max = milliseconds(200);
+        return of.field("password").value_or("");
+    }
+
+    /** Opens the store of a server. */
+    void connect(const step &of)
+    {
+        repliq::store_options options;
+        string password = reach(of, options);
+        options.password = password;
         string url = of.word(2);
         if (of.word(0) == "connect") {
             auto socket = socket_of_.find(of.word(2));
@@ -667,13 +673,9 @@ private:
     void target(const step &of)
     {
         repliq::target_options options;
-        string password = of.field("password").value_or("");
+        string password = reach(of, options);
         options.password = password;
-        options.ca_file = of.field("ca").value_or("");
-        options.plain = options.ca_file.empty();
-        options.user = of.field("user").value_or("");
         options.queue = of.field("queue").value_or("");
-        options.reconnect_max = milliseconds(200);
         string url = of.word(0) == "target" ? "repliq://" + address(of.word(3)) : of.word(3);
         replication_of(of).add(of.word(2), url, options);
     }

@@ -5,6 +5,7 @@
 //! | `error` | the one way from an error of the core to an exception |
 //! | `wait` | calls that wait: without the GIL, with Ctrl-C, safe while the interpreter ends |
 //! | `message` | bytes in and out |
+//! | `connect` | how a server is reached |
 //! | `token`, `transaction`, `store`, `queue`, `session`, `consumer`, `listener`, `snapshot`, `port`, `replication`, `server` | the nouns |
 //! | `log` | log lines, until a thread of Python takes them |
 //! | `sabotage` | panics that tests plant, in a build of their own |
@@ -13,6 +14,7 @@
 //! asyncio, the thread of a listener) is Python, in the files beside it. No thread of the core ever enters the
 //! interpreter.
 
+mod connect;
 mod consumer;
 mod error;
 mod listener;

@@ -2,16 +2,17 @@
 
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use repliq::{Code, Commit, ConnectOptions, Password, ReplicationOptions, Select, TargetOptions};
+use repliq::{Code, Commit, ReplicationOptions, Select, TargetOptions};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::connect;
 use crate::error::{Answer, own};
 use crate::message::{self, Given, Item, text_or_bytes};
 use crate::queue::Queue;
 use crate::store::{Opened, from, json};
 use crate::token::{Result, Token};
-use crate::wait::{milliseconds, wait_or_fail, without_gil};
+use crate::wait::{wait_or_fail, without_gil};
 
 /// A root queue that reaches every target.
 #[pyclass(frozen, module = "repliq")]
@@ -77,18 +78,9 @@ impl Replication {
         if header_name.is_none() && header_value.is_some() {
             return own(Code::Invalid, "header_value has no header_name");
         }
-        let password = password.map(text_or_bytes).transpose()?;
-        let connect = ConnectOptions {
-            user,
-            password: password.map(Password::from),
-            plain,
-            ca_file,
-            server_name,
-            heartbeat_ms: milliseconds(heartbeat, "heartbeat")?,
-            connect_timeout_ms: milliseconds(connect_timeout, "connect_timeout")?,
-            reconnect_ms_max: milliseconds(reconnect_max, "reconnect_max")?,
-            reconnect,
-        };
+        let trusts = (plain, ca_file, server_name);
+        let times = (heartbeat, connect_timeout, reconnect_max);
+        let connect = connect::options((user, password), trusts, times, reconnect)?;
         let select = Select {
             kinds: kinds.unwrap_or_default(),
             key_prefix: key_prefix.map(text_or_bytes).transpose()?,

@@ -3,13 +3,11 @@
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
-use repliq::{
-    Code, ConnectOptions, ConsumerOptions, From, Hold, Password, Rules, SessionOptions,
-    StoreOptions,
-};
+use repliq::{Code, ConsumerOptions, From, Hold, Password, Rules, SessionOptions, StoreOptions};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::connect;
 use crate::consumer::Consumer;
 use crate::error::{Answer, own};
 use crate::message::text_or_bytes;
@@ -110,17 +108,12 @@ pub fn open(
         keep_ms: keep.unwrap_or(chosen.keep_ms),
         keep_bytes: keep_bytes.unwrap_or(chosen.keep_bytes),
         quota_bytes: quota_bytes.unwrap_or(chosen.quota_bytes),
-        connect: ConnectOptions {
-            user,
-            password: None,
-            plain,
-            ca_file,
-            server_name,
-            heartbeat_ms: milliseconds(heartbeat, "heartbeat")?,
-            connect_timeout_ms: milliseconds(connect_timeout, "connect_timeout")?,
-            reconnect_ms_max: milliseconds(reconnect_max, "reconnect_max")?,
+        connect: connect::options(
+            (user, None),
+            (plain, ca_file, server_name),
+            (heartbeat, connect_timeout, reconnect_max),
             reconnect,
-        },
+        )?,
     };
     let store = without_gil(py, || repliq::Store::open(path, &options))?;
     let remote = store.is_remote();

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,11 @@ class Served:
     def stopped(self) -> Iterator[None]:
         """It lives and does nothing meanwhile."""
         os.kill(self.process.pid, signal.SIGSTOP)
+        # A signal that was sent is not yet one that was heard.
+        end = time.monotonic() + 20
+        while Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "T":
+            assert time.monotonic() < end
+            time.sleep(0.001)
         try:
             yield
         finally:

@@ -2,18 +2,15 @@ package repliq;
 
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
 
 /** The proof of a commit, to be asked for at any store of the same group. A value; it has no order. */
-public final class Token {
+public final class Token extends Bytes {
     static final int SIZE = 40;
 
-    final byte[] bytes;
-
     Token(byte[] bytes) {
-        this.bytes = bytes;
+        super(bytes);
     }
 
     /**
@@ -60,17 +57,9 @@ public final class Token {
      *
      * @return 54 characters
      */
+    @Override
     public String text() {
         return new Packer().bytes(bytes).call(Verb.TOKEN_TEXT, 0).rest();
-    }
-
-    /**
-     * Its bytes, which are the same in every language.
-     *
-     * @return 40 bytes, a copy
-     */
-    public byte[] toBytes() {
-        return bytes.clone();
     }
 
     /**
@@ -80,20 +69,5 @@ public final class Token {
      */
     public boolean isEmpty() {
         return new Packer().bytes(bytes).call(Verb.TOKEN_IS_EMPTY, 0).flag();
-    }
-
-    @Override
-    public boolean equals(Object other) {
-        return other instanceof Token && Arrays.equals(((Token) other).bytes, bytes);
-    }
-
-    @Override
-    public int hashCode() {
-        return Arrays.hashCode(bytes);
-    }
-
-    @Override
-    public String toString() {
-        return text();
     }
 }

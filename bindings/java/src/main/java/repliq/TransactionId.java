@@ -5,13 +5,11 @@ import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 
 /** The identity of a transaction of a session, known before its commit, for {@link Store#resolve}. A value. */
-public final class TransactionId {
+public final class TransactionId extends Bytes {
     private static final int SESSION = 16;
 
-    final byte[] bytes;
-
     TransactionId(byte[] bytes) {
-        this.bytes = bytes;
+        super(bytes);
     }
 
     /**
@@ -70,6 +68,7 @@ public final class TransactionId {
      *
      * @return the session in hexadecimal digits, epoch and number, with dots between them
      */
+    @Override
     public String text() {
         StringBuilder text = new StringBuilder();
         for (byte one : session()) {
@@ -77,29 +76,5 @@ public final class TransactionId {
         }
         return text.append('.').append(Integer.toUnsignedString(epoch()))
             .append('.').append(Long.toUnsignedString(number())).toString();
-    }
-
-    /**
-     * Its bytes, which are the same in every language.
-     *
-     * @return 28 bytes, a copy
-     */
-    public byte[] toBytes() {
-        return bytes.clone();
-    }
-
-    @Override
-    public boolean equals(Object other) {
-        return other instanceof TransactionId && Arrays.equals(((TransactionId) other).bytes, bytes);
-    }
-
-    @Override
-    public int hashCode() {
-        return Arrays.hashCode(bytes);
-    }
-
-    @Override
-    public String toString() {
-        return text();
     }
 }
