@@ -57,7 +57,7 @@ impl Feed {
     }
 
     fn may_replace(&self, place: &mut Place, next: Waiting) -> Result<bool> {
-        let found = match place.kept.remove(&next.sequence) {
+        let found = match place.kept.remove(next.sequence) {
             Some(found) => found,
             None => match self.read_one(next.sequence)? {
                 Some(found) => found,
@@ -65,7 +65,7 @@ impl Feed {
             },
         };
         let may = self.core.look(|state| self.replaces(state, &found))?;
-        place.kept.insert(next.sequence, found);
+        place.kept.insert(found);
         Ok(may)
     }
 }
@@ -75,7 +75,7 @@ impl Place {
     pub(super) fn leave_out(&mut self, sequence: u64) {
         self.gone.insert(sequence, sequence);
         self.end(&[sequence]);
-        self.kept.remove(&sequence);
+        self.kept.remove(sequence);
         self.reasons.remove(&sequence);
         self.leases.revoke(sequence);
     }

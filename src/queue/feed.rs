@@ -15,6 +15,7 @@
 
 use super::Received;
 use super::giving::{Judgement, front_of};
+use super::kept::Kept;
 use super::lanes::{Lanes, Same, Waiting};
 use super::lease::Leases;
 use super::rules::Rules;
@@ -53,7 +54,7 @@ pub struct Place {
     pub lanes: Lanes,
     pub leases: Leases,
     /// Of what waits in the lanes, the bytes of what was read last.
-    pub kept: HashMap<u64, Found, BuildHasherDefault<Same>>,
+    pub kept: Kept,
     /// Given out once without a note of it, and came back.
     pub again: BTreeSet<u64>,
     /// Came back from a reader without leases, and waits.
@@ -388,6 +389,9 @@ impl Feed {
             if !self.may_give(place, 0) {
                 return Ok(false);
             }
+            if self.sorts(place) {
+                self.sort(place)?;
+            }
             loop {
                 if self.finds_one(place)? {
                     return Ok(true);
@@ -411,7 +415,7 @@ impl Feed {
             let Some(found) = self.found(place, one)? else { continue };
             let verdict = self.core.look(|state| self.judge(state, &found, place));
             if matches!(verdict, Ok(Judgement::Give(_) | Judgement::Bury)) {
-                place.kept.insert(one.sequence, found);
+                place.kept.insert(found);
             }
             match verdict {
                 Ok(Judgement::Over) => self.pass_over(place, one),
@@ -445,7 +449,7 @@ impl Place {
             ahead: VecDeque::new(),
             lanes: Lanes::new(),
             leases: Leases::default(),
-            kept: HashMap::default(),
+            kept: Kept::default(),
             again: BTreeSet::new(),
             back: BTreeSet::new(),
             behind: BTreeMap::new(),

@@ -29,7 +29,7 @@ impl Feed {
     fn fill(&self, place: &mut Place, max: usize, out: &mut Vec<Received>) -> Result<()> {
         let (mut bytes, mut read) = (0, false);
         self.wake(place)?;
-        if self.sorts(place) {
+        if self.sorts(place) && !self.goes_straight(place) {
             self.read_all_ranked(place)?;
         }
         if self.rules.conflate {
@@ -42,26 +42,93 @@ impl Feed {
             self.release(place)?;
             let before = out.len();
             if !self.take_waiting(place, out, max)? {
-                if place.ahead.is_empty() {
+                let fresh = place.ahead.is_empty();
+                if fresh {
                     // Once a call, unless it brought nothing: what comes meanwhile is for the next one.
                     let full = place.lanes.len() >= limits::WAITING_MAX;
                     if full || (read && !out.is_empty()) || !self.read_ahead(place)? {
                         break;
                     }
                     read = true;
-                    if self.sorts(place) {
-                        self.sort(place)?;
-                        continue;
-                    }
+                    // What they share with others of an earlier read is not kept for what waits for long.
+                    place.kept.clear();
                 }
-                let count = place.before_the_end();
-                let count = count.min(max - out.len()).min(self.room(place, out.len()));
-                let found: Vec<Found> = place.ahead.drain(..count).collect();
-                self.give(place, found, out, Place::first_end)?;
+                if self.goes_straight(place) {
+                    self.give_straight(place, out, max)?;
+                } else if self.rules.keyed || (fresh && self.sorts(place)) {
+                    self.sort(place)?;
+                } else {
+                    self.give_next(place, out, max)?;
+                }
             }
             bytes += out[before..].iter().map(|one| one.stored().0.len()).sum::<usize>();
         }
         Ok(())
+    }
+
+    /// Gives out what was read, in order.
+    fn give_next(&self, place: &mut Place, out: &mut Vec<Received>, max: usize) -> Result<()> {
+        let count = place.before_the_end();
+        let count = count.min(max - out.len()).min(self.room(place, out.len()));
+        let found: Vec<Found> = place.ahead.drain(..count).collect();
+        self.give(place, found, out, Place::first_end)
+    }
+
+    /// Whether what was read goes out as it is where its key is free: there are keys, and nothing else that changes the
+    /// order.
+    fn goes_straight(&self, place: &Place) -> bool {
+        let plain = self.rules.keyed && self.rules.per_key <= 1 && !self.rules.conflate;
+        let in_order =
+            place.lettered.is_empty() && place.taken_in.is_empty() && place.behind.is_empty();
+        plain
+            && in_order
+            && self.core.look(|state| {
+                let Ok(queue) = state.queue(self.queue) else { return false };
+                let attempts = queue.attempts.get(&self.name);
+                queue.ranked < place.next() && attempts.is_none_or(|known| !known.has_ends())
+            })
+    }
+
+    /// Gives out what was read, in order, where its key is free, and sorts into the lanes what stands behind its key.
+    fn give_straight(&self, place: &mut Place, out: &mut Vec<Received>, max: usize) -> Result<()> {
+        let mut bytes = 0;
+        let dead = self.core.look(|state| {
+            let acked = state.consumer(self.queue, &self.name)?;
+            while out.len() < max
+                && bytes < limits::RECEIVE_BYTES_MAX
+                && self.may_give(place, out.len())
+            {
+                let Some(found) = place.ahead.pop_front() else { break };
+                let sequence = found.head.sequence;
+                if acked.contains(sequence) {
+                    continue;
+                }
+                let (key, lane) = front_of(&found);
+                let one = Waiting { sequence, key: self.key_of(key), lane };
+                if !place.lanes.take(one.key) {
+                    place.lanes.add(one);
+                    place.kept.insert(found);
+                    continue;
+                }
+                let judged = self.judge(state, &found, place);
+                match judged.inspect_err(|_| place.lanes.back(one))? {
+                    Judgement::Give(count) => {
+                        place.forget(&[sequence]);
+                        bytes += found.body.len();
+                        out.push(Received::new(found, count)?);
+                    }
+                    Judgement::Later(at) => place.lanes.later(one, at),
+                    // What waited behind it comes before what is read next.
+                    Judgement::Over => {
+                        self.pass_over(place, one);
+                        break;
+                    }
+                    Judgement::Bury => return Ok(Some((one, found))),
+                }
+            }
+            Ok::<_, Error>(None)
+        })?;
+        dead.map_or(Ok(()), |(one, found)| self.bury(place, one, found))
     }
 
     /// How many more messages may be out.
@@ -170,7 +237,7 @@ impl Feed {
                     _ if newest => replaced.extend(place.lanes.add_instead(one)),
                     _ => place.lanes.add(one),
                 }
-                place.kept.insert(sequence, found);
+                place.kept.insert(found);
             }
             Ok::<_, Error>(())
         })?;
@@ -232,7 +299,7 @@ impl Feed {
 
     /// The bytes of a message of the lanes; `None` when it is gone, and then passed over.
     pub(super) fn found(&self, place: &mut Place, one: Waiting) -> Result<Option<Found>> {
-        if let Some(found) = place.kept.remove(&one.sequence) {
+        if let Some(found) = place.kept.remove(one.sequence) {
             return Ok(Some(found));
         }
         match self.read_one(one.sequence) {
@@ -280,7 +347,8 @@ impl Feed {
     ) -> Result<()> {
         let (mut dead, mut found) = (Vec::new(), VecDeque::from(found));
         self.core.look(|state| {
-            while let Some(found) = found.pop_front_if(|one| one.head.sequence <= until(place)) {
+            while found.front().is_some_and(|one| one.head.sequence <= until(place)) {
+                let Some(found) = found.pop_front() else { break };
                 if self.goes_to_end(state, place, &found) {
                     continue;
                 }

@@ -14,7 +14,8 @@
 //! message that waits for its time 24, a key 17, each with what its container keeps free.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// Lanes: priorities 0 to 9.
@@ -62,20 +63,70 @@ impl Hasher for Same {
 /// What messages are sorted by: a sequence, and 0, or for one at the end the how many-th behind it.
 type Order = (u64, u64);
 
-type Keys = HashMap<u64, u32, BuildHasherDefault<Same>>;
+/// A key that is taken.
+#[derive(Clone, Copy)]
+struct Key {
+    /// The last of the chain behind it, whose `next` is the first.
+    last: u32,
+    /// How many messages of it are out.
+    out: u32,
+}
+
+type Keys = HashMap<u64, Key, BuildHasherDefault<Same>>;
+
+/// Sequences and keys of one priority: those that came in order, and others.
+#[derive(Default)]
+struct Lane {
+    in_order: VecDeque<(u64, u64)>,
+    others: BinaryHeap<Reverse<(u64, u64)>>,
+}
+
+impl Lane {
+    fn len(&self) -> usize {
+        self.in_order.len() + self.others.len()
+    }
+
+    fn push(&mut self, one: (u64, u64)) {
+        match self.in_order.back() {
+            Some(last) if *last > one => self.others.push(Reverse(one)),
+            _ => {
+                if self.in_order.len() == self.in_order.capacity() {
+                    self.in_order.reserve_exact(growth(self.in_order.len()));
+                }
+                self.in_order.push_back(one);
+            }
+        }
+    }
+
+    /// The lowest sequence, and its key.
+    fn first(&self) -> Option<(u64, u64)> {
+        let other = self.others.peek().map(|Reverse(one)| *one);
+        self.in_order.front().copied().into_iter().chain(other).min()
+    }
+
+    fn pop(&mut self) -> Option<(u64, u64)> {
+        match (self.in_order.front(), self.others.peek()) {
+            (Some(first), Some(Reverse(other))) if first < other => self.in_order.pop_front(),
+            (_, Some(_)) => self.others.pop().map(|Reverse(one)| one),
+            _ => self.in_order.pop_front(),
+        }
+    }
+}
+
+/// How much a container of so many grows: not to twice as much, since the bound on a waiting message is a small one.
+fn growth(len: usize) -> usize {
+    len / 8 + 64
+}
 
 /// Messages that wait.
 #[derive(Default)]
 pub struct Lanes {
-    ready: [BinaryHeap<Reverse<(u64, u64)>>; LANES],
+    ready: [Lane; LANES],
     /// What stands at an end, by it: the sequence and the key.
     ends: [BTreeMap<Order, (u64, u64)>; LANES],
     /// When, the sequence with its lane in the lowest four bits, the key.
     later: BinaryHeap<Reverse<(u64, u64, u64)>>,
-    /// By key that is taken: the last of the chain behind it, whose `next` is the first.
-    chains: Keys,
-    /// How many messages of a key are out.
-    out: Keys,
+    keys: Keys,
     /// Places of those that stand elsewhere than at their sequences.
     moved: BTreeMap<u64, Order>,
     nodes: Vec<Node>,
@@ -90,34 +141,65 @@ impl Lanes {
 
     /// Messages that wait here.
     pub fn len(&self) -> usize {
-        let ready = self.ready.iter().map(BinaryHeap::len).sum::<usize>();
+        let ready = self.ready.iter().map(Lane::len).sum::<usize>();
         let ends = self.ends.iter().map(BTreeMap::len).sum::<usize>();
         ready + ends + self.later.len() + self.chained
     }
 
     /// Takes in a message that was just read; they come in the order of sequences.
     pub fn add(&mut self, one: Waiting) {
-        if one.key != 0 {
-            let last = self.chains.get(&one.key).copied();
-            if let Some(last) = last.filter(|_| !sabotage!("key order broken by prefetch")) {
-                let node = self.node(one);
-                let first = if last == NONE { node } else { self.nodes[last as usize].next };
-                self.nodes[node as usize].next = first;
-                if last != NONE {
-                    self.nodes[last as usize].next = node;
-                }
-                self.chains.insert(one.key, node);
-                return;
+        if one.key == 0 {
+            return self.put_ready(one);
+        }
+        match self.keys.entry(one.key) {
+            Entry::Vacant(free) => _ = free.insert(Key { last: NONE, out: 0 }),
+            Entry::Occupied(mut of) if sabotage!("key order broken by prefetch") => {
+                of.get_mut().last = NONE;
             }
-            self.chains.insert(one.key, NONE);
+            Entry::Occupied(of) => {
+                let last = of.get().last;
+                return self.chain_last(last, one);
+            }
         }
         self.put_ready(one);
     }
 
+    /// Adds a message to a chain that ends with `last`.
+    fn chain_last(&mut self, last: u32, one: Waiting) {
+        let node = self.node(one);
+        let first = if last == NONE { node } else { self.nodes[last as usize].next };
+        self.nodes[node as usize].next = first;
+        if last != NONE {
+            self.nodes[last as usize].next = node;
+        }
+        self.set_last(one.key, node);
+    }
+
+    fn last_of(&self, key: u64) -> Option<u32> {
+        self.keys.get(&key).map(|of| of.last).filter(|last| *last != NONE)
+    }
+
+    fn set_last(&mut self, key: u64, last: u32) {
+        self.keys.entry(key).or_insert(Key { last, out: 0 }).last = last;
+    }
+
+    /// Takes a key for a message that goes out without having waited; false when it is taken already.
+    pub fn take(&mut self, key: u64) -> bool {
+        if key == 0 {
+            return true;
+        }
+        match self.keys.entry(key) {
+            Entry::Vacant(free) => {
+                free.insert(Key { last: NONE, out: 1 });
+                true
+            }
+            Entry::Occupied(_) => false,
+        }
+    }
+
     /// The same in place of the last one that waits behind its key, which waits no more: it is named.
     pub fn add_instead(&mut self, one: Waiting) -> Option<u64> {
-        let last = self.chains.get(&one.key).copied().filter(|last| one.key != 0 && *last != NONE);
-        let Some(last) = last else {
+        let Some(last) = self.last_of(one.key) else {
             self.add(one);
             return None;
         };
@@ -128,7 +210,7 @@ impl Lanes {
 
     /// The first message behind a key that is taken.
     pub fn behind(&self, key: u64) -> Option<Waiting> {
-        let last = self.chains.get(&key).copied().filter(|last| *last != NONE)?;
+        let last = self.last_of(key)?;
         let Node { sequence, lane, .. } = self.nodes[self.nodes[last as usize].next as usize];
         Some(Waiting { sequence, key, lane })
     }
@@ -145,12 +227,12 @@ impl Lanes {
 
     fn add_moved(&mut self, one: Waiting, order: Order) {
         self.moved.insert(one.sequence, order);
-        if one.key != 0 && self.chains.contains_key(&one.key) {
+        if one.key != 0 && self.keys.contains_key(&one.key) {
             self.chain_first(one);
             return;
         }
         if one.key != 0 {
-            self.chains.insert(one.key, NONE);
+            self.set_last(one.key, NONE);
         }
         self.put_ready(one);
     }
@@ -164,7 +246,6 @@ impl Lanes {
 
     /// None of a key that waits nowhere comes before [`Lanes::done`] of it.
     pub fn hold(&mut self, key: u64) {
-        self.chains.entry(key).or_insert(NONE);
         self.went_out(key);
     }
 
@@ -182,12 +263,12 @@ impl Lanes {
 
     /// The first of a lane.
     fn pop(&mut self, lane: usize) -> Option<(u64, u64)> {
-        let ready = self.ready[lane].peek().map(|Reverse((sequence, _))| *sequence);
+        let ready = self.ready[lane].first().map(|(sequence, _)| sequence);
         let end = self.ends[lane].first_key_value().map(|((behind, _), _)| *behind);
         if end.is_some_and(|behind| ready.is_none_or(|ready| ready > behind)) {
             return self.ends[lane].pop_first().map(|(_, one)| one);
         }
-        self.ready[lane].pop().map(|Reverse(one)| one)
+        self.ready[lane].pop()
     }
 
     /// This message, or one of its key that stands before it and came later.
@@ -195,7 +276,7 @@ impl Lanes {
         if self.moved.is_empty() || one.key == 0 {
             return one;
         }
-        let last = self.chains.get(&one.key).copied().filter(|last| *last != NONE);
+        let last = self.last_of(one.key);
         let first = last.map(|last| self.nodes[self.nodes[last as usize].next as usize].sequence);
         if first.is_none_or(|first| self.order(first) > self.order(one.sequence)) {
             return one;
@@ -257,14 +338,21 @@ impl Lanes {
 
     /// A message of this key that was out has come to its end: the next of it may come.
     pub fn done(&mut self, key: u64) {
-        if key == 0 || self.came_in(key) > 0 {
+        if key == 0 {
             return;
         }
-        match self.unchain(key) {
-            Some(next) => self.put_ready(next),
-            None => {
-                self.chains.remove(&key);
-            }
+        let Entry::Occupied(mut of) = self.keys.entry(key) else { return };
+        let known = of.get_mut();
+        known.out = known.out.saturating_sub(1);
+        if known.out > 0 {
+            return;
+        }
+        if known.last == NONE {
+            of.remove();
+            return;
+        }
+        if let Some(next) = self.unchain(key) {
+            self.put_ready(next);
         }
     }
 
@@ -275,24 +363,20 @@ impl Lanes {
             self.ends[lane].insert(order, (one.sequence, one.key));
             return;
         }
-        self.ready[lane].push(Reverse((one.sequence, one.key)));
+        self.ready[lane].push((one.sequence, one.key));
     }
 
     fn went_out(&mut self, key: u64) {
         if key != 0 {
-            *self.out.entry(key).or_insert(0) += 1;
+            self.keys.entry(key).or_insert(Key { last: NONE, out: 0 }).out += 1;
         }
     }
 
-    /// One less is out; how many still are.
-    fn came_in(&mut self, key: u64) -> u32 {
-        let Some(out) = self.out.get_mut(&key) else { return 0 };
-        *out -= 1;
-        let left = *out;
-        if left == 0 {
-            self.out.remove(&key);
+    /// One less is out.
+    fn came_in(&mut self, key: u64) {
+        if let Some(of) = self.keys.get_mut(&key) {
+            of.out = of.out.saturating_sub(1);
         }
-        left
     }
 
     fn node(&mut self, one: Waiting) -> u32 {
@@ -305,8 +389,7 @@ impl Lanes {
             return at;
         }
         if self.nodes.len() == self.nodes.capacity() {
-            // Not twice as much: the bound on a waiting message is a small one.
-            self.nodes.reserve_exact(self.nodes.len() / 8 + 64);
+            self.nodes.reserve_exact(growth(self.nodes.len()));
         }
         self.nodes.push(node);
         (self.nodes.len() - 1) as u32
@@ -314,18 +397,17 @@ impl Lanes {
 
     /// Puts a message into the chain of its key where it belongs; that is at the end, or near the beginning.
     fn chain_first(&mut self, one: Waiting) {
-        let last = self.chains.get(&one.key).copied().unwrap_or(NONE);
         let node = self.node(one);
-        if last == NONE {
+        let Some(last) = self.last_of(one.key) else {
             self.nodes[node as usize].next = node;
-            self.chains.insert(one.key, node);
+            self.set_last(one.key, node);
             return;
-        }
+        };
         let (mut before, order) = (last, self.order(one.sequence));
         if self.order(self.nodes[last as usize].sequence) < order {
             self.nodes[node as usize].next = self.nodes[last as usize].next;
             self.nodes[last as usize].next = node;
-            self.chains.insert(one.key, node);
+            self.set_last(one.key, node);
             return;
         }
         loop {
@@ -335,7 +417,7 @@ impl Lanes {
             }
             before = next;
             if next == last {
-                self.chains.insert(one.key, node);
+                self.set_last(one.key, node);
                 break;
             }
         }
@@ -345,11 +427,11 @@ impl Lanes {
 
     /// Takes the first message out of a chain.
     fn unchain(&mut self, key: u64) -> Option<Waiting> {
-        let last = self.chains.get(&key).copied().filter(|last| *last != NONE)?;
+        let last = self.last_of(key)?;
         let first = self.nodes[last as usize].next;
         let node = self.nodes[first as usize];
         if first == last {
-            self.chains.insert(key, NONE);
+            self.set_last(key, NONE);
         } else {
             self.nodes[last as usize].next = node.next;
         }
@@ -415,7 +497,7 @@ mod tests {
             assert_eq!(lanes.next(), Some(one(sequence, 7, 0)));
             lanes.done(7);
         }
-        assert_eq!((lanes.next(), lanes.len(), lanes.chains.len()), (None, 0, 0));
+        assert_eq!((lanes.next(), lanes.len(), lanes.keys.len()), (None, 0, 0));
     }
 
     #[test]
@@ -442,7 +524,7 @@ mod tests {
             lanes.done(next.key);
         }
         assert_eq!(order, [8, 3, 4, 5, 2, 1, 6, 7]);
-        assert_eq!((lanes.len(), lanes.chains.len(), lanes.moved.len()), (0, 0, 0));
+        assert_eq!((lanes.len(), lanes.keys.len(), lanes.moved.len()), (0, 0, 0));
     }
 
     #[test]
@@ -475,7 +557,7 @@ mod tests {
             lanes.forget_place(sequence);
             lanes.done(7);
         }
-        assert_eq!((lanes.len(), lanes.chains.len(), lanes.moved.len()), (0, 0, 0));
+        assert_eq!((lanes.len(), lanes.keys.len(), lanes.moved.len()), (0, 0, 0));
         lanes.hold(7);
         lanes.add(one(10, 7, 0));
         assert_eq!(lanes.next(), None);
@@ -528,6 +610,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!((lanes.len(), lanes.out.len(), lanes.chains.len()), (0, 0, 0), "seed {seed}");
+        assert_eq!((lanes.len(), lanes.keys.len()), (0, 0), "seed {seed}");
     }
 }

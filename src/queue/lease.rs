@@ -6,8 +6,12 @@
 //!
 //! Promises: a message has one owner; what is acknowledged counts as out until that is durable.
 
-use super::lanes::Waiting;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use super::lanes::{Same, Waiting};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::hash::BuildHasherDefault;
+
+/// Room for leases that is kept while there are none.
+const ROOM_KEPT: usize = 1 << 16;
 
 /// A message that is out.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +29,8 @@ struct Lease {
 /// What is out.
 #[derive(Default)]
 pub struct Leases {
-    of: BTreeMap<u64, Lease>,
+    /// By sequence, which is spread well enough by itself.
+    of: HashMap<u64, Lease, BuildHasherDefault<Same>>,
     until: BTreeSet<(u64, u64)>,
     /// Acknowledged, durable from this journal offset on, and the key.
     ending: VecDeque<(u64, u64)>,
@@ -150,16 +155,23 @@ impl Leases {
         late
     }
 
-    /// What an owner has.
+    /// What an owner has, in order.
     pub fn of(&self, owner: u64) -> Vec<u64> {
         let of = self.of.iter().filter(|(_, lease)| lease.owner == owner);
-        of.map(|(sequence, _)| *sequence).collect()
+        let mut sequences: Vec<u64> = of.map(|(sequence, _)| *sequence).collect();
+        sequences.sort_unstable();
+        sequences
     }
 
     fn remove(&mut self, sequence: u64) -> Option<Lease> {
         let lease = self.of.remove(&sequence)?;
-        self.until.remove(&(lease.until_ms, sequence));
+        if lease.until_ms > 0 {
+            self.until.remove(&(lease.until_ms, sequence));
+        }
         self.overdue -= usize::from(lease.overdue);
+        if self.of.is_empty() && self.of.capacity() > ROOM_KEPT {
+            self.of = HashMap::default();
+        }
         Some(lease)
     }
 }

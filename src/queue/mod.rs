@@ -9,6 +9,7 @@
 //! | `feed` | what the readers of one name share: what they were given, what came back |
 //! | `giving` | which messages come next, and which not yet |
 //! | `end` | which were put to the end |
+//! | `kept` | the bytes of what was read last |
 //! | `conflate` | which are left out for a newer one of their key |
 //! | `letter` | dead letters, as they stand in their queue |
 //! | `dead` | moving messages there, and the rest of their keys |
@@ -20,6 +21,7 @@ mod dead;
 mod end;
 mod feed;
 mod giving;
+mod kept;
 mod lanes;
 mod lease;
 mod letter;

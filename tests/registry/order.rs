@@ -83,6 +83,120 @@ fn reg_08_what_a_dead_worker_held_comes_before_later_messages_of_its_key() {
     assert_eq!(take(&two, 9), ["K2"]);
 }
 
+/// What two workers were given of a queue, and what is left of it.
+struct Course {
+    place: Place,
+    workers: [repliq::Consumer; 2],
+    random: u64,
+    now_ms: u64,
+    /// Keys by sequence of what is not acknowledged; 0 for none.
+    left: BTreeMap<u64, u64>,
+    /// Sequences that are out, and who has them.
+    out: Vec<(u64, usize)>,
+    put: u64,
+    ranked: bool,
+}
+
+impl Course {
+    fn new(seed: u64) -> Course {
+        let place = Place::new();
+        place.disk.set_now_ms(1_000_000);
+        let workers = [place.open(keyed()), place.open(keyed())];
+        let (random, ranked) = (seed, seed % 3 == 0);
+        Course {
+            place,
+            workers,
+            random,
+            now_ms: 1_000_000,
+            left: BTreeMap::new(),
+            out: Vec::new(),
+            put: 0,
+            ranked,
+        }
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (self.random >> 33) % bound
+    }
+
+    fn step(&mut self) {
+        match self.below(8) {
+            0..=2 => self.put(),
+            3 | 4 => self.receive(),
+            5 | 6 if !self.out.is_empty() => {
+                let at = self.below(self.out.len() as u64) as usize;
+                let (sequence, worker) = self.out.swap_remove(at);
+                if self.below(4) == 0 {
+                    self.workers[worker].reject(&[sequence]).unwrap();
+                } else {
+                    self.workers[worker].ack(&[sequence]).unwrap();
+                    self.left.remove(&sequence);
+                }
+            }
+            _ => self.pass(500),
+        }
+    }
+
+    fn pass(&mut self, ms: u64) {
+        self.now_ms += ms;
+        self.place.disk.set_now_ms(self.now_ms);
+    }
+
+    fn put(&mut self) {
+        for _ in 0..=self.below(4) {
+            let key = self.below(6);
+            let name = if key == 0 { String::new() } else { key.to_string() };
+            let priority = if self.ranked && self.below(5) == 0 { 9 } else { 0 };
+            let deliver_at_ms =
+                if self.below(6) == 0 { self.now_ms + self.below(2_000) } else { 0 };
+            let message =
+                Message { key: name.as_bytes(), priority, deliver_at_ms, ..Message::new(b"") };
+            self.place.put_one(&message);
+            self.put += 1;
+            self.left.insert(self.put, key);
+        }
+    }
+
+    fn receive(&mut self) {
+        let (worker, max) = (self.below(2) as usize, 1 + self.below(4) as usize);
+        for one in self.workers[worker].receive(max, NOW).unwrap() {
+            let sequence = one.sequence();
+            let key = self.left[&sequence];
+            let oldest = self.left.iter().find(|(_, of)| **of == key).map(|(oldest, _)| *oldest);
+            assert!(key == 0 || oldest == Some(sequence), "{sequence} came before {oldest:?}");
+            assert!(self.out.iter().all(|(other, _)| *other != sequence), "{sequence} is out");
+            self.out.push((sequence, worker));
+        }
+    }
+
+    /// Works on all that is left.
+    fn finish(&mut self) {
+        self.pass(10_000);
+        for _ in 0..1_000 {
+            for (sequence, worker) in std::mem::take(&mut self.out) {
+                self.workers[worker].ack(&[sequence]).unwrap();
+                self.left.remove(&sequence);
+            }
+            if self.left.is_empty() {
+                return;
+            }
+            self.receive();
+        }
+        panic!("{:?} never came", self.left);
+    }
+}
+
+#[test]
+fn in_any_course_a_free_key_gives_its_oldest_message_and_all_come_in_the_end() {
+    for seed in 1..=12 {
+        println!("seed {seed}");
+        let mut course = Course::new(seed);
+        (0..150).for_each(|_| course.step());
+        course.finish();
+    }
+}
+
 #[test]
 fn reg_16_the_higher_priority_comes_first_and_within_one_the_older() {
     let place = Place::new();
