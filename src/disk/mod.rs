@@ -98,6 +98,12 @@ pub trait File: Send + Sync {
     /// more, and calling it again proves nothing.
     fn sync(&self) -> io::Result<()>;
 
+    /// Brings what was written from `from` to `to` to the disk and waits for it, without making it durable: so it does not
+    /// lie in front of a later sync. What fails here would have failed at the sync, and must be taken as if it had.
+    fn write_back(&self, _from: u64, _to: u64) -> io::Result<()> {
+        Ok(())
+    }
+
     /// The length in bytes.
     fn len(&self) -> io::Result<u64>;
 

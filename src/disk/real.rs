@@ -263,6 +263,10 @@ impl File for RealFile {
         self.file.sync_data()
     }
 
+    fn write_back(&self, from: u64, to: u64) -> io::Result<()> {
+        write_back(&self.file, from, to.saturating_sub(from))
+    }
+
     fn len(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
     }
@@ -475,6 +479,25 @@ fn reserve(file: &fs::File, offset: u64, length: u64) -> io::Result<()> {
             libc::EINTR => {}
             errno => return Err(io::Error::from_raw_os_error(errno)),
         }
+    }
+}
+
+fn write_back(file: &fs::File, offset: u64, length: u64) -> io::Result<()> {
+    let too_far = |_| io::Error::from_raw_os_error(libc::EFBIG);
+    let offset = libc::off64_t::try_from(offset).map_err(too_far)?;
+    let length = libc::off64_t::try_from(length).map_err(too_far)?;
+    let whole = libc::SYNC_FILE_RANGE_WAIT_BEFORE
+        | libc::SYNC_FILE_RANGE_WRITE
+        | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+    // SAFETY: the call takes numbers only, and the descriptor is open for as long as `file` lives.
+    if unsafe { libc::sync_file_range(file.as_raw_fd(), offset, length, whole) } == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        // The sync does all of it where this cannot be asked for.
+        Some(libc::ENOSYS | libc::EINVAL | libc::ESPIPE | libc::EINTR) => Ok(()),
+        _ => Err(error),
     }
 }
 

@@ -13,19 +13,20 @@ use super::commit::{Gate, Writer};
 use super::helper::Helper;
 use super::key::{Keys, veiled};
 use super::moved::still_there;
+use super::prepare::make;
 use super::recover::{Recovered, Replay};
 use super::replay::{Nobody, Visitor, Walk};
 use super::run::{Directory, RunJob};
 use super::seal::{Gathering, Sealer};
 use super::slot::{FRAMES_AT, Role, SLOT, Slot};
-use super::spare::{Spares, make, new_name};
+use super::spare::{Spares, new_name};
 use super::survey::{Survey, survey};
 use super::tail::{Part, Row, Tail};
 use super::{Journal, Options, Segment, file_name};
 use crate::disk::{Birth, Disk, Lock};
 use crate::error::{Code, Error, Result};
 use crate::secret::Password;
-use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, thread};
+use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, thread};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,7 +76,7 @@ impl Journal {
         }
         let (slot, keys) = first_slot(&*disk, options, password)?;
         let name = new_name(0);
-        make(&*disk, &name, slot.length, true)?;
+        make(&*disk, &name, slot.length)?;
         let file = disk.open(&name, true).map_err(|error| failed("open a file in", error))?;
         let mut segment = Segment::prepared(1, slot.length, file);
         segment.began_ms = slot.began_ms;
@@ -460,6 +461,8 @@ fn assemble(parts: Parts) -> Journal {
         gate: Gate::new(walk.offset, walk.next - 1),
         writer: Mutex::new(Writer::new(walk.chain, sealer)),
         tail: Mutex::new(tail),
+        preparing: Mutex::new(()),
+        hurried: AtomicUsize::new(0),
         spares: Mutex::new(spares),
         run: Mutex::new(run),
         settling: Mutex::default(),
@@ -483,7 +486,7 @@ impl Journal {
     /// Begins a fresh segment at the cut, since the one before is not to be written again, and makes its head
     /// durable.
     fn begin_fresh(&self, tail: &mut Tail) -> Result<()> {
-        let next = self.spares.lock().take_any(self)?;
+        let next = self.take_any_segment()?;
         clear(&next)?;
         self.begin(tail, next, self.disk.now_ms());
         tail.touched.clear();

@@ -3,7 +3,7 @@
 //! It exists from the first roll on and is gone when it had nothing to do for a second. What it did not get
 //! done is done by the caller that needs it, so nothing depends on it but speed; its errors are met there.
 
-use super::{Journal, spare::Spares};
+use super::Journal;
 use crate::error::{Error, Result};
 use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Condvar, Mutex};
@@ -50,7 +50,8 @@ impl Journal {
     pub(super) fn work_ahead(&self, length: u64) {
         if !self.options.helper {
             // Without a helper only the reserve is kept; a full disk is met when it is needed.
-            let _ = self.spares.lock().keep_reserve(self);
+            let _turn = self.preparing.lock();
+            let _ = self.keep_reserve();
             let _ = self.merge_runs();
             return;
         }
@@ -97,6 +98,7 @@ impl Journal {
             let mut helper = self.helper.lock();
             (helper.thread.take(), helper.shared.clone())
         };
+        self.hurry();
         shared.work.lock().stop = true;
         shared.wake.notify_one();
         match thread {
@@ -112,8 +114,7 @@ impl Journal {
     fn work(&self, prepare: Option<u64>) {
         // What fails here fails again, and is reported, where somebody needs it.
         if let Some(length) = prepare {
-            let mut spares = self.spares.lock();
-            let _ = Spares::prepare(&mut spares, self, length);
+            let _ = self.prepare(length);
         }
         if self.is_mapped() {
             let _ = self.commit_sealed();

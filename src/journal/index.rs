@@ -84,36 +84,40 @@ impl Flat {
             + 4 * (self.entries.len() + messages)
     }
 
-    /// The body of the index frame.
-    pub fn encode(&self) -> Vec<u8> {
+    /// The same sorted, as it is written. A roll waits for this, so nothing is compared that need not be: a queue's
+    /// messages are in order here, and counting them says where each belongs.
+    pub fn sealed(&self) -> Sealed {
+        let follows = |a: &Entry, b: &Entry| a.queue != b.queue || a.sequence < b.sequence;
+        let one = self.entries.windows(2).all(|pair| pair[0].queue <= pair[1].queue);
+        if one && self.entries.windows(2).all(|pair| follows(&pair[0], &pair[1])) {
+            return Sealed::of(&self.entries, &self.lives);
+        }
+        let mut at: Vec<usize> = vec![0; self.next.len() + 1];
+        for entry in &self.entries {
+            at[entry.queue as usize + 1] += 1;
+        }
+        for queue in 1..at.len() {
+            at[queue] += at[queue - 1];
+        }
         let mut sorted = self.entries.clone();
-        sorted.sort_by_key(|entry| (entry.queue, entry.sequence));
-        let follows = |a: &Entry, b: &Entry| (a.queue, a.sequence + 1) == (b.queue, b.sequence);
-        let runs: Vec<&[Entry]> = sorted.chunk_by(follows).collect();
-        let mut body = Vec::with_capacity(self.bytes_with(0));
-        let word = |body: &mut Vec<u8>, word: usize| {
-            body.extend_from_slice(&u32::try_from(word).unwrap_or(u32::MAX).to_le_bytes());
-        };
-        for count in [runs.len(), self.lives.len(), sorted.len(), 0] {
-            word(&mut body, count);
+        for entry in &self.entries {
+            let to = &mut at[entry.queue as usize];
+            sorted[*to] = *entry;
+            *to += 1;
         }
-        for (at, seed) in &self.lives {
-            body.extend_from_slice(&at.to_le_bytes());
-            body.extend_from_slice(&seed.to_le_bytes());
+        if !sorted.windows(2).all(|pair| follows(&pair[0], &pair[1])) {
+            // What is walked after damage may be in any order.
+            sorted.sort_by_key(|entry| (entry.queue, entry.sequence));
         }
-        let mut start = 0;
-        for run in runs {
-            body.extend_from_slice(&run[0].queue.to_le_bytes());
-            word(&mut body, run.len());
-            body.extend_from_slice(&run[0].sequence.to_le_bytes());
-            word(&mut body, start);
-            word(&mut body, 0);
-            start += run.len();
-        }
-        for entry in &sorted {
-            body.extend_from_slice(&entry.place.to_le_bytes());
-        }
-        body
+        Sealed::of(&sorted, &self.lives)
+    }
+
+    /// Begins the array of another segment in the memory of this one.
+    pub fn renew(&mut self) {
+        self.entries.clear();
+        self.lives.clear();
+        self.next.clear();
+        (self.queues, self.expires_ms) = (0, 0);
     }
 }
 
@@ -146,6 +150,49 @@ pub struct Sealed {
 }
 
 impl Sealed {
+    /// Of entries sorted by queue and sequence.
+    fn of(sorted: &[Entry], lives: &[(u32, u32)]) -> Sealed {
+        let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        let follows = |a: &Entry, b: &Entry| (a.queue, a.sequence + 1) == (b.queue, b.sequence);
+        let mut start = 0;
+        let spans = sorted.chunk_by(follows).map(|run| {
+            let (queue, first) = (run[0].queue, run[0].sequence);
+            let span = Span { queue, count: count(run.len()), first, start };
+            start += span.count;
+            span
+        });
+        let spans = spans.collect();
+        let places = sorted.iter().map(|entry| entry.place).collect();
+        Sealed { spans, lives: lives.to_vec(), places }
+    }
+
+    /// The body of the index frame.
+    pub fn encode(&self) -> Vec<u8> {
+        let (spans, lives, places) = (self.spans.len(), self.lives.len(), self.places.len());
+        let mut body = Vec::with_capacity(FIXED + LIFE * lives + QUEUE * spans + 4 * places);
+        let word = |body: &mut Vec<u8>, word: usize| {
+            body.extend_from_slice(&u32::try_from(word).unwrap_or(u32::MAX).to_le_bytes());
+        };
+        for count in [spans, lives, places, 0] {
+            word(&mut body, count);
+        }
+        for (at, seed) in &self.lives {
+            body.extend_from_slice(&at.to_le_bytes());
+            body.extend_from_slice(&seed.to_le_bytes());
+        }
+        for span in &self.spans {
+            body.extend_from_slice(&span.queue.to_le_bytes());
+            body.extend_from_slice(&span.count.to_le_bytes());
+            body.extend_from_slice(&span.first.to_le_bytes());
+            body.extend_from_slice(&span.start.to_le_bytes());
+            word(&mut body, 0);
+        }
+        for place in &self.places {
+            body.extend_from_slice(&place.to_le_bytes());
+        }
+        body
+    }
+
     /// Decodes a body whose sum held; `None` when its counts do not fit its length, and when its places are in no
     /// order or lie before the first frame.
     pub fn decode(body: &[u8]) -> Option<Sealed> {
@@ -183,7 +230,7 @@ impl Sealed {
 
     /// The same from a segment that was walked because its index could not be read.
     pub fn from_flat(flat: &Flat) -> Sealed {
-        Sealed::decode(&flat.encode()).unwrap_or_default()
+        Sealed::decode(&flat.sealed().encode()).unwrap_or_default()
     }
 
     /// What `queue` has here from this sequence on: the first row that reaches so far.

@@ -11,6 +11,7 @@
 //! | `tail` | appending, and rolling to the next segment |
 //! | `commit` | group commit: the only caller of sync for records |
 //! | `close` | the end of an open journal |
+//! | `prepare` | making segment files ready for their use |
 //! | `spare` | segment files before and after their use |
 //! | `index` | where a segment's messages stand, by queue |
 //! | `run` | state runs, so that an open replays two segments at most, and what they are merged into |
@@ -40,7 +41,7 @@
 //! | `times` | how long syncs took |
 //! | `unseal` | reading one queue through sealed blocks |
 //!
-//! Lock order: staged, write, tail, merging, settling, spares, run, gate.
+//! Lock order: staged, write, tail, merging, settling, preparing, spares, run, gate.
 
 mod adopt;
 mod adopted;
@@ -56,6 +57,7 @@ mod helper;
 mod index;
 mod key;
 mod moved;
+mod prepare;
 mod reader;
 mod reclaim;
 mod recover;
@@ -79,7 +81,7 @@ mod window;
 use crate::disk::{Birth, Disk, File, Lock};
 use crate::error::{Code, Error, Result};
 use crate::limits;
-use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering};
 use std::sync::Arc;
 
 pub use adopt::{Adoption, staged_name, staged_number};
@@ -182,6 +184,9 @@ pub struct Journal {
     birth: Birth,
     writer: Mutex<commit::Writer>,
     tail: Mutex<tail::Tail>,
+    /// Held by who prepares segment files, and how many wait for that to be done.
+    preparing: Mutex<()>,
+    hurried: AtomicUsize,
     spares: Mutex<spare::Spares>,
     run: Mutex<run::RunJob>,
     /// Held by who writes a run.

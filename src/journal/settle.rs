@@ -12,10 +12,11 @@
 use super::adopt::staged_name;
 use super::format::frame_bytes;
 use super::key::{Keys, veiled};
+use super::prepare::make;
 use super::recover::{Replay, Rest};
 use super::replay::{Nobody, Walk};
 use super::slot::{FRAMES_AT, Role, Slot};
-use super::spare::{make, new_name};
+use super::spare::new_name;
 use super::{Segment, file_name};
 use crate::disk::{Disk, Lock};
 use crate::error::{Code, Error, Result};
@@ -126,7 +127,7 @@ impl Replay {
         let name = new_name(self.found.next_name);
         self.found.next_name += 1;
         loop {
-            match make(disk, &name, length, true) {
+            match make(disk, &name, length) {
                 Ok(()) => break,
                 // On a full disk a file that waits for its use makes room.
                 Err(error) if error.code() == Code::NoSpace => {

@@ -1,9 +1,6 @@
-//! Segment files before and after their use: prepared ahead, kept in reserve, taken back.
+//! Segment files before and after their use: which are ready, kept in reserve, taken back.
 //!
-//! A file is prepared under the name `<n>.tmp`: allocated, its blocks written, synced; then it is called
-//! `<n>.new`, so whatever is found under that name later is whole. It gets the number it will have by a rename
-//! and a sync of the directory, before anything is written into it; so a file with a number always has its
-//! full length, and a shorter one is damage. From the first roll on, two files of the
+//! How they are [made](super::prepare) is told there. From the first roll on, two files of the
 //! first class are kept back for records that free space (acknowledgements, purges, deletions), so that
 //! consuming works on a full disk. A file given back becomes a spare when its size is still wanted, and is
 //! removed otherwise.
@@ -13,6 +10,7 @@
 //! end of a segment, which is then given back. What only frees is never refused for the quota: it takes the
 //! reserve first, and after that what the disk has.
 
+use super::prepare::UNFINISHED;
 use super::{Journal, Options, Segment, file_name};
 use crate::disk::Disk;
 use crate::error::{Code, Error, Result};
@@ -38,9 +36,10 @@ impl Space {
     }
 }
 
-struct Spare {
-    name: String,
-    length: u64,
+/// A file that has its bytes, and no number yet.
+pub struct Spare {
+    pub name: String,
+    pub length: u64,
 }
 
 /// The files that wait for their use.
@@ -61,9 +60,6 @@ pub struct Spares {
 const RESERVE: usize = 2;
 /// Spares kept for the next preparations; more are removed.
 const POOL: usize = 2;
-
-/// How the name of a file ends that is not prepared yet.
-const UNFINISHED: &str = ".tmp";
 
 impl Spares {
     /// Starts with what an open found: files that can serve again, their names and lengths, and the next free
@@ -93,7 +89,12 @@ impl Spares {
 
     /// Takes room for bytes of a staged file, within the quota.
     pub fn claim(&mut self, journal: &Journal, more: u64) -> Result<()> {
-        let bound = journal.options.quota_for(Space::Ordinary);
+        self.claim_for(journal, more, Space::Ordinary)
+    }
+
+    /// Takes room for bytes of a file, within the quota.
+    pub fn claim_for(&mut self, journal: &Journal, more: u64, space: Space) -> Result<()> {
+        let bound = journal.options.quota_for(space);
         if self.bytes.saturating_add(more) > bound {
             self.refused = self.bytes.saturating_add(more) - bound;
             return Err(journal.over_quota(self.bytes, more));
@@ -103,7 +104,7 @@ impl Spares {
         Ok(())
     }
 
-    /// Gives room of staged files back.
+    /// Gives room of files back.
     pub fn unclaim(&mut self, bytes: u64) {
         self.bytes = self.bytes.saturating_sub(bytes);
     }
@@ -147,41 +148,59 @@ impl Spares {
         }
     }
 
-    /// The segment that becomes the tail next: prepared, named, durable as a name. It has `length` bytes where it must be
-    /// made; one that is ready is taken from `least` bytes on, since making a larger one would take longer than it lasts.
-    pub fn take(
-        &mut self,
-        journal: &Journal,
-        (length, least): (u64, u64),
-        space: Space,
-    ) -> Result<Segment> {
-        if let Some(ready) = self.ready.take() {
-            if ready.length >= least {
-                return Ok(ready);
-            }
-            self.pool.push(Spare { name: file_name(ready.number), length: ready.length });
-        }
-        let spare = match self.fill(journal, length, space) {
-            Ok(spare) => spare,
-            Err(error) if space.is_freeing() => self.take_reserve(length).ok_or(error)?,
-            Err(error) => return Err(error),
-        };
-        self.named(journal, spare)
+    /// Whether the next segment is prepared.
+    pub fn is_ready(&self) -> bool {
+        self.ready.is_some()
     }
 
-    /// A segment of any length to go on with at an open: one that lies about, or a new one.
-    pub fn take_any(&mut self, journal: &Journal) -> Result<Segment> {
-        if let Some(ready) = self.ready.take() {
-            return Ok(ready);
+    /// The segment that is ready, where it has `least` bytes.
+    pub fn take_ready(&mut self, least: u64) -> Option<Segment> {
+        let ready = self.ready.take()?;
+        if ready.length >= least {
+            return Some(ready);
         }
-        let spare = match self.pool.pop().or_else(|| self.reserve.pop()) {
-            Some(spare) => spare,
-            None => self.fill(journal, journal.options.segment_first, Space::Beyond)?,
-        };
-        self.named(journal, spare)
+        self.pool.push(Spare { name: file_name(ready.number), length: ready.length });
+        None
     }
 
-    /// Takes back a segment that was not begun after all.
+    /// A file that is held for later and whose length fits.
+    pub fn take_held(&mut self, fits: &dyn Fn(u64) -> bool) -> Option<Spare> {
+        let at = self.pool.iter().position(|spare| fits(spare.length))?;
+        Some(self.pool.swap_remove(at))
+    }
+
+    /// Any file that lies about.
+    pub fn take_any(&mut self) -> Option<Spare> {
+        self.pool.pop().or_else(|| self.reserve.pop())
+    }
+
+    /// A file of the reserve that has `length` bytes.
+    pub fn take_reserve(&mut self, length: u64) -> Option<Spare> {
+        let at = self.reserve.iter().position(|spare| spare.length >= length)?;
+        Some(self.reserve.swap_remove(at))
+    }
+
+    /// Whether the reserve is not full.
+    pub fn wants_reserve(&self) -> bool {
+        self.reserve.len() < RESERVE
+    }
+
+    /// Keeps a file back.
+    pub fn add_reserve(&mut self, spare: Spare) {
+        self.reserve.push(spare);
+    }
+
+    /// The number of the next segment.
+    pub fn next_number(&self) -> u64 {
+        self.next_number
+    }
+
+    /// Tells that a file has that number now.
+    pub fn count_number(&mut self) {
+        self.next_number += 1;
+    }
+
+    /// Takes a segment that is ready: one just prepared, or one that was not begun after all.
     pub fn untake(&mut self, segment: Segment) {
         self.ready = Some(segment);
     }
@@ -194,28 +213,6 @@ impl Spares {
             self.bytes = self.bytes.saturating_sub(spare.length);
         }
         removed
-    }
-
-    /// Prepares the next segment and the reserve; done ahead by the helper.
-    pub fn prepare(&mut self, journal: &Journal, length: u64) -> Result<()> {
-        self.keep_reserve(journal)?;
-        if self.ready.is_none() {
-            let spare = self.fill(journal, length, Space::Ordinary)?;
-            let ready = self.named(journal, spare)?;
-            journal.map_early(&ready);
-            self.ready = Some(ready);
-        }
-        Ok(())
-    }
-
-    /// Fills up the reserve.
-    pub fn keep_reserve(&mut self, journal: &Journal) -> Result<()> {
-        let length = journal.options.segment_first;
-        while self.reserve.len() < RESERVE {
-            let spare = self.fill(journal, length, Space::Exchanging)?;
-            self.reserve.push(spare);
-        }
-        Ok(())
     }
 
     /// Takes the file of a reclaimed segment back.
@@ -236,90 +233,11 @@ impl Spares {
         Ok(())
     }
 
-    fn new_name(&mut self) -> String {
+    /// The name of the next file that is prepared.
+    pub fn new_name(&mut self) -> String {
         self.next_name += 1;
         new_name(self.next_name - 1)
     }
-
-    fn take_reserve(&mut self, length: u64) -> Option<Spare> {
-        let at = self.reserve.iter().position(|spare| spare.length >= length)?;
-        Some(self.reserve.swap_remove(at))
-    }
-
-    /// A spare of at least `length` bytes, from the pool or made within the quota.
-    fn fill(&mut self, journal: &Journal, length: u64, space: Space) -> Result<Spare> {
-        let bound = journal.options.quota_for(space);
-        let fits =
-            |spare: &Spare| spare.length >= length && spare.length <= length.saturating_mul(4);
-        if let Some(at) = self.pool.iter().position(fits) {
-            return Ok(self.pool.swap_remove(at));
-        }
-        loop {
-            match self.make_within(journal, length, bound) {
-                Ok(spare) => return Ok(spare),
-                Err(error) if error.code() != Code::NoSpace => return Err(error),
-                Err(error) => {
-                    // On a full disk a file that is too large will do, and one too small makes room.
-                    if let Some(at) = self.pool.iter().position(|spare| spare.length >= length) {
-                        return Ok(self.pool.swap_remove(at));
-                    }
-                    if !self.shrink(&*journal.disk) {
-                        return Err(error);
-                    }
-                }
-            }
-        }
-    }
-
-    fn make_within(&mut self, journal: &Journal, length: u64, bound: u64) -> Result<Spare> {
-        if self.bytes.saturating_add(length) > bound {
-            self.refused = self.bytes.saturating_add(length) - bound;
-            return Err(journal.over_quota(self.bytes, length));
-        }
-        let name = self.new_name();
-        let written = !journal.is_mapped();
-        make(&*journal.disk, &name, length, written)?;
-        if !written {
-            // Cold pages only cost time.
-            let _ = journal.warm(&name, length);
-        }
-        self.bytes += length;
-        self.refused = 0;
-        Ok(Spare { name, length })
-    }
-
-    fn named(&mut self, journal: &Journal, spare: Spare) -> Result<Segment> {
-        let number = self.next_number;
-        let to = file_name(number);
-        let disk = &*journal.disk;
-        let doing = || format!("cannot prepare segment {to} in {}", disk.describe());
-        disk.rename(&spare.name, &to).map_err(|error| Error::io(doing(), &error))?;
-        self.next_number += 1;
-        if !sabotage!("directory not synced") {
-            disk.sync_dir().map_err(|error| Error::io(doing(), &error))?;
-        }
-        let file = disk.open(&to, true).map_err(|error| Error::io(doing(), &error))?;
-        Ok(Segment::prepared(number, spare.length, file))
-    }
-}
-
-/// Makes a file of `length` synced bytes under this name; they are `written`, or only reserved.
-pub fn make(disk: &dyn Disk, name: &str, length: u64, written: bool) -> Result<()> {
-    let unfinished = format!("{}{UNFINISHED}", name.trim_end_matches(".new"));
-    let doing =
-        |what: &str| format!("cannot {what} {unfinished} of {length} bytes in {}", disk.describe());
-    let fill = || {
-        let file = disk.create(&unfinished).map_err(|error| Error::io(doing("create"), &error))?;
-        let made = if written { file.allocate(length) } else { file.reserve(length) };
-        made.map_err(|error| Error::io(doing("allocate"), &error))?;
-        file.sync().map_err(|error| Error::io(doing("sync"), &error))?;
-        let renamed = disk.rename(&unfinished, name);
-        renamed.map_err(|error| Error::io(doing("finish"), &error))
-    };
-    fill().inspect_err(|_| {
-        // Whatever is left of it is no data; a later open removes it when this fails, too.
-        let _ = disk.remove(&unfinished);
-    })
 }
 
 /// The name of a prepared file.

@@ -373,7 +373,7 @@ impl Growing {
     /// Puts the index, in a block of its own, and returns where it begins.
     fn put_index(&mut self) -> u64 {
         self.close_block();
-        let (at, body) = (self.end, self.index.encode());
+        let (at, body) = (self.end, self.index.sealed().encode());
         let head = Head {
             length: u32::try_from(body.len()).unwrap_or(u32::MAX),
             kind: Type::Index,

@@ -441,15 +441,15 @@ impl Journal {
             Err(error) if error.code() != Code::NoSpace => return Err(error),
             run => run.unwrap_or(tail.run),
         };
-        let mut spares = self.spares.lock();
+        let turn = self.prepare_now();
         if !space.is_freeing() {
             // Without the reserve nothing ordinary begins a segment: acknowledging must go on.
-            spares.keep_reserve(self).map_err(|error| self.no_room(error))?;
+            self.keep_reserve().map_err(|error| self.no_room(error))?;
         }
         let small = self.options.next_length(0, u64::MAX, need);
-        let taken = match spares.take(self, (class, small), space) {
+        let taken = match self.take_segment((class, small), space) {
             Err(error) if error.code() == Code::NoSpace && class > small => {
-                spares.take(self, (small, small), space)
+                self.take_segment((small, small), space)
             }
             taken => taken,
         };
@@ -457,11 +457,11 @@ impl Journal {
         if !tail.begun {
             // The first frame in it is of the last life still, as another file's may be that was here before.
             if let Err(error) = clear(&next) {
-                spares.untake(next);
+                self.spares.lock().untake(next);
                 return Err(error);
             }
         }
-        drop(spares);
+        drop(turn);
         tail.run = run;
         self.seal(tail, next.number);
         self.begin(tail, next, now);
@@ -487,8 +487,8 @@ impl Journal {
     fn seal(&self, tail: &mut Tail, successor: u64) {
         tail.close_block();
         let index = tail.end;
-        let body = tail.index.encode();
-        let sealed = Sealed::decode(&body).unwrap_or_default();
+        let sealed = tail.index.sealed();
+        let body = sealed.encode();
         tail.recent.push((tail.segment.number, Arc::new(sealed)));
         let durable = self.durable_offset();
         while tail.recent.len() > 2
@@ -530,7 +530,7 @@ impl Journal {
         tail.hand_over(Part::Slot(next.clone(), slot));
         tail.touched.push(next.clone());
         tail.unmarked = Some(next.clone());
-        tail.index = Flat::default();
+        tail.index.renew();
         let (at, seed) = (FRAMES_AT, tail.seed());
         tail.index.live(at, seed);
         tail.segment = next;

@@ -93,6 +93,9 @@ impl File for CountingFile {
         self.syncs.fetch_add(1, Ordering::Relaxed);
         self.file.sync()
     }
+    fn write_back(&self, from: u64, to: u64) -> io::Result<()> {
+        self.file.write_back(from, to)
+    }
     fn len(&self) -> io::Result<u64> {
         self.file.len()
     }
