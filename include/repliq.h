@@ -353,8 +353,12 @@ typedef struct repliq_store_options {
     int32_t read_only;
     /** Whether a thread works ahead (prepared segments, reclaim); REPLIQ_YES by default. */
     int32_t helper;
-    /** Must be 0. */
-    int32_t reserved;
+    /**
+     * What that survives which others have seen (consumers, targets, who sent it here); REPLIQ_LEVEL_POWER by default.
+     * With REPLIQ_LEVEL_PROCESS they see it without a sync, and a power cut may take back what was seen; the store then
+     * goes on in a new epoch, and a token of what is lost answers REPLIQ_NOT_FOUND.
+     */
+    int32_t horizon;
     /** Bytes of the first segment, a power of two of at least 4096; 65536 by default. */
     uint64_t segment_bytes;
     /** Bytes of the largest segment; 67108864 by default. */

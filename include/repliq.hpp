@@ -1155,6 +1155,8 @@ struct store_options {
     bool read_only = false;
     bool helper = true;
     repliq::level level = level::power;
+    /** What that survives which others have seen; with level::process they see it without a sync. */
+    repliq::level horizon = level::power;
     /** 0 is the default of this and what follows; see repliq.h. */
     std::uint64_t segment_bytes = 0;
     std::uint64_t segment_bytes_max = 0;
@@ -1358,6 +1360,7 @@ private:
         options.read_only = chosen.read_only ? REPLIQ_YES : REPLIQ_NO;
         options.helper = chosen.helper ? REPLIQ_YES : REPLIQ_NO;
         options.level = static_cast<int>(chosen.level);
+        options.horizon = static_cast<int>(chosen.horizon);
         options.segment_bytes = chosen.segment_bytes;
         options.segment_bytes_max = chosen.segment_bytes_max;
         options.keep_ms = chosen.keep_ms;

@@ -11,6 +11,7 @@
 //! | `evacuate` | messages that were moved out of nearly dead segments |
 //! | `fault` | T4: every disk call fails |
 //! | `forged` | changed records with right checksums |
+//! | `horizon` | what others see, by the horizon of the store |
 //! | `model` | T1: random operations against a model in memory |
 //! | `runs` | T2, T3 and T4 for state runs and what they are merged into |
 //! | `shipped` | T2 and T3 for the two ends of a stream |
@@ -39,6 +40,8 @@ mod evacuate;
 mod fault;
 #[path = "engine/forged.rs"]
 mod forged;
+#[path = "engine/horizon.rs"]
+mod horizon;
 #[path = "engine/model.rs"]
 mod model;
 #[path = "engine/open.rs"]

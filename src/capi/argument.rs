@@ -302,7 +302,7 @@ macro_rules! options {
 }
 
 options! {
-    repliq_store_options: flags, reserved;
+    repliq_store_options: flags;
     repliq_put_options: flags;
     repliq_session_options: flags;
     repliq_consumer_options: flags;

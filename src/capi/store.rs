@@ -62,6 +62,7 @@ unsafe fn store_options(options: *const repliq_store_options) -> Result<StoreOpt
     chosen.read_only = yes(options.read_only, chosen.read_only, "read_only")?;
     chosen.helper = yes(options.helper, chosen.helper, "helper")?;
     chosen.level = level(options.level, "level")?.unwrap_or(chosen.level);
+    chosen.horizon = level(options.horizon, "horizon")?.unwrap_or(chosen.horizon);
     chosen.segment_bytes = or(options.segment_bytes, chosen.segment_bytes);
     chosen.segment_bytes_max = or(options.segment_bytes_max, chosen.segment_bytes_max);
     chosen.keep_ms = or(options.keep_ms, chosen.keep_ms);

@@ -268,8 +268,10 @@ pub struct repliq_store_options {
     pub read_only: i32,
     /// Whether a thread works ahead (prepared segments, reclaim); REPLIQ_YES by default.
     pub helper: i32,
-    /// Must be 0.
-    pub reserved: i32,
+    /// What that survives which others have seen (consumers, targets, who sent it here); REPLIQ_LEVEL_POWER by default.
+    /// With REPLIQ_LEVEL_PROCESS they see it without a sync, and a power cut may take back what was seen; the store then
+    /// goes on in a new epoch, and a token of what is lost answers REPLIQ_NOT_FOUND.
+    pub horizon: i32,
     /// Bytes of the first segment, a power of two of at least 4096; 65536 by default.
     pub segment_bytes: u64,
     /// Bytes of the largest segment; 67108864 by default.

@@ -38,15 +38,15 @@ type Watcher = Arc<dyn Fn() + Send + Sync>;
 /// What a reader knew when it looked; see [`Journal::wait_beyond`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
-    durable: u64,
+    shown: u64,
     appended: u64,
     nudges: u64,
 }
 
 impl Seen {
-    /// Whether records wait for a sync.
+    /// Whether records wait for somebody to show them.
     pub fn is_behind(&self) -> bool {
-        self.appended > self.durable
+        self.appended > self.shown
     }
 }
 
@@ -101,6 +101,9 @@ pub struct Gate {
     groups: [Condvar; 2],
     moved: Condvar,
     durable: AtomicU64,
+    /// How far others may see: journal offset and sequence.
+    pub(super) shown: AtomicU64,
+    pub(super) shown_sequence: AtomicU64,
     /// What had come to wait for the writer when it last handed all to the files; see `Tail::waits`.
     pub(super) flushed: AtomicU64,
     poisoned: AtomicBool,
@@ -153,6 +156,8 @@ impl Gate {
             groups: [Condvar::new(), Condvar::new()],
             moved: Condvar::new(),
             durable: AtomicU64::new(durable),
+            shown: AtomicU64::new(durable),
+            shown_sequence: AtomicU64::new(sequence),
             flushed: AtomicU64::new(0),
             poisoned: AtomicBool::new(false),
             receivers: AtomicUsize::new(0),
@@ -237,6 +242,7 @@ impl Journal {
     #[inline]
     pub fn publish(&self, at: &Appended) -> Result<()> {
         if at.reach == Reach::File && !self.gate.poisoned.load(Ordering::Acquire) {
+            self.published(at);
             if self.gate.watched.load(Ordering::SeqCst) > 0 {
                 self.call_ended();
             }
@@ -330,10 +336,10 @@ impl Journal {
     /// What there is to see now; taken before looking, so that nothing is missed in between.
     pub fn seen(&self) -> Seen {
         let nudges = self.gate.nudges.load(Ordering::SeqCst);
-        Seen { durable: self.durable_offset(), appended: self.appended(), nudges }
+        Seen { shown: self.shown_offset(), appended: self.appended(), nudges }
     }
 
-    /// Waits until records were appended or became durable beyond `seen`, or somebody nudged, at most `wait`;
+    /// Waits until records were appended or may be seen beyond `seen`, or somebody nudged, at most `wait`;
     /// false when the time is over.
     pub fn wait_beyond(&self, seen: Seen, wait: Duration) -> Result<bool> {
         let deadline = Instant::now().checked_add(wait);
@@ -492,7 +498,7 @@ impl Journal {
         let mut bytes = std::mem::replace(&mut tail.pending, spare);
         let (segment, at) = (tail.segment.clone(), tail.segment.at(tail.pending_from));
         (tail.pending_from, tail.stored_from) = (tail.end, tail.end);
-        let waits = tail.waits;
+        let (waits, all) = (tail.waits, self.all_of(&tail));
         let written = parts.iter().map(|part| match part {
             Part::Bytes(segment, ..) | Part::Stored(segment, ..) | Part::Slot(segment, _) => {
                 segment
@@ -520,6 +526,7 @@ impl Journal {
         writer.failed = outcome.is_err();
         if outcome.is_ok() {
             self.gate.flushed.store(waits, Ordering::Release);
+            self.published(&all);
         }
         outcome.map(|()| taken).map_err(|error| {
             self.poison(&Error::io(format!("cannot write to {}", self.disk.describe()), &error))
@@ -591,6 +598,7 @@ impl Journal {
         state.durable = taken.end;
         state.sequence = taken.sequence;
         self.gate.durable.store(taken.end, Ordering::Release);
+        self.raise(taken.end, taken.sequence);
         if !state.waiters.is_empty() {
             let later = state.waiters.split_off(&(taken.end + 1, 0));
             let done = std::mem::replace(&mut state.waiters, later);

@@ -36,6 +36,7 @@
 //! | `adopted` | reading, checking and giving back staged files |
 //! | `copy` | what a copy of the journal consists of, and checking what is durable |
 //! | `helper` | the thread that works ahead |
+//! | `horizon` | how far others may see |
 //! | `key` | the file `key`: the data key of an encrypted store |
 //! | `seal` | sealed blocks |
 //! | `times` | how long syncs took |
@@ -54,6 +55,7 @@ mod copy;
 mod filter;
 mod format;
 mod helper;
+mod horizon;
 mod index;
 mod key;
 mod moved;
@@ -118,6 +120,8 @@ pub struct Options {
     pub helper: bool,
     /// Whether the tail is stored to through a mapping, where that is safe.
     pub mapped: bool,
+    /// Whether others may see what is published and not durable yet.
+    pub shows_early: bool,
 }
 
 impl Default for Options {
@@ -128,6 +132,7 @@ impl Default for Options {
             quota: 0,
             helper: true,
             mapped: false,
+            shows_early: false,
         }
     }
 }

@@ -344,7 +344,8 @@ impl Journal {
         tail.index.live(at, seed);
         tail.begun = true;
         tail.early = early;
-        self.early.store(early, Ordering::Relaxed);
+        // One that was not asked for is owed: an earlier life has said the same, durably.
+        self.early.store(tail.owes, Ordering::Relaxed);
         if let Some(block) = &mut tail.block {
             block.blocks = 0;
         }
@@ -373,7 +374,11 @@ impl Journal {
             self.appended.store(tail.end, Ordering::Release);
             self.all_of(&tail)
         };
-        self.commit(&appended)
+        self.commit(&appended)?;
+        // Not before: what is handed out early must find it on the disk.
+        let tail = self.tail.lock();
+        self.early.store(tail.begun && tail.early, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Whether this life may hand out positions before they are durable.

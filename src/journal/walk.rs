@@ -153,15 +153,15 @@ impl Journal {
             records: Vec::new(),
             bytes: Vec::new(),
         };
-        let horizon = self.durable_offset();
+        let horizon = self.shown_offset();
         if !self.enter_from(&mut walker, number, horizon)? {
-            let text = format!("nothing of the journal in {} is durable", self.disk.describe());
+            let text =
+                format!("nothing of the journal in {} may be seen yet", self.disk.describe());
             return Err(Error::new(Code::NotFound, text));
         }
         while walker.next <= after {
             if self.walk(&mut walker, horizon)?.is_none() {
-                let text =
-                    format!("transaction {after} lies behind the durable end {}", walker.next - 1);
+                let text = format!("transaction {after} lies behind the end {}", walker.next - 1);
                 return Err(Error::new(Code::NotFound, text).over(after, after));
             }
         }
@@ -200,7 +200,7 @@ impl Journal {
     /// The stamp of a durable transaction whose segment is still there, or which is the last one before such a
     /// segment; `None` otherwise.
     pub fn stamp_at(&self, sequence: u64, names: &[(u32, Vec<u8>)]) -> Result<Option<Stamp>> {
-        if self.place_of(sequence).is_none() || sequence > self.durable().1 {
+        if self.place_of(sequence).is_none() || sequence > self.shown_sequence() {
             return Ok(None);
         }
         let walker = self.walk_from(sequence, names)?;
@@ -242,7 +242,7 @@ impl Journal {
     fn place_of(&self, after: u64) -> Option<Place> {
         let tail = self.tail.lock();
         let of_tail = tail.segment.slot.as_ref().map_or(tail.next, |slot| slot.next);
-        if of_tail <= after.saturating_add(1) && tail.segment.first < self.durable_offset().max(1) {
+        if of_tail <= after.saturating_add(1) && tail.segment.first < self.shown_offset().max(1) {
             return Some(Place { number: tail.segment.number, first: tail.segment.first });
         }
         let places = tail.table.iter().rev();

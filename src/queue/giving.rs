@@ -151,8 +151,8 @@ impl Feed {
         }
         place.lanes.wake(self.now_ms());
         self.release(place)?;
-        let durable = self.core.journal().durable_offset();
-        while let Some(key) = place.leases.ended(durable) {
+        let shown = self.core.journal().shown_offset();
+        while let Some(key) = place.leases.ended(shown) {
             place.lanes.done(key);
         }
         if place.leases.next_until().is_some() {
@@ -192,7 +192,7 @@ impl Feed {
         let horizon = if sabotage!("handed out before it is durable") {
             journal.appended()
         } else {
-            journal.durable_offset()
+            journal.shown_offset()
         };
         journal.read(
             &mut place.cursor,
@@ -315,20 +315,20 @@ impl Feed {
         }
     }
 
-    /// A message of the lanes that nobody waits for any more: its key goes on, once that is durable.
+    /// A message of the lanes that nobody waits for any more: its key goes on, once that may be seen.
     pub(super) fn pass_over(&self, place: &mut Place, one: Waiting) {
         place.leases.end_key(one.key, self.core.journal().appended());
-        let durable = self.core.journal().durable_offset();
-        while let Some(key) = place.leases.ended(durable) {
+        let shown = self.core.journal().shown_offset();
+        while let Some(key) = place.leases.ended(shown) {
             place.lanes.done(key);
         }
     }
 
-    /// A message by its sequence, in bytes of its own; `None` when it is gone or not durable.
+    /// A message by its sequence, in bytes of its own; `None` when it is gone or may not be seen yet.
     pub(super) fn read_one(&self, sequence: u64) -> Result<Option<Found>> {
         let journal = self.core.journal();
         let (mut cursor, mut found) = (Cursor::new(self.queue, sequence), Vec::new());
-        journal.read(&mut cursor, journal.durable_offset(), 1, 1, &mut found)?;
+        journal.read(&mut cursor, journal.shown_offset(), 1, 1, &mut found)?;
         let found = found.pop().filter(|found| found.head.sequence == sequence);
         Ok(found.map(|found| {
             let body = found.buffer[found.body.clone()].to_vec();

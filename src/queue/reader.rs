@@ -163,7 +163,7 @@ impl Reader {
                 return Ok(taken);
             }
             if seen.is_behind() {
-                journal.commit_all()?;
+                journal.show_all()?;
             } else {
                 journal.wait_beyond(seen, self.feed.nap(left))?;
             }

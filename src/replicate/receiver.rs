@@ -12,7 +12,7 @@ use crate::error::{Code, Error, Result};
 use crate::journal::{Body, body_sum, whole};
 use crate::limits;
 use crate::position::Stamp;
-use crate::store::{Arrival, Core, Entry, LinkClaim, StreamId, Watch, check_name, is_path};
+use crate::store::{Arrival, Core, Entry, Level, LinkClaim, StreamId, Watch, check_name, is_path};
 use crate::wire::stream::{self, Answer, Hello, Part, Refused, Resume, Transaction, kind};
 use crate::wire::{Machine, Waker};
 use std::collections::VecDeque;
@@ -98,7 +98,7 @@ impl Receiver {
             Ok(()) => {
                 let journal = self.core.journal();
                 let appended = journal.appended();
-                if appended > journal.durable_offset() {
+                if appended > journal.shown_offset() {
                     self.core.lead_soon();
                 }
                 self.phase = Phase::Answering(appended);
@@ -202,6 +202,11 @@ impl Receiver {
         if !arrivals.is_empty() {
             let appended = self.core.receive(&claim, self.queue, &[], &arrivals)?;
             self.pending.push_back((appended.end, resume.stamp()));
+            if self.core.horizon() == Level::Process {
+                // Whatever the horizon, what was agreed on is not lost: a stream that has begun and of which nothing is
+                // known here would be taken for one of another store.
+                self.core.journal().commit_all()?;
+            }
             self.core.lead_soon();
         }
         self.stamp = Some(resume.stamp());
@@ -438,16 +443,16 @@ impl Receiver {
         self.credit += bytes;
     }
 
-    /// Looks how far the disk is.
+    /// Looks how far the horizon is, mostly that of the disk.
     fn look_at_disk(&mut self) -> Result<()> {
-        let mut durable = self.core.journal().durable_offset();
+        let mut shown = self.core.journal().shown_offset();
         if sabotage!("arrival confirmed before it is durable") {
-            durable = u64::MAX;
+            shown = u64::MAX;
         }
-        while self.pending.front().is_some_and(|(end, _)| *end <= durable) {
+        while self.pending.front().is_some_and(|(end, _)| *end <= shown) {
             self.confirm = self.pending.pop_front().map(|(_, stamp)| stamp);
         }
-        while self.unsynced.front().is_some_and(|(end, _)| *end <= durable) {
+        while self.unsynced.front().is_some_and(|(end, _)| *end <= shown) {
             let bytes = self.unsynced.pop_front().map_or(0, |(_, bytes)| bytes);
             self.unsynced_bytes -= bytes;
         }
@@ -495,7 +500,7 @@ impl Machine for Receiver {
             Phase::Waiting | Phase::Resuming | Phase::Over => return Ok(None),
             Phase::Answering(offset) => {
                 self.core.journal().poisoned()?;
-                if self.core.journal().durable_offset() < *offset {
+                if self.core.journal().shown_offset() < *offset {
                     return Ok(None);
                 }
                 self.answer(body)?;

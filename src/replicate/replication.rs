@@ -224,8 +224,9 @@ impl Replication {
     pub fn settle(&self, timeout: Duration) -> Result<()> {
         self.check()?;
         let core = self.inner.store.core();
-        core.journal().commit_all()?;
-        let (deadline, last) = (Instant::now().checked_add(timeout), core.journal().durable().1);
+        core.journal().show_all()?;
+        let (deadline, last) =
+            (Instant::now().checked_add(timeout), core.journal().shown_sequence());
         loop {
             self.check()?;
             let seen = core.journal().seen();

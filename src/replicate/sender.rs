@@ -106,7 +106,7 @@ impl Sender {
     fn hello(&self, body: &mut Vec<u8>) -> Result<()> {
         let journal = self.core.journal();
         let kept = journal.oldest_kept()?;
-        let (_, sequence) = journal.durable();
+        let sequence = journal.shown_sequence();
         let hello = self.core.look(|state| {
             let history = state.history.clone();
             let row = history.iter().rev().find(|row| row.first <= sequence);
@@ -143,7 +143,7 @@ impl Sender {
             start: self.stream.start,
             cursor: self.stream.cursor,
             kept: core.journal().oldest_kept()?,
-            end: core.journal().durable().1,
+            end: core.journal().shown_sequence(),
             accept_gap: self.target.accepts_gap(),
             stamp_at: &|sequence| core.journal().stamp_at(sequence, &names),
         };
@@ -211,7 +211,7 @@ impl Sender {
         let journal = self.core.journal();
         let mut walker = journal.walk_from(at.min(cursor), &self.core.queue_names())?;
         let (mut count, mut bytes) = (0, 0);
-        while let Some(walked) = journal.walk(&mut walker, journal.durable_offset())? {
+        while let Some(walked) = journal.walk(&mut walker, journal.shown_offset())? {
             if walked.stamp.sequence > at.max(cursor) {
                 break;
             }
@@ -284,7 +284,7 @@ impl Sender {
     fn step(&mut self, purged: u64, now: Instant) -> Result<Step> {
         let Some(walker) = &mut self.walker else { return Ok(Step::End) };
         let journal = self.core.journal();
-        let Some(walked) = journal.walk(walker, journal.durable_offset())? else {
+        let Some(walked) = journal.walk(walker, journal.shown_offset())? else {
             return Ok(Step::End);
         };
         let stamp = walked.stamp;
@@ -480,10 +480,10 @@ impl Sender {
         Ok(Some(kind::PART))
     }
 
-    /// Messages above the horizon are made durable by whoever wants them: here, by the commit thread.
+    /// Messages above the horizon are brought below it by whoever wants them: here, by the commit thread.
     fn ask_for_sync(&self) {
         let journal = self.core.journal();
-        if journal.appended() <= journal.durable_offset() {
+        if journal.appended() <= journal.shown_offset() {
             return;
         }
         let last = self

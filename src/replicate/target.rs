@@ -260,7 +260,7 @@ fn age(core: &Core, queue: u32, sequence: u64) -> Result<u64> {
     let mut found = Vec::new();
     let mut cursor = Cursor::new(queue, sequence);
     let journal = core.journal();
-    journal.read(&mut cursor, journal.durable_offset(), 1, 1, &mut found)?;
+    journal.read(&mut cursor, journal.shown_offset(), 1, 1, &mut found)?;
     let committed = found.first().map(|found| found.head.time_ms);
     Ok(committed.map_or(0, |committed| journal.disk().now_ms().saturating_sub(committed)))
 }

@@ -168,7 +168,7 @@ fn age(core: &Core, queue: u32, sequence: u64) -> f64 {
     let mut found = Vec::new();
     let mut cursor = Cursor::new(queue, sequence);
     let journal = core.journal();
-    let horizon = journal.durable_offset();
+    let horizon = journal.shown_offset();
     if journal.read(&mut cursor, horizon, 1, 1, &mut found).is_err() {
         return 0.0;
     }

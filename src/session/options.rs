@@ -19,6 +19,11 @@ pub struct StoreOptions {
     pub read_only: bool,
     /// The level of commits that do not name one.
     pub level: Level,
+    /// What that survives which others have seen: consumers, targets, who sent it here, and who waits for a token. With
+    /// [`Level::Process`] they see it once it is in the page cache, without a sync. A power cut may then take back what
+    /// was seen; the store goes on in a new epoch, so that no position gets a second meaning, and a token of what is
+    /// lost answers NOT_FOUND.
+    pub horizon: Level,
     /// Bytes of the first segment file: a power of two from 4 KiB on. Segments grow with the rate of puts.
     pub segment_bytes: u64,
     /// Bytes of the largest class: a power of two up to 64 MiB. Transactions above 1 MiB, or a quarter of it where
@@ -46,6 +51,7 @@ impl Default for StoreOptions {
             create: true,
             read_only: false,
             level: Level::Power,
+            horizon: Level::Power,
             segment_bytes: limits::SEGMENT_BYTES_FIRST,
             segment_bytes_max: limits::SEGMENT_BYTES_MAX,
             keep_ms: limits::KEEP_MS,
@@ -64,6 +70,7 @@ impl StoreOptions {
             create: self.create,
             read_only: self.read_only,
             level: self.level,
+            horizon: self.horizon,
             keep_ms: self.keep_ms,
             keep_bytes: self.keep_bytes,
             quota: self.quota_bytes,

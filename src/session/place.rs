@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 /// A place a transaction can reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Place {
-    /// Applied and durable in this store.
+    /// Applied in this store, and durable unless its horizon is another.
     Here,
     /// Acknowledged by the consumer of this name, on every queue that has one.
     Consumer(String),
@@ -137,7 +137,7 @@ impl Seen {
 
 /// Reads on until the messages of a transaction are found, or what is behind them.
 fn find(core: &Core, cursor: &mut Cursor, transaction: u64) -> Result<Put> {
-    let horizon = core.journal().durable_offset();
+    let horizon = core.journal().shown_offset();
     let mut reads = READS.iter().copied().chain(std::iter::repeat(READS[READS.len() - 1]));
     let mut range: Option<RangeInclusive<u64>> = None;
     loop {
@@ -209,7 +209,7 @@ pub fn wait(core: &Arc<Core>, at: &str, tokens: &[Token], timeout: Duration) -> 
             return Err(waited.late());
         }
         if seen.is_behind() {
-            core.journal().commit_all()?;
+            core.journal().show_all()?;
         } else if !core.journal().wait_beyond(seen, left)? {
             return Err(waited.late());
         }

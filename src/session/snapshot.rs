@@ -73,7 +73,7 @@ impl Moment {
         inner.check()?;
         let core = &inner.core;
         let pin = core.journal().pin(core.journal().oldest_segment());
-        let horizon = core.journal().durable_offset();
+        let horizon = core.journal().shown_offset();
         let queues = core.look(|state| {
             let wanted = state.queues().filter(|(number, _)| wanted(*number));
             wanted.map(|(number, queue)| (number, queue.clone())).collect()

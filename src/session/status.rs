@@ -34,6 +34,7 @@ pub fn text(core: &Core, queues: &[QueueInfo], recovered: Option<&Recovered>) ->
         "store": core.describe(),
         "group": core.look(|state| state.group_id().to_string()),
         "level": level(core.level()),
+        "horizon": level(core.horizon()),
         "writable": core.check_writable().is_ok(),
         // Whether it was copied and nobody has said which it is, and whether a copy would be noticed.
         "copied": core.is_copied(),

@@ -58,7 +58,7 @@ impl Core {
         self.lead_soon();
     }
 
-    /// Makes everything appended so far durable soon, on the commit thread.
+    /// Makes everything appended so far durable soon, on the commit thread; where nobody waits for that, it is only shown.
     /// Without a helper there is no such thread either, and the caller leads.
     pub fn lead_soon(&self) {
         if !self.helped {
@@ -171,11 +171,9 @@ fn run(journal: &Journal, shared: &Shared) {
     work.running = false;
 }
 
-/// Makes what was appended durable. Behind the last record there may be a watermark, which waits for the next sync:
+/// Makes what was appended durable where somebody waits for that, and shows it. Behind the last record there may be a watermark, which waits for the next sync:
 /// whoever asks while the group is synced that has his record would sync that alone.
 fn lead(journal: &Journal) {
-    if journal.seen().is_behind() {
-        // A failure poisons the journal, and everybody who waits was told.
-        let _ = journal.commit_all();
-    }
+    // A failure poisons the journal, and everybody who waits was told.
+    let _ = journal.lead_for_others();
 }

@@ -3,7 +3,8 @@
 //! [`Core`] holds the journal and the state its records add up to. [`Core::transact`] is the way in, and
 //! [`Core::put`] the same for one message alone: it checks a transaction, gives its messages their sequences,
 //! appends it and applies it, all under the state's lock; the caller then waits for the level it asked for. Nothing
-//! becomes visible to a reader before it is durable.
+//! becomes visible to a reader before it is durable, unless the store was opened with another
+//! horizon.
 
 mod admit;
 mod attempts;
@@ -156,6 +157,11 @@ impl Core {
         self.level
     }
 
+    /// What survives of what others have seen.
+    pub fn horizon(&self) -> Level {
+        if self.journal.wants_early() { Level::Process } else { Level::Power }
+    }
+
     /// Fails in a forked child and after a close.
     pub fn check_open(&self) -> Result<()> {
         self.journal.check_fork()?;
@@ -262,7 +268,7 @@ impl Core {
     #[inline]
     pub fn put(&self, entry: &Entry<'_>, level: Level) -> Result<Commit> {
         self.check_writable()?;
-        if level == Level::Process {
+        if level == Level::Process || self.journal.wants_early() {
             self.journal.hand_out_early()?;
         }
         let mut state = self.state.lock();
@@ -404,7 +410,7 @@ impl Core {
         check: &dyn Fn(&State) -> Result<()>,
     ) -> Result<Staged> {
         self.check_writable()?;
-        if level == Level::Process {
+        if level == Level::Process || self.journal.wants_early() {
             self.journal.hand_out_early()?;
         }
         let mut state = self.state.lock();
@@ -532,8 +538,8 @@ impl Core {
 
     /// What this store can say about a token.
     pub fn answer(&self, token: &Token) -> Answer {
-        let (_, durable) = self.journal.durable();
-        self.look(|state| check(token, &state.group_id(), &state.history, durable, durable))
+        let shown = self.journal.shown_sequence();
+        self.look(|state| check(token, &state.group_id(), &state.history, shown, shown))
     }
 
     /// Whether what is written is encrypted.

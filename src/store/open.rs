@@ -22,6 +22,8 @@ pub struct Options {
     pub read_only: bool,
     /// The level of commits that do not name one.
     pub level: Level,
+    /// What survives of what others have seen.
+    pub horizon: Level,
     /// Milliseconds for which data stays after its slowest stream acknowledged it.
     pub keep_ms: u64,
     /// Bytes up to which data stays after its slowest stream acknowledged it.
@@ -103,6 +105,7 @@ impl Options {
             quota: self.quota,
             helper: self.helper,
             mapped,
+            shows_early: self.horizon == Level::Process,
         }
     }
 

@@ -468,7 +468,7 @@ impl Core {
             let text = format!("{} has {} targets already", self.describe(), known.1);
             return Err(Error::new(Code::Quota, text));
         }
-        self.journal.commit_all()?;
+        self.journal.show_all()?;
         let (stamp, message, bytes) = self.beginning(queue, begin)?;
         let id = self.draw_id()?;
         let name = target.as_bytes();
@@ -492,14 +492,14 @@ impl Core {
         let (next, purged, bytes) =
             self.look(|state| state.queue(queue).map(|of| (of.next, of.purged, of.bytes)))?;
         if begin == Begin::Now {
-            let (_, sequence) = self.journal.durable();
+            let sequence = self.journal.shown_sequence();
             let stamp = self.journal.walk_from(sequence, &names)?.stamp();
             return Ok((stamp, next - 1, bytes));
         }
         let stamp = self.journal.oldest()?;
         let mut found = Vec::new();
         let mut cursor = crate::journal::Cursor::new(queue, purged + 1);
-        self.journal.read(&mut cursor, self.journal.durable_offset(), 1, 1, &mut found)?;
+        self.journal.read(&mut cursor, self.journal.shown_offset(), 1, 1, &mut found)?;
         let message = found.first().map_or(next, |found| found.head.sequence) - 1;
         // What was before the first message was counted in bytes as the average of all.
         let before = u128::from(bytes) * u128::from(message) / u128::from((next - 1).max(1));

@@ -89,7 +89,7 @@ impl Core {
         let mut found = Vec::new();
         let mut cursor = Cursor::new(queue, last.max(1));
         let journal = &self.journal;
-        journal.read(&mut cursor, journal.durable_offset(), 1, 1, &mut found)?;
+        journal.read(&mut cursor, journal.shown_offset(), 1, 1, &mut found)?;
         Ok(found.last().is_none_or(|found| found.head.transaction <= transaction))
     }
 }

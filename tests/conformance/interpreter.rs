@@ -328,6 +328,9 @@ impl World {
         options.create = step.text("create") != Some("no");
         options.read_only = step.text("read_only") == Some("yes");
         options.level = step.level()?.unwrap_or(options.level);
+        if step.text("horizon") == Some("process") {
+            options.horizon = Level::Process;
+        }
         if let Some(bytes) = step.text("segment_bytes") {
             options.segment_bytes = bytes.parse().or_else(|_| script("segment_bytes"))?;
         }

@@ -11,7 +11,7 @@ use crate::seeds;
 use crate::work::{self, Act, Begin, Life, Work};
 use crate::world::Dice;
 use repliq::disk::model::{Cut, Mode, ModelDisk};
-use repliq::{Level, Store};
+use repliq::{Level, Store, StoreOptions};
 use std::sync::Arc;
 
 /// The binary this file is a part of.
@@ -75,9 +75,11 @@ fn random_work(dice: &mut Dice) -> Work {
         let lazy = dice.one_in(3);
         Life { begin, acts: (0..1 + dice.below(14)).map(|_| random_act(dice, lazy)).collect() }
     });
-    let work = Work { name: "by chance", segment, lives: lives.collect() };
+    let lives = lives.collect();
+    let horizon = if dice.one_in(3) { Level::Process } else { Level::Power };
+    let work = Work { name: "by chance", segment, horizon, lives };
     if seeds::number("REPLIQ_SEED").is_some() {
-        println!("segments of {segment}: {:#?}", work.lives);
+        println!("segments of {segment}, horizon {horizon:?}: {:#?}", work.lives);
     }
     work
 }
@@ -237,8 +239,9 @@ fn a_long_row_of_lives_loses_nothing_that_was_confirmed() {
     let test = name_of("a_long_row_of_lives_loses_nothing_that_was_confirmed");
     seeds::run(&tier("T3 lives"), &test, 20, |seed| {
         let mut dice = Dice::new(seed);
-        let mut client =
-            Client::new(ModelDisk::with_seed(seed), crate::oracle::small(crate::SEGMENT));
+        let horizon = if dice.one_in(3) { Level::Process } else { Level::Power };
+        let options = StoreOptions { horizon, ..crate::oracle::small(crate::SEGMENT) };
+        let mut client = Client::new(ModelDisk::with_seed(seed), options);
         let (mut end, mut lives) = (None, 0);
         for _ in 0..30 {
             let ahead = 1 + dice.below(80);

@@ -5,7 +5,8 @@
 //! and nothing that was refused is. A [`Model`] is such a state; the client keeps one after every transaction.
 //!
 //! Beyond that: a position never means two transactions, also over lost ones; a token of a lost transaction is
-//! never confirmed; a message that was handed out was durable; an open after an open finds the same; and a
+//! never confirmed; a message that was handed out was durable, or
+//! published where the horizon is the process; an open after an open finds the same; and a
 //! store that was opened takes a put that a power cut does not take away.
 
 use repliq::disk::model::{Cut, ModelDisk};
@@ -530,7 +531,7 @@ impl Client {
         }
     }
 
-    /// What a receive gives must be what waits, and durable.
+    /// What a receive gives must be what waits, and survive what the horizon says.
     fn received(&mut self, queue: &str, consumer: &str, got: &[repliq::Received], max: usize) {
         let of = &self.now().queues[queue];
         let mut waiting = of.waiting(consumer, usize::MAX);
@@ -544,13 +545,13 @@ impl Client {
                 .extend(before.into_iter().flat_map(|queue| queue.waiting(consumer, usize::MAX)));
             must.clear();
         }
-        let mut durable = self.durable;
+        let mut shown = 0;
         for one in got {
             let sequence = one.sequence();
             let put = waiting.iter().find(|(waits, _)| *waits == sequence);
             let put = put.unwrap_or_else(|| panic!("message {sequence} does not wait in {queue}"));
             assert_eq!(&put.1[..], one.payload(), "message {sequence} of {queue}");
-            durable = durable.max(self.put_in.get(&put.1).copied().unwrap_or(0));
+            shown = shown.max(self.put_in.get(&put.1).copied().unwrap_or(0));
         }
         let sequences: Vec<u64> = got.iter().map(repliq::Received::sequence).collect();
         let moved = self.moved.contains(&(queue.into(), consumer.into()));
@@ -559,8 +560,10 @@ impl Client {
             let missing = must.iter().find(|one| *one < last && !sequences.contains(one));
             assert!(missing.is_none(), "{missing:?} was passed over in {queue}: {sequences:?}");
         }
-        self.durable = durable;
-        self.published = self.published.max(durable);
+        if self.options.horizon == Level::Power {
+            self.durable = self.durable.max(shown);
+        }
+        self.published = self.published.max(shown).max(self.durable);
     }
 
     /// Receives with a consumer opened for it; the rest is the caller's.

@@ -2,7 +2,7 @@
 
 use crate::oracle::{Client, End, small};
 use repliq::disk::model::{Cut, ModelDisk};
-use repliq::{Level, Store};
+use repliq::{Level, Store, StoreOptions};
 
 /// One thing a client does.
 #[derive(Clone, Debug)]
@@ -46,6 +46,8 @@ pub struct Life {
 pub struct Work {
     pub name: &'static str,
     pub segment: u64,
+    /// What survives of what the client has seen.
+    pub horizon: Level,
     pub lives: Vec<Life>,
 }
 
@@ -74,7 +76,7 @@ fn many(count: usize, act: impl Fn(usize) -> Vec<Act>) -> Vec<Act> {
 
 /// Everything the engine writes, in journals of a few sectors.
 pub fn all() -> Vec<Work> {
-    let work = |name, lives| Work { name, segment: 4096, lives };
+    let work = |name, lives| Work { name, segment: 4096, horizon: Power, lives };
     vec![
         work(
             "puts",
@@ -264,6 +266,7 @@ pub fn all() -> Vec<Work> {
         Work {
             name: "one long segment",
             segment: 16 << 10,
+            horizon: Power,
             lives: vec![
                 fresh(many(6, |n| vec![put("a", &[100 * n, 50], Power), put("b", &[5], Process)])),
                 after_cut(Cut::Random(5), vec![put("a", &[700], Power)]),
@@ -292,7 +295,12 @@ pub fn lost_positions() -> Vec<Work> {
             after_cut(Cut::Nothing, vec![put("a", &[1], Process)]),
         ]
     };
-    let work = |n: usize| Work { name: "lost positions", segment: 8192, lives: lives(n * 40) };
+    let work = |n: usize| Work {
+        name: "lost positions",
+        segment: 8192,
+        horizon: Power,
+        lives: lives(n * 40),
+    };
     (0..13).map(work).collect()
 }
 
@@ -324,7 +332,8 @@ pub fn act(client: &mut Client, act: &Act) -> bool {
 
 /// Lives through everything before life `last` and gets that one ready to be opened.
 pub fn live_until(work: &Work, last: usize) -> Client {
-    let mut client = Client::new(ModelDisk::new(), small(work.segment));
+    let options = StoreOptions { horizon: work.horizon, ..small(work.segment) };
+    let mut client = Client::new(ModelDisk::new(), options);
     for (at, life) in work.lives[..=last].iter().enumerate() {
         let end = begin(&mut client, life);
         if at == last {

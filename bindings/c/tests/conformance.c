@@ -594,6 +594,8 @@ static int open_store(const step *of)
         options.create = strcmp(value->at, "no") == 0 ? REPLIQ_NO : REPLIQ_YES;
     if ((value = field_of(of, "read_only")) != NULL)
         options.read_only = strcmp(value->at, "yes") == 0 ? REPLIQ_YES : REPLIQ_NO;
+    if ((value = field_of(of, "horizon")) != NULL)
+        options.horizon = strcmp(value->at, "process") == 0 ? REPLIQ_LEVEL_PROCESS : REPLIQ_LEVEL_POWER;
     if ((value = field_of(of, "segment_bytes")) != NULL)
         options.segment_bytes = strtoull(value->at, NULL, 10);
     if ((value = field_of(of, "password")) != NULL)

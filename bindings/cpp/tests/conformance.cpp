@@ -277,6 +277,8 @@ private:
         options.read_only = of.field("read_only") == "yes";
         if (of.field("level"))
             options.level = of.level();
+        if (of.field("horizon") == "process")
+            options.horizon = repliq::level::process;
         if (auto bytes = of.field("segment_bytes"))
             options.segment_bytes = std::stoull(*bytes);
         string password = of.field("password").value_or("");

@@ -68,7 +68,7 @@ pub struct Store {
 /// Opens a store.
 #[pyfunction]
 #[pyo3(signature = (path, *, password=None, create=true, read_only=false, helper=true, level="power",
-    segment_bytes=None, segment_bytes_max=None, keep=None, keep_bytes=None, quota_bytes=None, user=None,
+    horizon="power", segment_bytes=None, segment_bytes_max=None, keep=None, keep_bytes=None, quota_bytes=None, user=None,
     ca_file=None, server_name=None, plain=false, reconnect=true, heartbeat=5.0, connect_timeout=10.0,
     reconnect_max=30.0))]
 #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
@@ -80,6 +80,7 @@ pub fn open(
     read_only: bool,
     helper: bool,
     level: &str,
+    horizon: &str,
     segment_bytes: Option<u64>,
     segment_bytes_max: Option<u64>,
     keep: Option<f64>,
@@ -103,6 +104,7 @@ pub fn open(
         read_only,
         helper,
         level: crate::token::level(Some(level))?.unwrap_or_default(),
+        horizon: crate::token::level(Some(horizon))?.unwrap_or_default(),
         segment_bytes: segment_bytes.unwrap_or(chosen.segment_bytes),
         segment_bytes_max: segment_bytes_max.unwrap_or(chosen.segment_bytes_max),
         keep_ms: keep.unwrap_or(chosen.keep_ms),

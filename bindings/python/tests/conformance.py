@@ -183,6 +183,7 @@ class World:
             create=step.field("create") != "no",
             read_only=step.field("read_only") == "yes",
             level=step.field("level", "power"),
+            horizon=step.field("horizon", "power"),
             segment_bytes=None if size is None else int(size),
             password=step.field("password"),
         )

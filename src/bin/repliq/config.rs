@@ -220,8 +220,10 @@ impl Settings {
     /// How the store is opened, but for its password.
     pub fn store_options(&self) -> Done<StoreOptions> {
         let level = put::level(self.text("level").unwrap_or_default());
+        let horizon = put::level(self.text("horizon").unwrap_or_default());
         Ok(StoreOptions {
             level: level.map_err(|why| Fail::new(Code::Invalid, why))?,
+            horizon: horizon.map_err(|why| Fail::new(Code::Invalid, why))?,
             create: self.is_on("create"),
             segment_bytes: self.number("segment_bytes"),
             segment_bytes_max: self.number("segment_bytes_max"),

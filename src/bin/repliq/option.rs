@@ -70,6 +70,7 @@ pub const ROWS: &[Row] = &[
         ..row("password_file", Kind::Path, "File whose first line is the password of the store")
     },
     row("level", Kind::Choice(LEVELS), "What commits survive that name no level"),
+    row("horizon", Kind::Choice(LEVELS), "What that survives which others have seen"),
     row("create", Kind::Switch, "Create the store where there is none"),
     row("segment_bytes", ANY, "Bytes of the first segment, a power of two from 4096 on"),
     row("segment_bytes_max", ANY, "Bytes of the largest segment, a power of two up to 64 MiB"),
@@ -114,7 +115,7 @@ impl Row {
     /// Under which heading the help has its flag.
     fn heading(&self) -> &'static str {
         match self.name {
-            "level" | "create" | "segment_bytes" | "segment_bytes_max" | "keep_ms"
+            "level" | "horizon" | "create" | "segment_bytes" | "segment_bytes_max" | "keep_ms"
             | "keep_bytes" | "quota_bytes" | "helper" => "Store",
             "http" | "log_format" | "log_level" => "Watching",
             _ => "Server",
@@ -134,6 +135,7 @@ impl Row {
         let text = |text: &str| Some(Value::Text(text.to_string()));
         match self.name {
             "level" => text(super::put::level_name(store.level)),
+            "horizon" => text(super::put::level_name(store.horizon)),
             "create" => Some(Value::Switch(store.create)),
             "segment_bytes" => Some(Value::Number(store.segment_bytes)),
             "segment_bytes_max" => Some(Value::Number(store.segment_bytes_max)),

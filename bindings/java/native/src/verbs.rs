@@ -275,6 +275,7 @@ fn store_options(args: &mut Reader<'_>) -> Result<StoreOptions, Failure> {
         ..StoreOptions::default()
     };
     chosen.level = level(args)?.unwrap_or(chosen.level);
+    chosen.horizon = level(args)?.unwrap_or(chosen.horizon);
     chosen.segment_bytes = args.or(chosen.segment_bytes)?;
     chosen.segment_bytes_max = args.or(chosen.segment_bytes_max)?;
     chosen.keep_ms = args.or(chosen.keep_ms)?;

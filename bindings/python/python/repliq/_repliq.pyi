@@ -60,6 +60,7 @@ def open(
     read_only: bool = False,
     helper: bool = True,
     level: _Level = "power",
+    horizon: _Level = "power",
     segment_bytes: int | None = None,
     segment_bytes_max: int | None = None,
     keep: float | None = None,
@@ -77,7 +78,9 @@ def open(
     """Opens the store in a directory, which is created when there is none, or the store at a server.
 
     ``password`` encrypts it at rest. ``level`` is what commits survive that name none: "power", or "process" for
-    the end of the process only. ``helper`` lets a thread work ahead. ``keep`` seconds and ``keep_bytes`` bound how
+    the end of the process only. ``horizon`` says the same of what others have seen: with "process" consumers and
+    targets see it without a sync, and a power cut may take back what was seen; the store then goes on in a new epoch,
+    and a token of what is lost raises NotFoundError. ``helper`` lets a thread work ahead. ``keep`` seconds and ``keep_bytes`` bound how
     long what every reader has is kept for receivers that went back. ``quota_bytes`` bounds all segment files
     together: at the bound puts raise NoSpaceError until something was acknowledged, purged or deleted.
 

@@ -10,6 +10,7 @@ public final class StoreOptions extends Options {
     private boolean readOnly;
     private boolean helper = true;
     private Level level;
+    private Level horizon;
     private long segmentBytes = -1;
     private long segmentBytesMax = -1;
     private long keepMs = -1;
@@ -98,6 +99,19 @@ public final class StoreOptions extends Options {
      */
     public StoreOptions level(Level level) {
         this.level = Check.given(level, "level");
+        return this;
+    }
+
+    /**
+     * What that survives which others have seen: consumers, targets, who sent it here. With {@link Level#PROCESS} they
+     * see it without a sync, and a power cut may take back what was seen; the store then goes on in a new epoch, and a
+     * token of what is lost answers {@link Code#NOT_FOUND}.
+     *
+     * @param horizon {@link Level#POWER} by default
+     * @return this
+     */
+    public StoreOptions horizon(Level horizon) {
+        this.horizon = Check.given(horizon, "horizon");
         return this;
     }
 
@@ -249,7 +263,7 @@ public final class StoreOptions extends Options {
 
     @Override
     void pack(Packer to) {
-        to.bytes(password).flag(create).flag(readOnly).flag(helper).level(level);
+        to.bytes(password).flag(create).flag(readOnly).flag(helper).level(level).level(horizon);
         to.i64(segmentBytes).i64(segmentBytesMax).i64(keepMs).i64(keepBytes).i64(quotaBytes);
         to.text(user).text(caFile).text(serverName).flag(plain).flag(reconnect);
         to.i64(heartbeatMs).i64(connectTimeoutMs).i64(reconnectMsMax);

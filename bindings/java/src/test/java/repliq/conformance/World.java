@@ -209,6 +209,9 @@ final class World implements AutoCloseable {
             if (step.field("level") != null) {
                 options.level(level(step));
             }
+            if ("process".equals(step.field("horizon"))) {
+                options.horizon(Level.PROCESS);
+            }
             if (step.field("segment_bytes") != null) {
                 options.segmentBytes(Long.parseLong(step.field("segment_bytes")));
             }
