@@ -57,6 +57,8 @@ pub const NUMBERS_END: u64 = 1 << 62;
 pub const QUEUES_MAX: usize = 100_000;
 /// Sessions a store remembers: a client must not be able to fill the memory with new ones. A row costs some 200 bytes.
 pub const SESSIONS_MAX: usize = 65_536;
+/// Commits of sessions that are known beside the last one of each, as long as their owners may ask: 72 bytes each.
+pub const COMMITS_UNHEARD_MAX: usize = 16_384;
 /// How long a session is remembered after its last use, in milliseconds.
 pub const SESSION_KEEP_MS: u64 = 24 * 60 * 60 * 1000;
 /// Sessions that are forgotten in one transaction at most, so that its bytes stay few.

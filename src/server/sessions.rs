@@ -239,8 +239,8 @@ impl Worker {
                 let until = Instant::now() + Duration::from_millis(timeout_ms.into());
                 self.receive(Wait { number, session, transaction, consumer, max, job, until })
             }
-            SessionRequest::Commit { session, transaction, level } => {
-                self.commit(session, transaction, level)
+            SessionRequest::Commit { session, transaction, level, heard } => {
+                self.commit(session, (transaction, heard), level)
             }
             SessionRequest::Rollback { session, transaction, what } => {
                 self.roll_back(session, transaction, what).map(done)
@@ -512,7 +512,12 @@ impl Worker {
         Ok(())
     }
 
-    fn commit(&mut self, session: u32, transaction: u64, level: Option<Level>) -> Result<Told> {
+    fn commit(
+        &mut self,
+        session: u32,
+        (transaction, heard): (u64, u64),
+        level: Option<Level>,
+    ) -> Result<Told> {
         let known = self.sessions.get_mut(&session).ok_or_else(|| no_session(session))?;
         let open = known.session.id()?;
         let late = transaction < open.number && sabotage!("commit applied to the next transaction");
@@ -531,6 +536,9 @@ impl Worker {
                 }
                 _ => Err(Error::new(Code::RolledBack, format!("transaction {id} was rolled back"))),
             };
+        }
+        if heard > 0 && heard < transaction {
+            self.shared.store.core().session_heard(&TransactionId { number: heard, ..open });
         }
         let touched = self.hosted(session, transaction)?.touched.clone();
         let allowed = touched.iter().try_for_each(|(puts, queue)| {

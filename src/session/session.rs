@@ -43,6 +43,8 @@ pub struct LocalSession {
     received: Vec<(Arc<Reader>, Vec<u64>)>,
     /// Who it is, where it is remembered.
     identity: Option<Box<Identity>>,
+    /// Whether commits were started of which nobody has heard here.
+    unheard: bool,
 }
 
 impl LocalSession {
@@ -79,6 +81,7 @@ impl LocalSession {
             failed: None,
             received,
             identity: None,
+            unheard: false,
         })
     }
 
@@ -320,6 +323,9 @@ impl LocalSession {
 
     /// The same at another level.
     pub fn commit_at(&mut self, level: Level) -> Result<Commit> {
+        if let Some(identity) = self.identity.as_ref().filter(|_| !self.unheard) {
+            identity.heard_all();
+        }
         let staged = self.hand_over(level)?;
         self.inner.core.finish(&staged)
     }
@@ -329,6 +335,7 @@ impl LocalSession {
         let started = port.start(&self.inner.core, tag)?;
         match self.hand_over(self.inner.core.level()) {
             Ok(staged) => {
+                self.unheard = true;
                 super::store::finish_later(&self.inner.core, staged, started, port);
                 Ok(())
             }

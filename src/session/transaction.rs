@@ -216,8 +216,7 @@ impl Session {
     /// Commits without waiting; the port gets the outcome under this tag, and the next transaction begins.
     ///
     /// At a server, one whose answer is lost with the connection is asked for in the next one, as by
-    /// [`Session::commit`]. Of several of one session that are lost together the last that was committed is told, and those
-    /// before it are OUTCOME_EXPIRED: a session remembers one.
+    /// [`Session::commit`]; so is each of several of one session that are lost together.
     pub fn commit_start(&mut self, port: &Port, tag: u64) -> Result<()> {
         match &mut self.home {
             Home::Local(session) => session.commit_start(port, tag),

@@ -27,6 +27,7 @@ mod sessions;
 mod state;
 mod stream;
 mod targets;
+mod unheard;
 
 use crate::error::{Code, Error, Result};
 use crate::journal::{self, Appended, Front, Journal, Parts, Record, Rows, Space, Staging, Type};

@@ -2,6 +2,7 @@
 //!
 //! Promises: a look for a name, one for rows of age, and how many a user has cost the same however many rows there are.
 
+use super::unheard::Unheard;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
@@ -38,6 +39,8 @@ pub struct Remembered {
     names: HashMap<String, SessionId>,
     /// How many each user has.
     users: HashMap<String, usize>,
+    /// Commits before the last one of each.
+    pub unheard: Unheard,
 }
 
 impl Remembered {

@@ -269,6 +269,7 @@ impl State {
         row.decided = row.decided.max(place);
         if matches!(body[0], COMMIT | REPEAT) {
             (row.committed, row.transaction) = (place, first);
+            self.sessions.unheard.note(session, place, first);
         }
         Ok(())
     }
@@ -378,6 +379,11 @@ impl Core {
             let row = state.sessions.get(&session).filter(|row| row.decided.0 == epoch);
             row.map(|row| Some((session, row))).ok_or_else(|| fenced(&session))
         })
+    }
+
+    /// The owner of a session has heard what became of its transactions up to this one.
+    pub fn session_heard(&self, id: &TransactionId) {
+        self.state.lock().sessions.unheard.heard(&id.session, id.place());
     }
 
     /// How many sessions of a user are remembered.
@@ -584,7 +590,11 @@ impl State {
             () if place == row.committed => {
                 Known::Outcome(Outcome::Committed(self.token(row.transaction)))
             }
-            () if place < row.committed => Known::Outcome(Outcome::Expired),
+            () if place < row.committed => {
+                let known = self.sessions.unheard.find(&id.session, place);
+                let known = known.map(|transaction| Outcome::Committed(self.token(transaction)));
+                Known::Outcome(known.unwrap_or(Outcome::Expired))
+            }
             () if place <= row.decided || sabotage!("resolve answers before it is final") => {
                 Known::Outcome(Outcome::RolledBack)
             }
@@ -604,6 +614,11 @@ impl Identity {
             false => Ok(()),
             true => Err(fenced(&self.id.session)),
         }
+    }
+
+    /// Its owner has heard of every transaction before the one that is open.
+    pub fn heard_all(&self) {
+        self.core.session_heard(&TransactionId { number: self.id.number - 1, ..self.id });
     }
 
     /// Calls `hook` when another owner took the session over, or now where one did.

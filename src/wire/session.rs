@@ -13,7 +13,8 @@
 //!   99  RECEIVE   session or 0, transaction, consumer, at most so many (4), timeout in ms (4): RECEIVED; with 0
 //!                 messages at most it only waits until there are some; what (1): 0 messages, 1 all of the next
 //!                 transaction that has any, however many, in a session only
-//!  100  COMMIT    session, transaction, level (1): 0 process, 1 power, 255 the store's: STORED
+//!  100  COMMIT    session, transaction, level (1): 0 process, 1 power, 255 the store's; the last transaction of the
+//!                 session's epoch up to which the client has heard of all (8): STORED
 //!  101  ROLLBACK  session, transaction, what (1): 0 all, 1 what was put, 2 all but without giving back what was
 //!                 received: DONE
 //!  102  LEAVE     session, 1 to forget it, else 0 (1): DONE
@@ -160,6 +161,8 @@ pub enum SessionRequest<'a> {
         transaction: u64,
         /// The level, or the store's.
         level: Option<Level>,
+        /// The client has heard what became of all up to this transaction.
+        heard: u64,
     },
     /// Roll back.
     Rollback {
@@ -362,9 +365,10 @@ impl SessionRequest<'_> {
                 out.push(u8::from(*job));
                 RECEIVE
             }
-            SessionRequest::Commit { session, transaction, level } => {
+            SessionRequest::Commit { session, transaction, level, heard } => {
                 put_place(*session, *transaction, out);
                 out.push(level_byte(*level));
+                out.extend_from_slice(&heard.to_le_bytes());
                 COMMIT
             }
             SessionRequest::Rollback { session, transaction, what } => {
@@ -454,6 +458,7 @@ impl SessionRequest<'_> {
                 session: rest.word()?,
                 transaction: rest.long()?,
                 level: level_of(rest.byte()?)?,
+                heard: rest.long()?,
             },
             ROLLBACK => {
                 let (session, transaction) = (rest.word()?, rest.long()?);

@@ -79,7 +79,7 @@ impl Office {
                 None
             }
             Packet::Commit(number) => {
-                let answer = client.ask(100, &[session, &long(number), &[255]]);
+                let answer = client.ask(100, &[session, &long(number), &[255], &long(number - 1)]);
                 if answer.0 == STORED {
                     let token = answer.1[..40].to_vec();
                     let empty = token[8..16] == [0; 8];
@@ -296,7 +296,8 @@ fn whatever_a_connection_still_brings_after_its_session_was_resumed_elsewhere_is
                         said.entry(number).or_default().extend(outcome);
                     }
                     Packet::Commit(_) => {
-                        let answer = old.ask(100, &[&seat.session, &long(number), &[255]]);
+                        let answer = old
+                            .ask(100, &[&seat.session, &long(number), &[255], &long(number - 1)]);
                         let code = refused(answer).0;
                         let final_ones = [Code::Fenced as u16, Code::RolledBack as u16];
                         assert!(final_ones.contains(&code), "{packet:?} after {cut}: {code}");

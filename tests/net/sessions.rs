@@ -86,7 +86,7 @@ fn a_client_from_the_page_moves_a_message_and_a_repeated_commit_says_the_same() 
     let (kind, _) = client.ask(98, &[&session, &long(1), &1u32.to_le_bytes(), &staged]);
     assert_eq!(kind, DONE);
     assert!(place.store.queues().unwrap().iter().all(|info| info.next_sequence < 3));
-    let commit = [&session[..], &long(1), &[255]].concat();
+    let commit = [&session[..], &long(1), &[255], &long(0)].concat();
     let (kind, stored) = client.ask(100, &[&commit]);
     assert_eq!((kind, stored.len(), stored[40]), (STORED, 41, 1));
     let big = [&id[..], &epoch.to_be_bytes(), &1u64.to_be_bytes()].concat();
@@ -101,7 +101,7 @@ fn a_client_from_the_page_moves_a_message_and_a_repeated_commit_says_the_same() 
     let stage = |number: u64| [&session[..], &long(number), &1u32.to_le_bytes(), &staged].concat();
     assert_eq!(client.ask(98, &[&stage(5)]).0, DONE);
     assert_eq!(client.ask(98, &[&stage(6)]).0, DONE);
-    let late = [&session[..], &long(5), &[255]].concat();
+    let late = [&session[..], &long(5), &[255], &long(4)].concat();
     assert_eq!(refused(client.ask(100, &[&late])).0, Code::RolledBack as u16);
     assert_eq!(refused(client.ask(98, &[&stage(5)])).0, Code::RolledBack as u16);
     assert_eq!(client.ask(101, &[&session, &long(6), &[0]]).0, DONE);
@@ -123,7 +123,7 @@ fn a_stage_refused_for_one_message_dooms_its_transaction_and_no_other() {
     let nonsense = [&to[..], &3u32.to_le_bytes(), b"abc"].concat();
     let stage = [&session[..], &long(1), &1u32.to_le_bytes(), &nonsense].concat();
     assert_eq!(refused(client.ask(98, &[&stage])).0, Code::Invalid as u16);
-    let commit = |number: u64| [&session[..], &long(number), &[255]].concat();
+    let commit = |number: u64| [&session[..], &long(number), &[255], &long(number - 1)].concat();
     let outcome = refused(client.ask(100, &[&commit(1)]));
     assert_eq!(outcome, (Code::RolledBack as u16, Code::Invalid as u16));
     let empty = client.ask(100, &[&commit(2)]);

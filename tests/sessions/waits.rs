@@ -1,6 +1,6 @@
 //! Waiting at a server: what it costs, and what is left behind when somebody is called away from it.
 
-use crate::place::{NOW, Place, SOON, by_url, connect, deliveries, payloads, put, until};
+use crate::place::{NOW, Place, SOON, by_url, connect, deliveries, payloads, put, until, waiting};
 use crate::remote::Cable;
 use repliq::{Code, ConnectOptions, ConsumerOptions, Message, Port, SessionOptions, Store};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -221,4 +221,59 @@ fn a_wait_for_a_consumer_is_over_with_its_last_acknowledgement_behind_any_backlo
         });
         place.store.wait("consumer:c", &[token], NOW).unwrap();
     }
+}
+
+#[test]
+fn of_several_commits_that_were_started_and_lost_together_each_is_told() {
+    let place = Place::remote();
+    let cable = Cable::to(&place);
+    let store = by_url(&cable.url(), connect()).unwrap();
+    let queue = store.queue("q").unwrap();
+    let port = Port::open().unwrap();
+    let mut session = store.session().unwrap();
+    let id = session.id().unwrap();
+    session.put(queue, &Message::new(b"first")).unwrap();
+    session.commit().unwrap();
+    let mut started = 0;
+    // The server gets all of them, and the client no answer.
+    cable.let_down(0);
+    for text in ["0", "1", "2", "3", "4"] {
+        session.put(queue, &Message::new(text.as_bytes())).unwrap();
+        let tag = text.parse().unwrap();
+        if session.commit_start(&port, tag).is_err() {
+            break;
+        }
+        started += 1;
+    }
+    let mut told = std::collections::BTreeMap::new();
+    let heard = std::sync::Mutex::new(Vec::new());
+    until("each is told", || {
+        for event in port.drain(9, Duration::from_millis(100)).unwrap() {
+            heard.lock().unwrap().push((event.tag, event.outcome.map(|commit| commit.token)));
+        }
+        heard.lock().unwrap().len() >= started
+    });
+    for (tag, outcome) in heard.lock().unwrap().drain(..) {
+        match outcome {
+            Ok(token) => _ = told.insert(tag.to_string(), token),
+            Err(error) => assert_eq!(error.code(), Code::RolledBack, "{error}"),
+        }
+    }
+    let there = waiting(&place.own, queue);
+    let committed: Vec<String> = told.keys().cloned().collect();
+    assert_eq!(there[1..], committed[..], "what was told is what readers see");
+    let tokens: std::collections::BTreeSet<String> =
+        told.values().map(ToString::to_string).collect();
+    assert_eq!(tokens.len(), committed.len());
+    let tokens: Vec<repliq::Token> = told.into_values().collect();
+    if !tokens.is_empty() {
+        place.own.wait("", &tokens, SOON).unwrap();
+    }
+    // Once it has heard of them the server keeps the last one alone.
+    cable.let_all();
+    session.put(queue, &Message::new(b"last")).unwrap();
+    session.commit().unwrap();
+    session.put(queue, &Message::new(b"and another")).unwrap();
+    session.commit().unwrap();
+    assert_eq!(store.resolve(&id).unwrap(), repliq::Outcome::Expired);
 }

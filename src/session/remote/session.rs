@@ -15,12 +15,13 @@ use super::store::{Failure, Line, Reply, odd, reply, wait_ms};
 use crate::error::{Code, Error, Result};
 use crate::limits;
 use crate::queue::{Message, Queue, Received};
-use crate::session::port::{Port, Started};
+use crate::session::port::{Port, Started as Operation};
 use crate::session::transaction::SessionOptions;
 use crate::store::{Commit, Level, Outcome, TransactionId};
 use crate::sync::Mutex;
 use crate::wire::{STAGED_HEAD, SessionRequest, Undo, Which, begin_stage, put_staged};
 use std::borrow::Borrow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -50,7 +51,12 @@ pub struct RemoteSession {
     refused: Arc<Mutex<Option<Error>>>,
     /// Whether somebody may ask later what became of its transactions.
     known: bool,
+    /// Commits that were started and of which nobody has heard.
+    started: Started,
 }
+
+/// Commits that were started and of which nobody has heard.
+type Started = Arc<Mutex<BTreeSet<TransactionId>>>;
 
 impl RemoteSession {
     /// Opens a session.
@@ -68,6 +74,7 @@ impl RemoteSession {
             failed: None,
             refused: Arc::default(),
             known: !options.name.is_empty(),
+            started: Arc::default(),
         };
         session.connect(line.asker().until(Duration::ZERO))?;
         Ok(session)
@@ -391,7 +398,8 @@ impl RemoteSession {
         let until = self.line.asker().until(Duration::ZERO);
         let (life, session) = self.connect(until)?;
         let id = self.id;
-        let request = SessionRequest::Commit { session, transaction: id.number, level };
+        let heard = self.heard();
+        let request = SessionRequest::Commit { session, transaction: id.number, level, heard };
         match self.line.ask(Some(life), &request, until) {
             Ok(Reply::Stored(commit)) => {
                 self.next();
@@ -435,10 +443,13 @@ impl RemoteSession {
         self.end_doomed()?;
         self.send()?;
         let (life, session) = self.connect(self.line.asker().until(Duration::ZERO))?;
-        let id = self.id;
-        let request = SessionRequest::Commit { session, transaction: id.number, level: None };
+        let (id, heard) = (self.id, self.heard());
+        let transaction = id.number;
+        let request = SessionRequest::Commit { session, transaction, level: None, heard };
         let encode = |number: u32, out: &mut Vec<u8>| request.encode(number, out);
-        let (started, line) = (port.start_elsewhere(tag)?, self.line.clone());
+        let (operation, line) = (port.start_elsewhere(tag)?, self.line.clone());
+        let started = self.started.clone();
+        started.lock().insert(id);
         let ended: OnAnswer = Box::new(move |answer| {
             let outcome = match answer {
                 Ok(raw) => match reply(&raw) {
@@ -450,15 +461,25 @@ impl RemoteSession {
                     let text = "the transaction is gone with its connection";
                     Err(Error::because(Code::RolledBack, text, &why))
                 }
-                Err(Lost::Open(why)) => return resolve_later(&line, id, why, started),
+                Err(Lost::Open(why)) => return resolve_later(&line, id, why, (operation, started)),
             };
-            started.end(outcome);
+            started.lock().remove(&id);
+            operation.end(outcome);
         });
         self.known = true;
         // One that did not begin ends on the port, too: what was started is over.
         self.line.asker().begin(life, &encode, ended);
         self.next();
         Ok(())
+    }
+
+    /// Up to which transaction of this epoch it was heard of all.
+    fn heard(&self) -> u64 {
+        match self.started.lock().first() {
+            Some(first) if first.epoch < self.id.epoch => 0,
+            Some(first) => first.number - 1,
+            None => self.id.number - 1,
+        }
     }
 
     /// Drops what was staged and gives back what was received.
@@ -522,7 +543,12 @@ fn unknown(id: &TransactionId, why: &Error) -> Error {
 
 /// Asks what became of a commit once there is a connection again, before anything else is asked there: a later
 /// transaction of the session must not come first.
-fn resolve_later(line: &Line, id: TransactionId, why: Error, started: Started) {
+fn resolve_later(
+    line: &Line,
+    id: TransactionId,
+    why: Error,
+    (operation, started): (Operation, Started),
+) {
     let encode: OwnEncode =
         Box::new(move |number, out| SessionRequest::Resolve(id).encode(number, out));
     let ended: OnAnswer = Box::new(move |answer| {
@@ -530,7 +556,8 @@ fn resolve_later(line: &Line, id: TransactionId, why: Error, started: Started) {
             Some(Ok(reply)) => told(&id, &reply, &why),
             Some(Err(_)) | None => None,
         };
-        started.end(told.unwrap_or_else(|| Err(unknown(&id, &why))));
+        started.lock().remove(&id);
+        operation.end(told.unwrap_or_else(|| Err(unknown(&id, &why))));
     });
     line.asker().start_later(encode, ended, line.asker().until(Duration::ZERO));
 }
