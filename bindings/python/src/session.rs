@@ -140,17 +140,14 @@ impl Session {
     fn put_many(&self, queue: &Bound<'_, Queue>, messages: &Bound<'_, PyAny>) -> Answer<()> {
         self.of.owns(queue.get())?;
         let number = queue.get().queue;
-        if !self.of.remote
-            && let Some(payloads) = message::payloads(messages)
-        {
-            let plain = payloads.iter().map(|one| repliq::Message::new(one.as_bytes()));
-            let mut seat = self.seat()?;
-            let session = open(&mut seat)?;
-            return self.note(caught(|| session.put_each(number, plain)));
-        }
-        let items = Item::all(messages)?;
+        let plain = if self.of.remote { None } else { message::payloads(messages) };
+        let items = if plain.is_some() { Vec::new() } else { Item::all(messages)? };
         let mut seat = self.seat()?;
         let session = open(&mut seat)?;
+        if let Some(payloads) = plain {
+            let plain = payloads.iter().map(|one| repliq::Message::new(one.as_bytes()));
+            return self.note(caught(|| session.put_each(number, plain)));
+        }
         self.note(message::with(&items, |messages| match self.of.remote {
             true => without_gil(queue.py(), || session.put_many(number, messages)),
             false => caught(|| session.put_many(number, messages)),
