@@ -982,6 +982,39 @@ repliq_code repliq_store_resolve(repliq_store *store,
                                  repliq_outcome *outcome);
 
 /**
+ * Commits a prepared transaction, or rolls it back where `commit` is REPLIQ_NO, durably; `*result` gets where that is in
+ * the order of commits. `result` may be NULL.
+ *
+ * It may come from anywhere and again: asked twice it says the same. How one ended is known for 24 hours, of the last
+ * 16,384; where it was ended by hand, from the command line, longer.
+ *
+ * Fails with REPLIQ_INVALID (no identity, a `commit` that is neither; also a roll back of what was committed before),
+ * REPLIQ_ROLLED_BACK (a commit of what was rolled back before), REPLIQ_NO_SUCH_NAME (none is known), REPLIQ_DENIED
+ * (another user's), REPLIQ_NO_SPACE (it waits on), REPLIQ_READ_ONLY, REPLIQ_CLOSED; at a server with
+ * REPLIQ_UNREACHABLE, REPLIQ_TIMEOUT: ask again.
+ */
+repliq_code repliq_store_finish(repliq_store *store,
+                                const repliq_transaction_id *id,
+                                int32_t commit,
+                                repliq_result *result);
+
+/**
+ * Writes the prepared transactions that wait, and those that were ended by hand, as a JSON array to `text`, which has
+ * room for `size` bytes, and the length of the whole to `*len`, as repliq_store_status does.
+ * `len` may be NULL. Thread-safe.
+ *
+ * Each is an object: `transaction` (the identity's text), `xid` (hexadecimal digits), `user`, `since_ms`, `messages` and
+ * `bytes` it puts, `held` (messages it has received), `state` (prepared, committed, rolled_back), and of one that was
+ * ended `token`, `ended_by` and `ended_ms`. At a server these are the user's own; with the right `admin` on `*`, all.
+ *
+ * Fails with REPLIQ_INVALID, REPLIQ_TOO_LARGE (size), REPLIQ_CLOSED; at a server as its other calls do.
+ */
+repliq_code repliq_store_prepared(repliq_store *store,
+                                  char *text,
+                                  size_t size,
+                                  size_t *len);
+
+/**
  * Writes what the store is and has, as JSON, to `text`, which has room for `size` bytes, and the length of the
  * whole to `*len`.
  *
@@ -1132,6 +1165,22 @@ repliq_code repliq_session_commit(repliq_session *session,
 repliq_code repliq_session_commit_start(repliq_session *session,
                                         repliq_port *port,
                                         uint64_t tag);
+
+/**
+ * Prepares the transaction for a coordinator outside, and stores its identity in `*id`; the next transaction begins.
+ *
+ * What it put is durable and seen by nobody, and what it received is given to nobody, until repliq_store_finish commits
+ * it or rolls it back, from wherever and whenever that comes: also after a crash, and whatever becomes of this session.
+ * `xid` is what the coordinator calls it, at most 255 bytes of any kind; NULL with a `len` of 0 for nothing.
+ *
+ * Fails as repliq_session_commit does, and with REPLIQ_QUOTA (1,024 are prepared already), REPLIQ_EXISTS (one that waits
+ * has the same xid), REPLIQ_BUSY (one that waits has messages of the same producer), REPLIQ_TOO_LARGE (xid): the
+ * transaction stands. After REPLIQ_OUTCOME_UNKNOWN repliq_store_resolve tells: pending where it is prepared.
+ */
+repliq_code repliq_session_prepare(repliq_session *session,
+                                   const void *xid,
+                                   size_t len,
+                                   repliq_transaction_id *id);
 
 /**
  * Forgets what was put and gives back what was received; the next transaction begins.

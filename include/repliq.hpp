@@ -375,7 +375,7 @@ enum class outcome_state : int {
     committed = REPLIQ_OUTCOME_COMMITTED,
     /** It is not, and never will be. */
     rolled_back = REPLIQ_OUTCOME_ROLLED_BACK,
-    /** It is not known yet: its commit waits for other members of the group. */
+    /** It is not known yet: it is prepared, or its commit waits for other members of the group. */
     pending = REPLIQ_OUTCOME_PENDING,
     /** Nobody knows any more: later transactions of the session were committed, or it was forgotten. */
     expired = REPLIQ_OUTCOME_EXPIRED
@@ -886,6 +886,17 @@ public:
         });
     }
 
+    /**
+     * Prepares the transaction for a coordinator outside, under the name it gives: nobody sees it, and it outlives
+     * everything, until store::finish() ends it. The next transaction begins.
+     */
+    transaction_id prepare(bytes xid = {})
+    {
+        repliq_transaction_id made;
+        detail::check(repliq_session_prepare(c(), xid.data(), xid.size(), &made));
+        return transaction_id(made);
+    }
+
     void rollback() { detail::check(repliq_session_rollback(c())); }
 
     /** The identity of the open transaction: store::resolve() tells what became of it, also after a crash. */
@@ -1246,6 +1257,17 @@ public:
         detail::check(repliq_store_resolve(c(), &id.c(), &made));
         return outcome(made);
     }
+
+    /** Commits a prepared transaction, or rolls it back, durably. It may come from anywhere, and again. */
+    result finish(const transaction_id &id, bool commit) const
+    {
+        repliq_result made;
+        detail::check(repliq_store_finish(c(), &id.c(), commit ? REPLIQ_YES : REPLIQ_NO, &made));
+        return result(made);
+    }
+
+    /** The prepared transactions that wait, and those that were ended by hand, as a JSON array. */
+    std::string prepared() const { return detail::status(c(), repliq_store_prepared); }
 
     /** The consumer of this name; it is created on first use. */
     repliq::consumer consumer(std::string_view name, const repliq::queue &of,

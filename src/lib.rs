@@ -76,10 +76,10 @@ pub use server::{Client, Right, Server, ServerLimits, ServerOptions, UserSource,
 #[doc(hidden)]
 pub use session::interruptible;
 pub use session::{
-    Consumer, ConsumerInfo, ConsumerOptions, Event, Handled, Listener, ListenerOptions,
-    ListenerStatus, Metrics, Policy, Port, QueueInfo, QueueMetrics, RedriveOptions, Redriven,
-    SegmentMetrics, Session, SessionInfo, SessionOptions, Snapshot, Store, StoreOptions,
-    TargetMetrics, Unit, Work,
+    Consumer, ConsumerInfo, ConsumerOptions, EndedByHand, Event, Handled, Listener,
+    ListenerOptions, ListenerStatus, Metrics, Policy, Port, PreparedInfo, PreparedMetrics,
+    QueueInfo, QueueMetrics, RedriveOptions, Redriven, SegmentMetrics, Session, SessionInfo,
+    SessionOptions, Snapshot, Store, StoreOptions, TargetMetrics, Unit, Work,
 };
 pub use store::{
     BackupInfo, Commit, Hold, Level, Outcome, Pin, PinKind, RepairInfo, TRANSACTION_ID_SIZE,

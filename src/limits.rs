@@ -65,6 +65,16 @@ pub const SESSION_KEEP_MS: u64 = 24 * 60 * 60 * 1000;
 pub const SESSIONS_FORGOTTEN_MAX: usize = 256;
 /// Remembered sessions that are listed at a time: an answer of some 400 bytes each stays small.
 pub const SESSIONS_LISTED_MAX: usize = 1_000;
+/// Prepared transactions that wait for their coordinator: each holds messages, files and a row of memory.
+pub const PREPARED_MAX: usize = 1_024;
+/// Bytes of what those acknowledge and of the places of their files, together: they are kept in memory.
+pub const PREPARED_BYTES_MAX: usize = 16 << 20;
+/// Prepared transactions that ended as planned and are remembered, for 24 hours at most: who lost the answer asks soon.
+pub const PREPARED_ENDED_MAX: usize = 16_384;
+/// Prepared transactions that were ended by hand and are remembered: their coordinators may come late.
+pub const PREPARED_BY_HAND_MAX: usize = 1_024;
+/// Longest name a coordinator gives to a prepared transaction, in bytes; it travels with a one-byte length.
+pub const XID_BYTES_MAX: usize = 255;
 /// Sessions one connection has open at once, and receives that wait: each may hold a transaction.
 pub const SESSIONS_OF_CONNECTION_MAX: usize = 256;
 /// Snapshots one connection has open at once: each keeps the disk space of what it shows.
@@ -149,5 +159,6 @@ const _: () = assert!((MESSAGE_BYTES_MAX as u64) < SEGMENT_BYTES_MAX);
 const _: () = assert!((MEMORY_BYTES as u64) < SEGMENT_BYTES_MAX);
 const _: () = assert!(NAME_BYTES_MAX <= u8::MAX as usize);
 const _: () = assert!(PRODUCER_BYTES_MAX <= u8::MAX as usize);
+const _: () = assert!(XID_BYTES_MAX <= u8::MAX as usize);
 const _: () = assert!(RECEIVE_MESSAGES_MAX <= ARRAY_MAX);
 const _: () = assert!(RECEIVE_BYTES_MAX <= MESSAGE_BYTES_MAX);

@@ -218,6 +218,30 @@ const BUGS: &[(&str, Tier)] = &[
         "right of a session not asked",
         sessions("remote::rights_are_asked_for_every_queue_of_a_transaction"),
     ),
+    (
+        "prepared transactions lost at a roll",
+        sessions(
+            "prepared::it_outlives_every_segment_it_was_written_in_and_leaves_no_file_after_a_roll_back",
+        ),
+    ),
+    (
+        "held by a prepared transaction and given out",
+        sessions(
+            "prepared::txs_30_what_is_prepared_is_seen_by_nobody_and_given_to_nobody_until_it_is_committed",
+        ),
+    ),
+    (
+        "files of a prepared transaction removed at the open",
+        sessions(
+            "prepared::txs_30_a_prepared_transaction_outlives_a_restart_and_is_ended_by_whoever_comes",
+        ),
+    ),
+    (
+        "prepared transaction ended by another user",
+        sessions(
+            "prepared::nobody_sees_or_ends_the_prepared_transaction_of_another_user_but_an_administrator",
+        ),
+    ),
     ("right of a request not asked", net("rights::each_request_needs_its_right_on_that_queue")),
     (
         "length of a frame not bounded",

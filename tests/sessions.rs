@@ -11,6 +11,8 @@ mod identity;
 mod limits;
 #[path = "sessions/place.rs"]
 mod place;
+#[path = "sessions/prepared.rs"]
+mod prepared;
 #[path = "sessions/pressure.rs"]
 mod pressure;
 #[path = "sessions/process.rs"]

@@ -1,12 +1,14 @@
 //! Sessions: transactions over any queues of one store.
 
+use std::ffi::c_void;
 use std::ptr::NonNull;
 
 use crate::error::{Code, Error, Result};
+use crate::limits::XID_BYTES_MAX;
 use crate::session::{Session, SessionOptions};
 use crate::store::Level;
 
-use super::argument::{self, Out, OutArray, array, level, maybe_text, wait, yes};
+use super::argument::{self, Out, OutArray, array, bytes, level, maybe_text, wait, yes};
 use super::boundary::boundary;
 use super::handle::{self, Face, pin};
 use super::message::{self, Views};
@@ -243,6 +245,37 @@ pub unsafe extern "C" fn repliq_session_commit_start(
         let (session, views, _) = seat.own()?;
         session.commit_start(port.port(), tag)?;
         *views = Views::default();
+        Ok(())
+    })
+}
+
+/// Prepares the transaction for a coordinator outside, and stores its identity in `*id`; the next transaction begins.
+///
+/// What it put is durable and seen by nobody, and what it received is given to nobody, until repliq_store_finish commits
+/// it or rolls it back, from wherever and whenever that comes: also after a crash, and whatever becomes of this session.
+/// `xid` is what the coordinator calls it, at most 255 bytes of any kind; NULL with a `len` of 0 for nothing.
+///
+/// Fails as repliq_session_commit does, and with REPLIQ_QUOTA (1,024 are prepared already), REPLIQ_EXISTS (one that waits
+/// has the same xid), REPLIQ_BUSY (one that waits has messages of the same producer), REPLIQ_TOO_LARGE (xid): the
+/// transaction stands. After REPLIQ_OUTCOME_UNKNOWN repliq_store_resolve tells: pending where it is prepared.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn repliq_session_prepare(
+    session: *mut repliq_session,
+    xid: *const c_void,
+    len: usize,
+    id: *mut repliq_transaction_id,
+) -> repliq_code {
+    boundary(|| {
+        let mut seat = pin(session)?;
+        let (session, views, _) = seat.own()?;
+        // SAFETY: the caller's contract: `xid` readable for `len`, and a place for the identity.
+        let (xid, out) = unsafe {
+            let xid = bytes(xid, len, XID_BYTES_MAX, "xid")?;
+            (xid, Out::needed(id, "id")?)
+        };
+        let prepared = session.prepare(xid)?;
+        *views = Views::default();
+        out.put(transaction::put(&prepared));
         Ok(())
     })
 }

@@ -8,7 +8,9 @@ use crate::link::ConnectOptions;
 use crate::secret::Password;
 use crate::session::{Store, StoreOptions};
 
-use super::argument::{self, Out, array, level, maybe_text, or, put_text, text, wait, yes};
+use super::argument::{
+    self, Out, array, invalid, level, maybe_text, or, put_text, text, wait, yes,
+};
 use super::boundary::{boundary, quiet_panics};
 use super::handle::{self, Face, pin};
 use super::message;
@@ -340,6 +342,60 @@ pub unsafe extern "C" fn repliq_store_resolve(
         let (id, out) = unsafe { (transaction::id(id, "id")?, Out::needed(outcome, "outcome")?) };
         out.put(transaction::outcome(&store.resolve(&id)?));
         Ok(())
+    })
+}
+
+/// Commits a prepared transaction, or rolls it back where `commit` is REPLIQ_NO, durably; `*result` gets where that is in
+/// the order of commits. `result` may be NULL.
+///
+/// It may come from anywhere and again: asked twice it says the same. How one ended is known for 24 hours, of the last
+/// 16,384; where it was ended by hand, from the command line, longer.
+///
+/// Fails with REPLIQ_INVALID (no identity, a `commit` that is neither; also a roll back of what was committed before),
+/// REPLIQ_ROLLED_BACK (a commit of what was rolled back before), REPLIQ_NO_SUCH_NAME (none is known), REPLIQ_DENIED
+/// (another user's), REPLIQ_NO_SPACE (it waits on), REPLIQ_READ_ONLY, REPLIQ_CLOSED; at a server with
+/// REPLIQ_UNREACHABLE, REPLIQ_TIMEOUT: ask again.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn repliq_store_finish(
+    store: *mut repliq_store,
+    id: *const repliq_transaction_id,
+    commit: i32,
+    result: *mut repliq_result,
+) -> repliq_code {
+    boundary(|| {
+        let store = pin(store)?;
+        // SAFETY: the caller's contract: an identity, and NULL or a place for the result.
+        let (id, out) = unsafe { (transaction::id(id, "id")?, Out::maybe(result, "result")?) };
+        let commit = match commit {
+            REPLIQ_YES => true,
+            REPLIQ_NO => false,
+            _ => return Err(invalid(format!("commit is {commit}, not REPLIQ_YES or REPLIQ_NO"))),
+        };
+        out.put(argument::result(&store.finish(&id, commit)?));
+        Ok(())
+    })
+}
+
+/// Writes the prepared transactions that wait, and those that were ended by hand, as a JSON array to `text`, which has
+/// room for `size` bytes, and the length of the whole to `*len`, as repliq_store_status does.
+/// `len` may be NULL. Thread-safe.
+///
+/// Each is an object: `transaction` (the identity's text), `xid` (hexadecimal digits), `user`, `since_ms`, `messages` and
+/// `bytes` it puts, `held` (messages it has received), `state` (prepared, committed, rolled_back), and of one that was
+/// ended `token`, `ended_by` and `ended_ms`. At a server these are the user's own; with the right `admin` on `*`, all.
+///
+/// Fails with REPLIQ_INVALID, REPLIQ_TOO_LARGE (size), REPLIQ_CLOSED; at a server as its other calls do.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn repliq_store_prepared(
+    store: *mut repliq_store,
+    text: *mut c_char,
+    size: usize,
+    len: *mut usize,
+) -> repliq_code {
+    boundary(|| {
+        let store = pin(store)?;
+        // SAFETY: the caller's contract: room for `size` bytes, NULL or a place for the length.
+        unsafe { put_text(text, size, len, || store.prepared_text()) }
     })
 }
 

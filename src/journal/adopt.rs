@@ -22,6 +22,9 @@
 //! its last message does, all ones = never. The digest is what the chain takes of the record: queue numbers and
 //! files are this store's own.
 //!
+//! A *prepared* transaction has files, too, and no record that adopts them yet: its sequences count from 0. It stands in
+//! the store's state and is told to the journal, which keeps, copies and checks its files like the others.
+//!
 //! The files stay until nobody waits for any message in them, and so long the segment of the record stays, too.
 //! A transaction leaves the table with a local frame of type `reclaim` whose body is its sequence (8), and its
 //! files are removed once that frame is durable; what is left is known as *hollow* as long as the segment of the
@@ -201,6 +204,19 @@ impl Adoption {
             && self.files.iter().all(file)
     }
 
+    /// Gives places to one whose sequences count from 0: `next` tells the next sequence of a queue.
+    pub fn go_to<E>(&mut self, next: &dyn Fn(u32) -> Result<u64, E>) -> Result<(), E> {
+        for share in &mut self.shares {
+            share.first = next(share.queue)?;
+        }
+        let Adoption { shares, files, .. } = self;
+        for row in files.iter_mut().flat_map(|file| &mut file.rows) {
+            let share = shares.binary_search_by_key(&row.queue, |share| share.queue);
+            row.first += share.map_or(0, |at| shares[at].first);
+        }
+        Ok(())
+    }
+
     /// Sequence of a queue's first message in it.
     pub fn first_of(&self, queue: u32) -> Option<u64> {
         self.find(queue).map(|share| share.first)
@@ -254,6 +270,16 @@ impl Adopted {
         })
     }
 
+    /// One that is prepared: it has no place yet, and its sequences count from 0.
+    fn prepared(body: Adoption) -> Adopted {
+        Adopted { transaction: 0, time_ms: 0, segment: 0, end: 0, body }
+    }
+
+    /// Whether it has no place yet.
+    pub fn is_prepared(&self) -> bool {
+        self.transaction == 0
+    }
+
     /// Bytes of its files.
     pub fn length(&self) -> u64 {
         self.body.files.iter().map(StagedFile::length).sum()
@@ -278,6 +304,10 @@ pub struct Adoptions {
     spots: BTreeMap<(u32, u64), Spot>,
     /// Given back, to be removed once the journal is durable up to an offset.
     pub released: Vec<(u64, Arc<Adopted>)>,
+    /// Prepared transactions, by the number of the first file: nobody has adopted them yet.
+    prepared: BTreeMap<u64, Arc<Adopted>>,
+    /// Prepared ones that were rolled back, whose files go as soon as nobody may be copying them.
+    pub over: Vec<Arc<Adopted>>,
     /// The highest number of a staged file that any of them named.
     pub newest: u64,
 }
@@ -312,8 +342,11 @@ impl Adoptions {
         self.hollow.values().next_back().copied()
     }
 
-    /// Adds a transaction.
+    /// Adds a transaction, which may have been a prepared one before.
     pub fn insert(&mut self, adopted: Adopted) {
+        if let Some(file) = adopted.body.files.first() {
+            self.prepared.remove(&file.number);
+        }
         if adopted.body.files.is_empty() {
             self.hollow.insert(adopted.transaction, adopted.segment);
             return;
@@ -326,6 +359,34 @@ impl Adoptions {
             }
         }
         self.by_sequence.insert(adopted.transaction, Arc::new(adopted));
+    }
+
+    /// Takes in a prepared transaction.
+    pub fn prepare(&mut self, body: Adoption) {
+        let Some(first) = body.files.first().map(|file| file.number) else { return };
+        let numbers = body.files.iter().map(|file| file.number);
+        self.newest = numbers.fold(self.newest, u64::max);
+        self.prepared.insert(first, Arc::new(Adopted::prepared(body)));
+    }
+
+    /// The prepared transactions.
+    pub fn prepared(&self) -> impl Iterator<Item = &Arc<Adopted>> {
+        self.prepared.values()
+    }
+
+    /// A prepared transaction is not one any more: it never became one, or was rolled back.
+    pub fn leave(&mut self, first: u64) -> Option<Arc<Adopted>> {
+        self.prepared.remove(&first)
+    }
+
+    /// All transactions whose files are there.
+    pub fn with_files(&self) -> impl Iterator<Item = &Arc<Adopted>> {
+        self.iter().chain(self.prepared()).chain(&self.over)
+    }
+
+    /// Whether any transaction counts on a file.
+    pub fn knows(&self, number: u64) -> bool {
+        self.with_files().any(|one| one.body.files.iter().any(|file| file.number == number))
     }
 
     /// Forgets a transaction and returns what it had; `None` when it is not there.

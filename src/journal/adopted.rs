@@ -1,9 +1,9 @@
-//! Reading, checking and giving back the files of staged transactions that were adopted.
+//! Reading, checking and giving back the files of staged transactions that were adopted, or are prepared.
 //!
 //! A frame in a staged file does not know where its transaction stands, so what is read is put in its place by
 //! what the `adopt` record says. Both sums of a frame are checked before, as in a segment.
 
-use super::adopt::{Adopted, RELEASE, Share, Spot, StagedFile, staged_name};
+use super::adopt::{Adopted, Adoption, RELEASE, Share, Spot, StagedFile, staged_name};
 use super::format::{HEAD, Head, Type};
 use super::index::{Sealed, seed_at};
 use super::reader::{Cursor, Plan};
@@ -168,7 +168,16 @@ impl Journal {
     /// Whether a staged file that cannot be read was given back: here, or, while this journal only looks, by the
     /// process that writes. Such a one is forgotten.
     pub(super) fn was_released_of(&self, transaction: u64, number: u64) -> bool {
-        if self.tail.lock().adopted.get(transaction).is_none() {
+        let known = {
+            let adopted = &self.tail.lock().adopted;
+            // A prepared one may have been adopted meanwhile.
+            if transaction == 0 {
+                adopted.knows(number)
+            } else {
+                adopted.get(transaction).is_some()
+            }
+        };
+        if !known {
             return true;
         }
         let Some(horizon) = self.looked else { return false };
@@ -191,10 +200,15 @@ impl Journal {
         self.tail.lock().adopted.get(transaction).cloned()
     }
 
-    /// Staged files that are part of the journal, and their bytes.
+    /// The transactions whose staged files are there, those that are prepared included.
+    pub(super) fn with_files(&self) -> Vec<Arc<Adopted>> {
+        self.tail.lock().adopted.with_files().cloned().collect()
+    }
+
+    /// Staged files that are part of the journal, those of prepared transactions included, and their bytes.
     pub fn staged_files(&self) -> (usize, u64) {
         let tail = self.tail.lock();
-        let files = tail.adopted.iter().flat_map(|adopted| &adopted.body.files);
+        let files = tail.adopted.with_files().flat_map(|adopted| &adopted.body.files);
         files.fold((0, 0), |(files, bytes), file| (files + 1, bytes + file.length()))
     }
 
@@ -219,7 +233,7 @@ impl Journal {
         pace: &mut dyn FnMut(u64) -> Result<()>,
     ) -> Result<u64> {
         let mut bytes = 0;
-        for adopted in self.adopted().iter().filter(|adopted| adopted.end <= horizon) {
+        for adopted in self.with_files().iter().filter(|adopted| adopted.end <= horizon) {
             for staged in &adopted.body.files {
                 let checked = self
                     .staged_file(adopted, staged.number)
@@ -235,10 +249,10 @@ impl Journal {
         Ok(bytes)
     }
 
-    /// Adopted transactions of which a file is missing or damaged, and what is wrong.
+    /// Adopted and prepared transactions of which a file is missing or damaged, and what is wrong.
     pub fn damaged_adopted(&self) -> Vec<(Arc<Adopted>, Error)> {
         let mut found = Vec::new();
-        for adopted in self.adopted() {
+        for adopted in self.with_files() {
             let wrong = adopted.body.files.iter().find_map(|staged| {
                 self.staged_file(&adopted, staged.number)
                     .and_then(|file| self.check_staged(&adopted, staged, &file, &mut |_| Ok(())))
@@ -381,21 +395,23 @@ impl Journal {
         Ok(true)
     }
 
-    /// Removes the files of what was given back, as far as that is durable.
+    /// Removes the files of what was given back, as far as that is durable, and of what was rolled back.
     pub(super) fn remove_released(&self) {
         let durable = self.durable_offset();
-        let gone = {
+        let gone: Vec<Arc<Adopted>> = {
             let mut tail = self.tail.lock();
             let all = std::mem::take(&mut tail.adopted.released);
             let (now, later): (Vec<_>, Vec<_>) = all.into_iter().partition(|one| one.0 <= durable);
             tail.adopted.released = later;
-            now
+            let unpinned = tail.pins.is_empty();
+            let over = if unpinned { std::mem::take(&mut tail.adopted.over) } else { Vec::new() };
+            now.into_iter().map(|(_, adopted)| adopted).chain(over).collect()
         };
-        for file in gone.iter().flat_map(|(_, adopted)| &adopted.body.files) {
+        for file in gone.iter().flat_map(|adopted| &adopted.body.files) {
             // A file that stays costs space only; the next open finds that nobody counts on it.
             let _ = self.disk.remove(&staged_name(file.number));
         }
-        let bytes = gone.iter().map(|(_, adopted)| adopted.length()).sum();
+        let bytes = gone.iter().map(|adopted| adopted.length()).sum();
         self.spares.lock().unclaim(bytes);
     }
 
@@ -415,5 +431,42 @@ impl Journal {
             self.appended.store(tail.end, Ordering::Release);
         }
         if transactions.is_empty() { Ok(()) } else { self.commit_all() }
+    }
+}
+
+/// Prepared transactions.
+impl Journal {
+    /// Counts on the files of a transaction that is about to be prepared. Before its record is durable, so that whoever
+    /// copies the record copies the files.
+    pub fn keep_prepared(&self, body: Adoption) {
+        self.tail.lock().adopted.prepare(body);
+    }
+
+    /// A transaction did not become a prepared one.
+    pub fn leave_prepared(&self, body: &Adoption) {
+        if let Some(file) = body.files.first() {
+            self.tail.lock().adopted.leave(file.number);
+        }
+    }
+
+    /// Removes the files of a prepared transaction that was durably rolled back.
+    pub fn discard_prepared(&self, body: &Adoption) {
+        let Some(file) = body.files.first() else { return };
+        // Under the lock, so that a close does not give the directory free in between.
+        let names = self.staged.lock();
+        if names.closed || !self.is_here() {
+            return;
+        }
+        {
+            let mut tail = self.tail.lock();
+            let gone = tail.adopted.leave(file.number);
+            tail.adopted.over.extend(gone);
+        }
+        self.remove_released();
+    }
+
+    /// The prepared transactions that have files.
+    pub fn prepared(&self) -> Vec<Arc<Adopted>> {
+        self.tail.lock().adopted.prepared().cloned().collect()
     }
 }

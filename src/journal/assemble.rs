@@ -307,7 +307,7 @@ impl Replay {
         let mut spares = self.spares(&used, (options.segment_first, !table.is_empty()));
         let growing = if table.contains_key(&segment.number) { 0 } else { segment.length };
         spares.count(growing + table.values().map(|row| row.length).sum::<u64>());
-        spares.count(self.walk.adopted.iter().map(|adopted| adopted.length()).sum());
+        spares.count(self.walk.adopted.with_files().map(|adopted| adopted.length()).sum());
         let run = self.run_job(&*disk, slot.secret)?;
         let walk = self.walk;
         let segment = segment.clone();

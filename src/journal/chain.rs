@@ -3,7 +3,7 @@
 //! Two stores with the same chain value at a position hold the same transactions up to it. One link is
 //! XXH3-64 over the previous link (8 bytes), the epoch (4), the transaction's sequence (8) and, per record,
 //! its type (1), the XXH3-64 of its queue's name (8, zero without a queue) and the sum of its body (4); for an
-//! `adopt` record the digest of its messages (8) takes the place of the sum, since its body names files. Local
+//! `adopt` and a `prepared` record the digest it begins with (8) takes the place of the sum, since its body names files. Local
 //! frames, numbers given by one store, places in a file and ciphertext are not in it.
 //!
 //! It is folded by whoever hands bytes to the file, in journal order, outside the lock of the tail.
@@ -91,7 +91,7 @@ impl Chain {
         record[1..9].copy_from_slice(&name.to_le_bytes());
         record[9..13].copy_from_slice(&frame[40..44]);
         match body.first_chunk::<8>() {
-            Some(digest) if kind == Type::Adopt as u8 => {
+            Some(digest) if kind == Type::Adopt as u8 || kind == Type::Prepared as u8 => {
                 self.open.extend_from_slice(&record[..9]);
                 self.open.extend_from_slice(digest);
             }

@@ -91,7 +91,7 @@ impl Journal {
         for (at, segment) in segments.iter().enumerate() {
             sources.push(self.source(segment, at == last)?);
         }
-        for adopted in self.adopted().iter().filter(|adopted| adopted.end <= horizon.0) {
+        for adopted in self.with_files().iter().filter(|adopted| adopted.end <= horizon.0) {
             for staged in &adopted.body.files {
                 let (name, file) =
                     (staged_name(staged.number), self.staged_file(adopted, staged.number)?);

@@ -100,6 +100,8 @@ types! {
     Adopt = 12, "adopt";
     /// The stamp of a received transaction, or what else a stream left here.
     Received = 13, "received";
+    /// A transaction that is prepared and waits, or how one ended.
+    Prepared = 14, "prepared";
     /// Stands for any record of a newer version that may be skipped.
     Ignored = 63, "ignored record";
     /// A new life of the store began here.

@@ -163,6 +163,9 @@ impl Replay {
             replay.walk.chain.name_queue(queue, &name);
         }
         replay.walk_segments(secret, until, visitor)?;
+        for body in visitor.prepared() {
+            replay.walk.adopted.prepare(body);
+        }
         replay.decide()?;
         Ok(replay)
     }
@@ -281,18 +284,18 @@ impl Replay {
         lost.then_some((sealed.end, sealed.end))
     }
 
-    /// A staged transaction that lacks a file, or a part of one.
+    /// A staged transaction, adopted or prepared, that lacks a file, or a part of one.
     fn missing_staged(&self) -> Option<(u64, u64)> {
-        let lost = self.walk.adopted.iter().find(|adopted| {
+        let lost = self.walk.adopted.with_files().find(|adopted| {
             let length = |number| self.found.staged.get(&number).copied().unwrap_or(0);
             adopted.body.files.iter().any(|file| length(file.number) < file.length())
         });
         lost.map(|adopted| (adopted.end, adopted.end))
     }
 
-    /// Staged files that no record adopted.
+    /// Staged files that no record adopted and no prepared transaction has.
     pub fn orphans(&self) -> Vec<u64> {
-        let files = self.walk.adopted.iter().flat_map(|adopted| &adopted.body.files);
+        let files = self.walk.adopted.with_files().flat_map(|adopted| &adopted.body.files);
         let known: BTreeSet<u64> = files.map(|file| file.number).collect();
         self.found.staged.keys().copied().filter(|number| !known.contains(number)).collect()
     }

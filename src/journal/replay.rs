@@ -34,6 +34,10 @@ pub trait Visitor {
     fn freeze(&mut self, rows: &mut Rows);
     /// The queues known so far, for the chain.
     fn queues(&self) -> Vec<(u32, Vec<u8>)>;
+    /// The files of transactions that are prepared.
+    fn prepared(&self) -> Vec<Adoption> {
+        Vec::new()
+    }
 }
 
 /// A transaction read back.

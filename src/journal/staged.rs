@@ -243,17 +243,10 @@ impl Staging {
             producers: Vec::with_capacity(self.producers.len()),
             files: self.files.clone(),
         };
-        for share in &mut adoption.shares {
-            share.first = first_of(share.queue)?;
-        }
         for (id, (_, last)) in &self.producers {
             adoption.producers.push((id.clone(), *last));
         }
-        let Adoption { shares, files, .. } = &mut adoption;
-        for row in files.iter_mut().flat_map(|file| &mut file.rows) {
-            let share = shares.binary_search_by_key(&row.queue, |share| share.queue);
-            row.first += share.map_or(0, |at| shares[at].first);
-        }
+        adoption.go_to(first_of)?;
         Ok(adoption)
     }
 

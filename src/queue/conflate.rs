@@ -37,6 +37,11 @@ impl Feed {
 
     /// The newest of its key, whose turn has come with this one.
     pub(super) fn newest(&self, place: &mut Place, one: Waiting) -> Result<Waiting> {
+        let holds = |state: &State| state.prepared.holds(self.queue, &self.name, one.sequence);
+        if self.core.look(holds) {
+            // Its key waits for it.
+            return Ok(one);
+        }
         let mut newest = one;
         while let Some(next) = place.lanes.behind(one.key).filter(|_| one.key != 0) {
             match self.may_replace(place, next) {

@@ -75,6 +75,8 @@ pub struct Place {
     pub taken_in: BTreeSet<u64>,
     /// Which state of the letters that is.
     pub letters_version: Option<u64>,
+    /// Held by prepared transactions, and in no lane.
+    pub prepared: BTreeMap<u64, Waiting>,
 }
 
 /// How a message is given back.
@@ -181,7 +183,7 @@ impl Feed {
         Ok(out)
     }
 
-    fn settle_note(&self, staged: &Staged, synced: bool) -> Result<()> {
+    pub(super) fn settle_note(&self, staged: &Staged, synced: bool) -> Result<()> {
         let Some(appended) = &staged.appended else { return Ok(()) };
         let journal = self.core.journal();
         if synced && !sabotage!("delivery count lost at a power cut") {
@@ -259,7 +261,11 @@ impl Feed {
     }
 
     /// Notes what comes again later, or at the end, and puts it into the lanes, or behind all.
-    fn note_return(&self, place: &mut Place, moved: &[(Waiting, Delivery)]) -> Option<Staged> {
+    pub(super) fn note_return(
+        &self,
+        place: &mut Place,
+        moved: &[(Waiting, Delivery)],
+    ) -> Option<Staged> {
         let rows = Delivery::rows(moved.iter().map(|(_, row)| *row));
         // Without room for the note they come at once.
         let note = if rows.is_empty() { None } else { self.note(rows).ok() };
@@ -291,6 +297,17 @@ impl Feed {
             }
             Waiting { sequence, key: 0, lane: self.lane_of(sequence) }
         };
+        self.come_back(place, one, how)
+    }
+
+    /// Lets a message that nobody has come again; what is to be noted before it waits again.
+    pub(super) fn come_back(
+        &self,
+        place: &mut Place,
+        one: Waiting,
+        how: Return<'_>,
+    ) -> Option<(Waiting, Delivery)> {
+        let sequence = one.sequence;
         let noted = self.core.look(|state| {
             let queue = state.queue(self.queue).ok()?;
             Some(queue.attempt(&self.name, sequence)?.deliveries)
@@ -322,7 +339,7 @@ impl Feed {
     }
 
     /// The lane of a message that was given out without a lease.
-    fn lane_of(&self, sequence: u64) -> u8 {
+    pub(super) fn lane_of(&self, sequence: u64) -> u8 {
         let ranked = self.core.look(|state| state.queue(self.queue).map_or(0, |of| of.ranked));
         if ranked < sequence {
             return 0;
@@ -419,6 +436,7 @@ impl Feed {
             }
             match verdict {
                 Ok(Judgement::Over) => self.pass_over(place, one),
+                Ok(Judgement::Held) => _ = place.prepared.insert(one.sequence, one),
                 Ok(Judgement::Later(at)) => place.lanes.later(one, at),
                 given => {
                     place.lanes.back(one);
@@ -433,6 +451,7 @@ impl Feed {
             }
             match self.core.look(|state| self.judge(state, &found, place))? {
                 Judgement::Over => {}
+                Judgement::Held => place.add_held(&found),
                 Judgement::Later(at) => place.add_later(&found, at),
                 Judgement::Give(_) | Judgement::Bury => return Ok(true),
             }
@@ -460,6 +479,7 @@ impl Place {
             held: BTreeSet::new(),
             taken_in: BTreeSet::new(),
             letters_version: None,
+            prepared: BTreeMap::new(),
         }
     }
 
@@ -472,6 +492,12 @@ impl Place {
     pub fn add_later(&mut self, found: &Found, at_ms: u64) {
         let (sequence, lane) = (found.head.sequence, front_of(found).1);
         self.lanes.add_later(Waiting { sequence, key: 0, lane }, at_ms);
+    }
+
+    /// A message that was read and is held by a prepared transaction, of a reader without keys.
+    pub fn add_held(&mut self, found: &Found) {
+        let (sequence, lane) = (found.head.sequence, front_of(found).1);
+        self.prepared.insert(sequence, Waiting { sequence, key: 0, lane });
     }
 
     /// Messages are acknowledged.

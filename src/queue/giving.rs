@@ -96,7 +96,7 @@ impl Feed {
             let acked = state.consumer(self.queue, &self.name)?;
             while out.len() < max
                 && bytes < limits::RECEIVE_BYTES_MAX
-                && self.may_give(place, out.len())
+                && self.may_give_in(state, place, out.len())
             {
                 let Some(found) = place.ahead.pop_front() else { break };
                 let sequence = found.head.sequence;
@@ -118,6 +118,7 @@ impl Feed {
                         out.push(Received::new(found, count)?);
                     }
                     Judgement::Later(at) => place.lanes.later(one, at),
+                    Judgement::Held => _ = place.prepared.insert(sequence, one),
                     // What waited behind it comes before what is read next.
                     Judgement::Over => {
                         self.pass_over(place, one);
@@ -133,14 +134,29 @@ impl Feed {
 
     /// How many more messages may be out.
     fn room(&self, place: &Place, given: usize) -> usize {
+        match self.rules.parallel {
+            0 => usize::MAX,
+            _ => self.core.look(|state| self.room_in(state, place, given)),
+        }
+    }
+
+    fn room_in(&self, state: &State, place: &Place, given: usize) -> usize {
         if self.rules.parallel == 0 {
             return usize::MAX;
         }
-        (self.rules.parallel as usize).saturating_sub(place.leases.out() + given)
+        // What a prepared transaction holds is still worked on.
+        let out = place.leases.out() + state.prepared.held_of(self.queue, &self.name);
+        (self.rules.parallel as usize).saturating_sub(out + given)
     }
 
     pub(super) fn may_give(&self, place: &Place, given: usize) -> bool {
         self.room(place, given) > 0 && place.leases.out() + given < limits::DELIVERED_MAX
+    }
+
+    /// The same where the state is looked at already.
+    fn may_give_in(&self, state: &State, place: &Place, given: usize) -> bool {
+        let room = self.room_in(state, place, given) > 0;
+        room && place.leases.out() + given < limits::DELIVERED_MAX
     }
 
     /// Lets come what may come by now: times that are over, leases that are, keys whose last message is acknowledged, or
@@ -285,6 +301,7 @@ impl Feed {
                 return Err(error);
             }
             Ok(Judgement::Over) => self.pass_over(place, one),
+            Ok(Judgement::Held) => _ = place.prepared.insert(one.sequence, one),
             // Behind one that is out it waits for that one first.
             Ok(Judgement::Later(_)) if follows => place.lanes.back(one),
             Ok(Judgement::Later(at)) => place.lanes.later(one, at),
@@ -354,6 +371,7 @@ impl Feed {
                 }
                 match self.judge(state, &found, place)? {
                     Judgement::Over => {}
+                    Judgement::Held => place.add_held(&found),
                     Judgement::Bury => dead.push(found),
                     Judgement::Later(at) => place.add_later(&found, at),
                     Judgement::Give(count) => out.push(Received::new(found, count)?),
@@ -389,6 +407,9 @@ impl Feed {
         if acked.contains(sequence) {
             place.again.remove(&sequence);
             return Ok(Judgement::Over);
+        }
+        if state.prepared.holds(self.queue, &self.name, sequence) {
+            return Ok(Judgement::Held);
         }
         if self.behind_letters(queue, found).is_some() {
             return Ok(Judgement::Bury);
@@ -487,6 +508,8 @@ impl Feed {
 pub(super) enum Judgement {
     /// Acknowledged, purged or expired.
     Over,
+    /// Held by a prepared transaction until that ends.
+    Held,
     /// Not before this time.
     Later(u64),
     /// Given out, so many times with this one.

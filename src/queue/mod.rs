@@ -13,6 +13,7 @@
 //! | `conflate` | which are left out for a newer one of their key |
 //! | `letter` | dead letters, as they stand in their queue |
 //! | `dead` | moving messages there, and the rest of their keys |
+//! | `held` | what prepared transactions hold |
 //! | `lanes` | what waits, by priority, time and key |
 //! | `lease` | who works on which message, and until when |
 
@@ -21,6 +22,7 @@ mod dead;
 mod end;
 mod feed;
 mod giving;
+mod held;
 mod kept;
 mod lanes;
 mod lease;
@@ -31,6 +33,7 @@ mod received;
 mod rules;
 
 pub use feed::Return;
+pub use held::prepared_ended;
 pub use letter::{Death, with_letter};
 pub use message::{Batch, Header, Message, Packed};
 pub use reader::{AtWork, From, Reader, consumed};

@@ -260,6 +260,15 @@ impl Reader {
     ///
     /// Fails with STALE where a message has a lease and it is not this reader's.
     pub fn acknowledge(&self, sequences: &[u64]) -> Result<Vec<(Type, u32, Vec<u8>)>> {
+        self.noted(sequences, true)
+    }
+
+    /// The same for these messages alone, of a transaction that is prepared: [`Reader::held`] says that it was appended.
+    pub fn hold(&self, sequences: &[u64]) -> Result<Vec<(Type, u32, Vec<u8>)>> {
+        self.noted(sequences, false)
+    }
+
+    fn noted(&self, sequences: &[u64], with_gone: bool) -> Result<Vec<(Type, u32, Vec<u8>)>> {
         self.feed.with(|place| {
             let (fragments, floor, gone) = self.core().look(|state| {
                 let next = state.queue(self.queue())?.next;
@@ -290,10 +299,12 @@ impl Reader {
                 place.leases.settle(sequences, true);
             }
             let mut ranges = ranges_of(sequences);
-            if place.gone.floor() > 0 {
-                ranges.push((1, place.gone.floor()));
+            if with_gone {
+                if place.gone.floor() > 0 {
+                    ranges.push((1, place.gone.floor()));
+                }
+                ranges.extend(place.gone.above());
             }
-            ranges.extend(place.gone.above());
             let mut changes = self.feed.go_on(place, sequences);
             let ack = Change::Ack(self.name().as_bytes(), ranges).encode();
             changes.push((Type::Ack, self.queue(), ack));
@@ -317,6 +328,11 @@ impl Reader {
             // Who waits may have looked between the append and this.
             self.core().journal().announce();
         }
+    }
+
+    /// A prepared transaction holds the messages: they are this reader's no more.
+    pub fn held(&self, sequences: &[u64]) {
+        self.feed.hold(self.owner, sequences);
     }
 
     /// The acknowledgement was not appended.

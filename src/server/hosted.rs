@@ -50,6 +50,18 @@ impl Hosted {
         Err(Error::doomed(&why))
     }
 
+    /// Prepares the transaction.
+    pub fn prepare(&mut self, transaction: u64, xid: &[u8]) -> Result<()> {
+        let prepared = self.session.prepare(xid);
+        if prepared.is_ok() || self.session.is_empty() {
+            // It is not open any more, and another one begins.
+            self.forget();
+        }
+        prepared?;
+        self.session.go_to(transaction + 1);
+        Ok(())
+    }
+
     /// Stages messages as they came.
     pub fn put(&mut self, messages: &[(u32, &[u8])]) -> Result<()> {
         let bytes = messages.iter().map(|(_, body)| (body.len() + RECORD_BYTES) as u64).sum();

@@ -13,6 +13,7 @@
 //! | `conn_kill` | `connection` | `*` |
 //! | `session_ls` | `after`: the id of a session, or null | `*` |
 //! | `session_kill` | `session`: its id | `*` |
+//! | `tx_ls` | `after`: the identity of a transaction, or null | `*`, for those of others |
 //! | `user_ls` | | `*` |
 //! | `user_add` | `name`, `verifier`, `rights` | `*` |
 //! | `user_rm` | `name` | `*` |
@@ -22,7 +23,9 @@
 //! A verifier is the text the users file has; the password it was made of is nowhere on the way. The answer
 //! is `{}`, for queues and consumers `{"token": text}`, for `user_ls` a list of `{name, rights}`, and for `session_ls` a list
 //! of at most 1,000 remembered sessions behind that one, in the order of their ids (32 hexadecimal digits): `{session, name,
-//! user, epoch, committed, token, used_ms, open}`. For `queue_redrive` it is `{done, refused, waiting, next}`: how many of the
+//! user, epoch, committed, token, used_ms, open}`. For `tx_ls` it is a list of at most 1,000 prepared transactions behind that one:
+//! `{transaction, xid, user, since_ms, messages, bytes, held, state, token, ended_by, ended_ms}`. For `queue_redrive` it is
+//! `{done, refused, waiting, next}`: how many of the
 //! letters behind `after` were put back, or dropped with `drop`, in a moment; pairs of a sequence and why it stays, those apart
 //! that stay behind an older letter of their key; and where to go on, or null. An order may wait for the disk, so each runs on a thread of
 //! its own, one a connection. Nobody changes or removes the user who asks: that is done where the server runs.
@@ -33,7 +36,7 @@ use super::users::{Right, User, UserSource, Users, Verb};
 use crate::error::{Code, Error, Result};
 use crate::queue::From;
 use crate::replicate::planned;
-use crate::session::{Part, RedriveOptions, SessionInfo, session_id};
+use crate::session::{self, Part, PreparedInfo, RedriveOptions, SessionInfo, session_id};
 use crate::store::Commit;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -60,6 +63,7 @@ pub enum Order {
     ConnKill { connection: u64 },
     SessionLs { after: Option<String> },
     SessionKill { session: String },
+    TxLs { after: Option<String> },
     UserLs {},
     UserAdd { name: String, verifier: String, rights: Vec<Right> },
     UserRm { name: String },
@@ -127,6 +131,8 @@ impl Order {
             | Order::QueueRedrive { queue, .. }
             | Order::ConsumerReset { queue, .. }
             | Order::ConsumerRm { queue, .. } => queue,
+            // Everybody sees his own.
+            Order::TxLs { .. } => return user.may_anything(),
             _ => "*",
         };
         user.may(Verb::Admin, queue)
@@ -151,6 +157,7 @@ impl Order {
             Order::ConnKill { connection } => format!("conn kill {connection}"),
             Order::SessionLs { .. } => "session ls".into(),
             Order::SessionKill { session } => format!("session kill {session:?}"),
+            Order::TxLs { .. } => "tx ls".into(),
             Order::UserLs {} => "user ls".into(),
             Order::UserAdd { name, .. } => format!("user add {name:?}"),
             Order::UserRm { name } => format!("user rm {name:?}"),
@@ -159,12 +166,17 @@ impl Order {
         }
     }
 
+    /// Whether it changes nothing.
+    fn only_looks(&self) -> bool {
+        matches!(self, Order::UserLs {} | Order::SessionLs { .. } | Order::TxLs { .. })
+    }
+
     /// Does it for the user of this name, and returns the answer.
     pub fn run(&self, shared: &Shared, by: &str) -> Result<String> {
         let outcome = self.act(shared, by);
         let what = self.describe();
         match &outcome {
-            Ok(_) if matches!(self, Order::UserLs {} | Order::SessionLs { .. }) => {}
+            Ok(_) if self.only_looks() => {}
             Ok(_) => log::info!(target: AUDIT, "{by:?} did {what}"),
             Err(error) => log::warn!(target: AUDIT, "{by:?} tried {what}: {error}"),
         }
@@ -212,6 +224,7 @@ impl Order {
                     json!(infos.iter().map(SessionInfo::to_json).collect::<Vec<_>>()).to_string()
                 );
             }
+            Order::TxLs { after } => return tx_ls(shared, by, after.as_deref()),
             Order::SessionKill { session } => store.session_kill(session_id(session)?)?,
             Order::UserLs {} => return Ok(list(&shared.users.lock().clone())),
             Order::UserAdd { name, verifier, rights } => {
@@ -232,6 +245,14 @@ impl Order {
         }
         Ok("{}".into())
     }
+}
+
+/// The prepared transactions this user may see.
+fn tx_ls(shared: &Shared, by: &str, after: Option<&str>) -> Result<String> {
+    let all = shared.users.lock().get(by).is_some_and(|user| user.may(Verb::Admin, "*"));
+    let of = (!all).then_some(by);
+    let infos = shared.store.prepared_behind(session::after(after)?, of)?;
+    Ok(json!(infos.iter().map(PreparedInfo::to_json).collect::<Vec<_>>()).to_string())
 }
 
 /// The answer to an order that was a transaction.

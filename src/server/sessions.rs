@@ -20,7 +20,7 @@ use crate::limits;
 use crate::link::{panicked, spawn};
 use crate::queue::{Queue, Received, Return};
 use crate::session::{ConsumerOptions, SessionOptions};
-use crate::store::{Commit, Level, Outcome, Staged, TransactionId, Watch};
+use crate::store::{Commit, Level, Outcome, Staged, TransactionId, Verdict, Watch};
 use crate::sync::Ordering;
 use crate::wire::{Answer, Request, SessionAnswer, SessionRequest, Undo, Waker, Which};
 use std::collections::{BTreeMap, BTreeSet};
@@ -265,6 +265,10 @@ impl Worker {
             SessionRequest::Seek(consumer, sequence) => {
                 self.consumers.of(consumer)?.seek(sequence).map(Told::Stored)
             }
+            SessionRequest::Prepare { session, transaction, xid } => {
+                self.prepare(session, transaction, xid).map(done)
+            }
+            SessionRequest::Finish { id, commit, by_hand } => self.finish(&id, commit, by_hand),
             SessionRequest::Detach(consumer) => {
                 self.consumers.close(consumer)?;
                 // Who waits for its messages is told.
@@ -534,20 +538,18 @@ impl Worker {
                     let text = format!("the outcome of transaction {id} is not known any more");
                     Err(Error::new(Code::OutcomeExpired, text))
                 }
+                Outcome::Pending => {
+                    let text = format!("transaction {id} is prepared, and nobody has ended it");
+                    Err(Error::new(Code::OutcomeUnknown, text))
+                }
                 _ => Err(Error::new(Code::RolledBack, format!("transaction {id} was rolled back"))),
             };
         }
         if heard > 0 && heard < transaction {
             self.shared.store.core().session_heard(&TransactionId { number: heard, ..open });
         }
-        let touched = self.hosted(session, transaction)?.touched.clone();
-        let allowed = touched.iter().try_for_each(|(puts, queue)| {
-            self.allow(if *puts { Verb::Publish } else { Verb::Consume }, *queue)
-        });
         let level = level.unwrap_or(self.shared.store.core().level());
-        let hosted = self.hosted(session, transaction)?;
-        hosted.end_doomed(transaction)?;
-        allowed?;
+        let hosted = self.allowed(session, transaction)?;
         let staged = hosted.session.hand_over(level);
         if staged.is_err() && hosted.session.is_empty() {
             // It was rolled back, and another one begins.
@@ -557,6 +559,35 @@ impl Worker {
         hosted.forget();
         hosted.session.go_to(transaction + 1);
         Ok(Told::Staged(staged))
+    }
+
+    /// The session with this transaction open in it, where it may be committed by the rights as they are now.
+    fn allowed(&mut self, session: u32, transaction: u64) -> Result<&mut Hosted> {
+        let touched = self.hosted(session, transaction)?.touched.clone();
+        let allowed = touched.iter().try_for_each(|(puts, queue)| {
+            self.allow(if *puts { Verb::Publish } else { Verb::Consume }, *queue)
+        });
+        let hosted = self.hosted(session, transaction)?;
+        hosted.end_doomed(transaction)?;
+        allowed?;
+        Ok(hosted)
+    }
+
+    fn prepare(&mut self, session: u32, transaction: u64, xid: &[u8]) -> Result<()> {
+        self.check_open()?;
+        self.allowed(session, transaction)?.prepare(transaction, xid)
+    }
+
+    fn finish(&mut self, id: &TransactionId, commit: bool, by_hand: bool) -> Result<Told> {
+        let user = self.user()?;
+        let of = (!user.may(Verb::Admin, "*")).then_some(self.name.as_str());
+        let verdict = Verdict { id: *id, commit, of, by: &self.name, by_hand };
+        let stored = self.shared.store.decide(&verdict)?;
+        if by_hand {
+            let what = if commit { "commit" } else { "rollback" };
+            log::info!(target: AUDIT, "{:?} did tx {what} {id}", self.name);
+        }
+        Ok(Told::Stored(stored))
     }
 
     fn roll_back(&mut self, session: u32, transaction: u64, what: Undo) -> Result<()> {

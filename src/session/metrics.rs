@@ -17,6 +17,8 @@ pub struct Metrics {
     pub pins: Vec<Pin>,
     /// Its segment files.
     pub segments: SegmentMetrics,
+    /// Transactions that are prepared.
+    pub prepared: PreparedMetrics,
     /// How long syncs took since the open.
     pub syncs: SyncTimes,
     /// Whether a sync failed.
@@ -79,6 +81,18 @@ pub struct SegmentMetrics {
     pub bytes: u64,
 }
 
+/// Transactions that are prepared and wait for their coordinators.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct PreparedMetrics {
+    /// How many.
+    pub count: u64,
+    /// Bytes of what they put.
+    pub bytes: u64,
+    /// Age of the oldest in seconds, 0 when there is none.
+    pub oldest_seconds: f64,
+}
+
 impl Store {
     /// Counts everything. Reads a message of each queue and each target that has some left, for its age, which
     /// is 0 where that message is damaged.
@@ -99,6 +113,7 @@ impl Store {
                 sealed: used.len() as u64 - 1,
                 bytes: used.iter().map(|(_, length)| length).sum::<u64>() + staged,
             },
+            prepared: prepared(core),
             syncs: core.journal().sync_times(),
             poisoned: core.journal().poisoned().is_err(),
             writable: core.check_writable().is_ok(),
@@ -143,6 +158,13 @@ fn queues(core: &Core) -> Vec<QueueMetrics> {
         metrics
     });
     aged.collect()
+}
+
+fn prepared(core: &Core) -> PreparedMetrics {
+    let (count, bytes, oldest_ms) = super::prepared::waiting(core);
+    let now = core.journal().disk().now_ms();
+    let oldest_seconds = oldest_ms.map_or(0.0, |oldest| now.saturating_sub(oldest) as f64 / 1e3);
+    PreparedMetrics { count, bytes, oldest_seconds }
 }
 
 fn targets(core: &Core) -> Vec<TargetMetrics> {

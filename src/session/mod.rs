@@ -12,6 +12,7 @@
 //! | `redrive` | dead letters, put back or dropped |
 //! | `listener` | a consumer with a handler |
 //! | `remembered` | the sessions a store remembers, as others see them |
+//! | `prepared` | prepared transactions, and how they end |
 //! | `snapshot` | a look at everything as it was |
 //! | `port` | completions of what was started without waiting |
 //! | `place` | where a token can be waited for |
@@ -24,6 +25,7 @@ mod metrics;
 mod options;
 mod place;
 mod port;
+mod prepared;
 mod redrive;
 mod remembered;
 mod remote;
@@ -37,10 +39,12 @@ mod watched;
 
 pub use consumer::{Consumer, ConsumerOptions};
 pub use listener::{Handled, Listener, ListenerOptions, ListenerStatus, Policy, Unit, Work};
-pub use metrics::{Metrics, QueueMetrics, SegmentMetrics, TargetMetrics};
+pub use metrics::{Metrics, PreparedMetrics, QueueMetrics, SegmentMetrics, TargetMetrics};
 pub use options::StoreOptions;
 pub(crate) use place::Waited;
 pub use port::{Event, Port};
+pub(crate) use prepared::after;
+pub use prepared::{EndedByHand, PreparedInfo};
 pub(crate) use redrive::Part;
 pub use redrive::{RedriveOptions, Redriven};
 pub use remembered::SessionInfo;

@@ -370,6 +370,42 @@ impl LocalSession {
         self.identity.take().map_or(Ok(()), |identity| identity.forget())
     }
 
+    /// Prepares the transaction and begins the next one.
+    pub fn prepare(&mut self, xid: &[u8]) -> Result<TransactionId> {
+        let id = self.id()?;
+        let staged = self.prepare_staged(&id, xid)?;
+        self.inner.core.finish(&staged)?;
+        Ok(id)
+    }
+
+    fn prepare_staged(&mut self, id: &TransactionId, xid: &[u8]) -> Result<Staged> {
+        if let Some(why) = self.failed.clone() {
+            self.rollback()?;
+            return Err(Error::doomed(&why));
+        }
+        if !self.puts.is_empty() {
+            self.spill()?;
+        }
+        let changes = self.note_received(Reader::hold)?;
+        let core = self.inner.core.clone();
+        let staged = core.prepare(id, xid, self.staging.as_deref_mut(), changes);
+        for (reader, sequences) in &self.received {
+            match &staged {
+                Ok(_) => reader.held(sequences),
+                Err(_) => reader.unsettled(sequences),
+            }
+        }
+        match &staged {
+            Err(error) if is_over(error) => self.rollback()?,
+            Err(_) => {}
+            Ok(_) => {
+                self.forget();
+                self.next_number();
+            }
+        }
+        staged
+    }
+
     /// Commits up to the wait for the level.
     pub(crate) fn hand_over(&mut self, level: Level) -> Result<Staged> {
         self.inner.check_writable()?;
@@ -378,7 +414,7 @@ impl LocalSession {
             self.rollback()?;
             return Err(Error::doomed(&why));
         }
-        let changes = self.acknowledge()?;
+        let changes = self.note_received(Reader::acknowledge)?;
         let staged = match self.staging.is_some() {
             true => self.hand_over_staged(&changes, level),
             false => {
@@ -414,15 +450,18 @@ impl LocalSession {
         }
     }
 
-    /// The changes that acknowledge what was received. Where somebody else was given some of it meanwhile, the
-    /// transaction is rolled back.
-    fn acknowledge(&mut self) -> Result<Vec<(Type, u32, Vec<u8>)>> {
+    /// The changes that acknowledge what was received, as `note` makes them. Where somebody else was given some of it
+    /// meanwhile, the transaction is rolled back.
+    fn note_received(
+        &mut self,
+        note: impl Fn(&Reader, &[u64]) -> Result<Vec<(Type, u32, Vec<u8>)>>,
+    ) -> Result<Vec<(Type, u32, Vec<u8>)>> {
         let mut changes = Vec::with_capacity(self.received.len());
         for (at, (reader, sequences)) in self.received.iter().enumerate() {
             if sequences.is_empty() {
                 continue;
             }
-            match reader.acknowledge(sequences) {
+            match note(reader, sequences) {
                 Ok(of) => changes.extend(of),
                 Err(error) => {
                     let before = &self.received[..at];

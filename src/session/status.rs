@@ -30,6 +30,7 @@ pub fn text(core: &Core, queues: &[QueueInfo], recovered: Option<&Recovered>) ->
     let (staged, staged_bytes) = journal.staged_files();
     let bytes: u64 = journal.segments().iter().map(|(_, length)| length).sum();
     let pins = core.pins()?;
+    let (prepared, prepared_bytes, oldest_ms) = super::prepared::waiting(core);
     let status = json!({
         "store": core.describe(),
         "group": core.look(|state| state.group_id().to_string()),
@@ -44,6 +45,8 @@ pub fn text(core: &Core, queues: &[QueueInfo], recovered: Option<&Recovered>) ->
         "history": history,
         "segments": segments,
         "staged": { "files": staged, "bytes": staged_bytes },
+        // What waits for coordinators outside.
+        "prepared": { "count": prepared, "bytes": prepared_bytes, "oldest_ms": oldest_ms },
         "disk_bytes": bytes + staged_bytes,
         "syncs": journal.syncs(),
         "recovered": recovered.map(|found| json!({

@@ -344,7 +344,10 @@ impl Store {
         if let Some(store) = self.remote() {
             return store.order("queue_rm", queue, None);
         }
-        self.change(queue, &Change::DeleteQueue)
+        let core = &self.inner()?.core;
+        core.check_writable()?;
+        core.look(|state| state.queue(queue.number()).map(|_| ()))?;
+        core.delete_queue(queue.number(), Change::DeleteQueue.encode())
     }
 
     fn change(&self, queue: Queue, change: &Change<'_>) -> Result<Commit> {
@@ -453,7 +456,7 @@ impl Store {
     /// not begun never will be; its session hears ROLLED_BACK.
     ///
     /// EXPIRED answers for all before the session's last committed transaction, and for sessions that were not used
-    /// for 24 hours.
+    /// for 24 hours. PENDING is what is prepared: it is left as it is.
     pub fn resolve(&self, id: &TransactionId) -> Result<Outcome> {
         match &self.home {
             Home::Local(inner) => inner.core.resolve(id, None),

@@ -225,6 +225,25 @@ impl Session {
         }
     }
 
+    /// Prepares the transaction for a coordinator outside, and begins the next one.
+    ///
+    /// What it put is durable and seen by nobody, what it received is acknowledged by nobody and given to nobody, until
+    /// [`Store::finish`](crate::Store::finish) commits it or rolls it back, from wherever and whenever that comes: also
+    /// after a crash, and whatever becomes of this session. Nothing decides by itself. `xid` is what the coordinator calls
+    /// it, at most 255 bytes, or nothing: [`Store::prepared`](crate::Store::prepared) shows it. One call is enough for what
+    /// a commit could still be refused for: a commit of what is prepared fails for want of space at most, and waits on then.
+    ///
+    /// Fails as [`Session::commit`] does; with QUOTA where 1,024 are prepared already, EXISTS where one that waits has the
+    /// same xid, BUSY where one that waits has messages of the same producer, TOO_LARGE for the xid: the transaction is as it
+    /// was. After OUTCOME_UNKNOWN [`Store::resolve`](crate::Store::resolve) tells: PENDING where it is prepared.
+    pub fn prepare(&mut self, xid: &[u8]) -> Result<TransactionId> {
+        match &mut self.home {
+            Home::Local(session) => session.prepare(xid),
+            Home::Watched(session) => session.work(|session| session.prepare(xid)),
+            Home::Remote(session) => session.prepare(xid),
+        }
+    }
+
     /// Drops what was staged and gives back what was received; begins the next transaction.
     pub fn rollback(&mut self) -> Result<()> {
         match &mut self.home {

@@ -71,7 +71,10 @@ impl Core {
         let known = producers.iter().position(|(other, _)| *other == id);
         let row = match known {
             Some(_) => None,
-            None => state.producer(&self.journal, id)?,
+            None => {
+                state.check_producer(id)?;
+                state.producer(&self.journal, id)?
+            }
         };
         let last = known.map_or(row.map_or(0, |row| row.sequence), |at| producers[at].1);
         let next = last.saturating_add(1);

@@ -4,6 +4,7 @@
 //! refusal leaves what was staged as it is.
 
 use super::admit::out_of_order;
+use super::finish::Large;
 use super::state::State;
 use super::{Core, Entry, Level, Staged};
 use crate::error::{Code, Error, Result};
@@ -100,7 +101,8 @@ impl Core {
     ) -> Result<Staged> {
         self.check_writable()?;
         staging.settle()?;
-        let staged = self.transact_all((&[], Some(staging)), changes, level, arrives, check)?;
+        let large = Some(&Large::Staged(staging));
+        let staged = self.transact_all((&[], large), changes, level, arrives, check)?;
         staging.set_adopted();
         Ok(staged)
     }
@@ -131,6 +133,7 @@ impl Core {
             return Err(out_of_order(id, sequence, next));
         }
         for (id, first) in staging.producers() {
+            state.check_producer(id)?;
             let last = state.producer(&self.journal, id)?.map_or(0, |row| row.sequence);
             if last.checked_add(1) != Some(first) {
                 return Err(out_of_order(id, first, last.saturating_add(1)));

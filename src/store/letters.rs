@@ -8,6 +8,7 @@
 //! was acknowledged last since (8), 0 = none, how many are given up (4), their places (8 each), how many are back (4), of
 //! each its sequence and its place (8 each), the key.
 
+use super::state::QueueState;
 use crate::journal::{Rows, u32_at, u64_at};
 use crate::limits::{self, NUMBERS_END};
 use std::collections::{BTreeMap, BTreeSet};
@@ -258,6 +259,35 @@ fn read(row: &[u8]) -> Option<(KeyLetters, &[u8])> {
     };
     let all = numbers(places).into_iter().chain(numbers(pairs)).chain([of.went_on]);
     all.into_iter().all(|number| number < NUMBERS_END).then_some((of, key))
+}
+
+impl QueueState {
+    /// The last message is a letter that is put back for one consumer: the others have no need of it.
+    pub(super) fn put_back(&mut self, name: &str, place: u64, key: &[u8]) {
+        let sequence = self.next.saturating_sub(1);
+        let others = self.consumers.iter_mut().filter(|(other, _)| **other != name);
+        others.for_each(|(_, acked)| acked.insert(sequence, sequence));
+        self.change_letters(name, |letters| letters.take(key, place, Some(sequence)));
+        self.letters_version.advance();
+    }
+
+    pub(super) fn change_letters(&mut self, name: &str, change: impl FnOnce(&mut Letters)) {
+        let Some(letters) = self.letters.get_mut(name) else { return };
+        change(letters);
+        if letters.is_empty() {
+            self.letters.remove(name);
+        }
+    }
+
+    pub(super) fn forget_letters(&mut self, name: &str) {
+        self.letters.remove(name);
+        self.letters_version.advance();
+    }
+
+    /// What a consumer has given up.
+    pub fn letters(&self, consumer: &str) -> Option<&Letters> {
+        self.letters.get(consumer)
+    }
 }
 
 #[cfg(test)]

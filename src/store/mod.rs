@@ -12,11 +12,13 @@ mod backup;
 mod committer;
 mod evacuate;
 mod fence;
+mod finish;
 mod identity;
 mod large;
 mod letters;
 mod open;
 mod pins;
+mod prepared;
 mod producers;
 mod ranges;
 mod received;
@@ -30,10 +32,11 @@ mod targets;
 mod unheard;
 
 use crate::error::{Code, Error, Result};
-use crate::journal::{self, Appended, Front, Journal, Parts, Record, Rows, Space, Staging, Type};
+use crate::journal::{self, Appended, Front, Journal, Parts, Record, Rows, Space, Type};
 use crate::position::{Answer, Token, check};
 use crate::secret::Password;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
+use finish::Large;
 use std::any::Any;
 use std::collections::{BTreeMap, btree_map};
 use std::sync::Arc;
@@ -41,9 +44,11 @@ use std::sync::Arc;
 pub use backup::{BackupInfo, restore};
 pub use committer::{Committer, Watch};
 pub use fence::OnFenced;
+pub use finish::Verdict;
 pub use letters::{Hold, Letters};
 pub use open::Options;
 pub use pins::{Pin, PinKind};
+pub use prepared::{End, Phase, PreparedRow, Work};
 pub use ranges::{Ranges, ranges_of};
 pub use received::{Arrival, LinkClaim, Received, StreamId, is_path, path_behind};
 pub use record::{Change, Delivery};
@@ -365,17 +370,19 @@ impl Core {
         self.transact_all((entries, None), changes, level, arrives, check)
     }
 
-    /// The same with messages from memory, or staged ones.
+    /// The same with messages from memory, or staged and prepared ones.
     fn transact_all(
         &self,
-        messages: (&[Entry<'_>], Option<&Staging>),
+        messages: (&[Entry<'_>], Option<&Large<'_>>),
         changes: &[(Type, u32, Vec<u8>)],
         level: Level,
         arrives: bool,
         check: &dyn Fn(&State) -> Result<()>,
     ) -> Result<Staged> {
         let frees = changes.iter().any(|(kind, ..)| *kind == Type::Ack);
-        let empty = messages.0.is_empty() && messages.1.is_none_or(|one| one.messages() == 0);
+        let empty = messages.0.is_empty()
+            && messages.1.is_none_or(|one| !one.is_new())
+            && !changes.iter().any(prepared::prepares);
         let space = match () {
             () if empty => Space::Freeing,
             () if frees => Space::Exchanging,
@@ -404,7 +411,7 @@ impl Core {
 
     fn stage(
         &self,
-        (entries, large): (&[Entry<'_>], Option<&Staging>),
+        (entries, large): (&[Entry<'_>], Option<&Large<'_>>),
         changes: &[(Type, u32, Vec<u8>)],
         (level, space): (Level, Space),
         arrives: bool,
@@ -416,14 +423,17 @@ impl Core {
         }
         let mut state = self.state.lock();
         check(&state)?;
-        let adoption = large.map(|staging| self.adoption(&state, staging, arrives)).transpose()?;
-        let adoption = adoption.flatten();
+        let adoption = match large {
+            None => None,
+            Some(Large::Staged(staging)) => self.adoption(&state, staging, arrives)?,
+            Some(Large::Prepared(work)) => state.placed(work)?,
+        };
         let adopt = adoption.as_ref().map(journal::Adoption::encode);
         let mut all = Vec::with_capacity(entries.len() + changes.len() + 1);
         all.extend(adopt.iter().map(|body| Record::control(Type::Adopt, 0, body)));
         let adopted = all.len();
         let (put, mut repeated) = self.number(&state, entries, arrives, &mut all)?;
-        repeated = repeated.or(large.and_then(Staging::repeated));
+        repeated = repeated.or(large.and_then(Large::repeated));
         if all.is_empty() && changes.is_empty() {
             let token = match repeated {
                 Some(transaction) => state.token(transaction),

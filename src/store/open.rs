@@ -93,6 +93,14 @@ impl Visitor for State {
     fn queues(&self) -> Vec<(u32, Vec<u8>)> {
         self.names_ever()
     }
+
+    fn prepared(&self) -> Vec<Adoption> {
+        if sabotage!("files of a prepared transaction removed at the open") {
+            return Vec::new();
+        }
+        let waiting = self.prepared.waiting();
+        waiting.filter_map(|(.., work)| work.body.clone()).collect()
+    }
 }
 
 impl Options {

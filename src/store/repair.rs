@@ -2,7 +2,7 @@
 //!
 //! Damage in what an open replays ends the journal: everything from the first bad frame on is cut off. An older
 //! segment in which anything is damaged is given up as a whole, and so is a staged transaction; the journal says so
-//! like of one that was given back. Nothing is deleted: damaged files, and those behind the cut, stay under names that end in
+//! like of one that was given back. A prepared one is rolled back. Nothing is deleted: damaged files, and those behind the cut, stay under names that end in
 //! `.damaged`. The new life begins in a fresh segment and a new epoch, since positions were lost.
 //!
 //! While a repair is under way a file `repairing` is there, and the directory is not opened; after a stop it is
@@ -35,6 +35,8 @@ pub struct RepairInfo {
     pub last: u64,
     /// Transactions of older segments that are given up: first and last sequence of each.
     pub segments: Vec<(u64, u64)>,
+    /// Prepared transactions that cannot be committed any more and are rolled back: a file of each is damaged.
+    pub prepared: u64,
     /// State runs that are damaged; an open does without them, and nothing is lost with one.
     pub runs: u64,
     /// Files that were kept under another name; empty where nothing was changed.
@@ -44,7 +46,8 @@ pub struct RepairInfo {
 impl RepairInfo {
     /// Whether anything is damaged.
     pub fn is_damaged(&self) -> bool {
-        self.cut.is_some() || self.hole.is_some() || self.runs > 0 || !self.segments.is_empty()
+        let files = self.runs + self.prepared > 0;
+        self.cut.is_some() || self.hole.is_some() || files || !self.segments.is_empty()
     }
 }
 
@@ -86,8 +89,10 @@ impl Plan {
         };
         info.segments = damaged.iter().map(|(_, lost, _)| *lost).collect();
         for (adopted, _) in journal.damaged_adopted() {
-            let lost = (adopted.transaction, adopted.transaction);
-            info.segments.push(lost);
+            match adopted.is_prepared() {
+                true => info.prepared += 1,
+                false => info.segments.push((adopted.transaction, adopted.transaction)),
+            }
             plan.staged.extend(adopted.body.files.iter().map(|file| file.number));
         }
         plan.info = info;
@@ -100,9 +105,9 @@ impl Plan {
         let places = journal.segment_places();
         let end = journal.durable_offset();
         let names = disk.list().map_err(failed)?;
-        let adopted = journal.adopted();
+        let with_files = [journal.adopted(), journal.prepared()].concat();
         let kept: Vec<u64> =
-            adopted.iter().flat_map(|one| &one.body.files).map(|file| file.number).collect();
+            with_files.iter().flat_map(|one| &one.body.files).map(|file| file.number).collect();
         for name in names.iter().filter_map(|name| staged_number(name)) {
             // Behind a cut may stand who adopted it.
             let behind = self.info.cut.is_some() && !kept.contains(&name);
@@ -176,15 +181,17 @@ fn missing(core: &Core) -> Result<Vec<u64>> {
     Ok(numbers)
 }
 
-/// Adopted transactions of which the directory has not all files.
-fn missing_adopted(core: &Core) -> Result<Vec<u64>> {
+/// Gives up adopted transactions of which the directory has not all files, and rolls back such prepared ones.
+fn give_up_without_files(core: &Core) -> Result<()> {
     let disk = core.journal.disk();
     let failed = |error| Error::io(format!("cannot list {}", disk.describe()), &error);
     let names = disk.list().map_err(failed)?;
     let there = |number: u64| names.contains(&staged_name(number));
     let mut adopted = core.journal.adopted();
     adopted.retain(|one| !one.body.files.iter().all(|file| there(file.number)));
-    Ok(adopted.iter().map(|one| one.transaction).collect())
+    let lost: Vec<u64> = adopted.iter().map(|one| one.transaction).collect();
+    core.journal.write_off_adopted(&lost)?;
+    core.give_up_prepared(&|number| !there(number))
 }
 
 /// Says what is damaged; with `accept_loss` makes a sound store of what is left.
@@ -211,7 +218,7 @@ pub fn repair(disk: Arc<dyn Disk>, options: &Options, accept_loss: bool) -> Resu
     let opened = Core::open_repaired(disk.clone(), options)?;
     let core = &opened.core;
     core.journal.write_off(&missing(core)?)?;
-    core.journal.write_off_adopted(&missing_adopted(core)?)?;
+    give_up_without_files(core)?;
     core.journal.check(&mut |_| Ok(()))?;
     core.close()?;
     drop(opened);

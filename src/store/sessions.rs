@@ -13,7 +13,7 @@
 //!             5 repeat   transaction (8): as 2, but all that the transaction put had come with this earlier one, as the
 //!                        last of its producers, and nothing of it was put again
 //! row       session (16), epoch (4), decided up to number (8), epoch (4) and number (8) of the last commit, its
-//!           transaction (8), last used (8), length of the user's name (1), it, length of the session's name (1), it
+//!           transaction (8; 0 where that one was prepared, see `prepared`), last used (8), length of the user's name (1), it, length of the session's name (1), it
 //! ```
 //!
 //! Promises: a number is committed once or never; what [`Core::resolve`] answered stays true, whatever arrives
@@ -59,7 +59,7 @@ pub enum Outcome {
     Committed(Token),
     /// It is not, and never will be.
     RolledBack,
-    /// It is not known yet: its commit waits for other members of the group.
+    /// It is not known yet: it is prepared and waits for its coordinator, or its commit waits for other members of the group.
     Pending,
     /// Nobody knows any more: later transactions of the session were committed, or it was forgotten.
     Expired,
@@ -274,6 +274,18 @@ impl State {
         Ok(())
     }
 
+    /// A transaction of a session was prepared: what becomes of it is known elsewhere, and of those before nobody asks any
+    /// more.
+    pub(super) fn pass(&mut self, id: &TransactionId, used_ms: u64) {
+        self.used.insert(id.session);
+        let Some(row) = self.sessions.get_mut(&id.session) else { return };
+        row.used_ms = row.used_ms.max(used_ms);
+        row.decided = row.decided.max(id.place());
+        if id.place() > row.committed {
+            (row.committed, row.transaction) = (id.place(), 0);
+        }
+    }
+
     /// Writes the rows that changed to a run, and says which are gone.
     pub(super) fn freeze_sessions(&self, table: u32, rows: &mut Rows) {
         let key = (table, SESSION_ID);
@@ -316,7 +328,7 @@ impl State {
     }
 
     /// The row of the session, while its owner in this epoch has it.
-    fn owned(&self, id: &TransactionId) -> Result<&SessionRow> {
+    pub(super) fn owned(&self, id: &TransactionId) -> Result<&SessionRow> {
         let row = self.sessions.get(&id.session).filter(|row| {
             row.decided.0 == id.epoch || sabotage!("commit of a fenced session taken")
         });
@@ -324,7 +336,7 @@ impl State {
     }
 
     /// Whether this transaction may be committed.
-    fn may_commit(&self, id: &TransactionId) -> Result<()> {
+    pub(super) fn may_commit(&self, id: &TransactionId) -> Result<()> {
         let row = self.owned(id)?;
         let fenced = id.epoch < row.decided.0 && sabotage!("commit of a fenced session taken");
         if id.place() > row.decided || fenced || sabotage!("late commit of a session taken") {
@@ -535,7 +547,7 @@ impl Core {
                 KnownSession {
                     session: *session,
                     row: row.clone(),
-                    committed: (number > 0).then(|| (id, state.token(row.transaction))),
+                    committed: (row.transaction > 0).then(|| (id, state.token(row.transaction))),
                     open: open.sessions.contains_key(session),
                 }
             });
@@ -575,6 +587,9 @@ impl Core {
 
 impl State {
     fn known(&self, id: &TransactionId, user: Option<&str>) -> Result<Known> {
+        if let Some(row) = self.prepared.get(id) {
+            return self.known_prepared(row, user).map(Known::Outcome);
+        }
         let Some(row) = self.sessions.get(&id.session) else {
             return Ok(Known::Outcome(Outcome::Expired));
         };
@@ -587,6 +602,10 @@ impl State {
             return Err(Error::new(Code::Invalid, text));
         }
         Ok(match () {
+            // It was prepared, and how it ended was forgotten.
+            () if place == row.committed && row.transaction == 0 => {
+                Known::Outcome(Outcome::Expired)
+            }
             () if place == row.committed => {
                 Known::Outcome(Outcome::Committed(self.token(row.transaction)))
             }
@@ -603,7 +622,7 @@ impl State {
     }
 }
 
-fn denied() -> Error {
+pub(super) fn denied() -> Error {
     Error::new(Code::Denied, "the session belongs to another user")
 }
 

@@ -23,9 +23,11 @@
 //! | 12 attempts | queue (4), name length (1), name of the consumer, then rows: sequence (8), deliveries (4), not before (8), first noted (8), behind (8), turn (8) |
 //! | 13 session | as `sessions` describes it |
 //! | 14 letters | as `letters` describes it |
+//! | 15 prepared | as `prepared` describes it |
 
 use super::attempts::{Attempt, Attempts};
 use super::letters::{Letters, Version};
+use super::prepared::Prepared;
 use super::producers::{ProducerRow, Producers};
 use super::ranges::Ranges;
 use super::received::{Received, StreamId};
@@ -88,6 +90,8 @@ pub struct State {
     pub files: BTreeMap<[u8; 16], Vec<u8>>,
     /// Sessions that are remembered, by id.
     pub(super) sessions: Remembered,
+    /// Transactions that are prepared, and how those ended that were.
+    pub prepared: Prepared,
     deleted: BTreeMap<u32, String>,
     /// Queues that changed since the state was last handed over, those that were deleted included.
     changed: Vec<u32>,
@@ -116,6 +120,7 @@ const MISSING: u32 = 11;
 const ATTEMPTS: u32 = 12;
 const SESSION: u32 = 13;
 const LETTERS: u32 = 14;
+const PREPARED: u32 = 15;
 
 /// The sections of a run are named after the table of their first row; rows of a queue, its number being their key, are
 /// written together.
@@ -252,6 +257,7 @@ impl State {
     pub fn apply(&mut self, transaction: u64, kind: Type, number: u32, body: &[u8]) -> Result<()> {
         match kind {
             Type::Session => self.session_change(transaction, body),
+            Type::Prepared => self.prepared_change(transaction, body),
             _ => self.change(kind, number, body),
         }
     }
@@ -429,6 +435,7 @@ impl State {
         }
         self.arrived.clear();
         self.used.clear();
+        self.prepared.handed_over();
         self.others_changed = false;
     }
 
@@ -439,6 +446,7 @@ impl State {
         }
         self.freeze_received(RECEIVED, rows);
         self.freeze_sessions(SESSION, rows);
+        self.prepared.freeze(PREPARED, rows);
         if self.others_changed {
             for row in &self.history {
                 let row = Change::History(*row, self.group_id()).encode();
@@ -504,6 +512,7 @@ impl State {
             STREAM => self.thaw_stream(row),
             MISSING => self.thaw_missing(row),
             SESSION => self.thaw_session(row),
+            PREPARED => self.prepared.thaw(row),
             RECEIVED => self.thaw_received(row),
             ORIGIN => self.thaw_origin(row),
             FILE => {
@@ -601,33 +610,6 @@ impl QueueState {
                 .filter(|sequence| acked.contains(*sequence))
                 .for_each(|sequence| attempts.forget(sequence, sequence));
         }
-    }
-
-    /// The last message is a letter that is put back for one consumer: the others have no need of it.
-    fn put_back(&mut self, name: &str, place: u64, key: &[u8]) {
-        let sequence = self.next.saturating_sub(1);
-        let others = self.consumers.iter_mut().filter(|(other, _)| **other != name);
-        others.for_each(|(_, acked)| acked.insert(sequence, sequence));
-        self.change_letters(name, |letters| letters.take(key, place, Some(sequence)));
-        self.letters_version.advance();
-    }
-
-    fn change_letters(&mut self, name: &str, change: impl FnOnce(&mut Letters)) {
-        let Some(letters) = self.letters.get_mut(name) else { return };
-        change(letters);
-        if letters.is_empty() {
-            self.letters.remove(name);
-        }
-    }
-
-    fn forget_letters(&mut self, name: &str) {
-        self.letters.remove(name);
-        self.letters_version.advance();
-    }
-
-    /// What a consumer has given up.
-    pub fn letters(&self, consumer: &str) -> Option<&Letters> {
-        self.letters.get(consumer)
     }
 
     /// What is known of a message that a consumer was given.

@@ -27,6 +27,9 @@
 //!  107  SEEK      consumer, sequence (8): STORED
 //!  108  DETACH    consumer: DONE
 //!  109  RENEW     consumer, count (4), sequences (8 each): DONE
+//!  110  PREPARE   session, transaction, length of the xid (1), xid: DONE
+//!  111  FINISH    identity of a prepared transaction (28), 1 to commit it, 0 to roll it back (1), 1 where that is done by
+//!                 hand, else 0 (1): STORED
 //!
 //! kind  answer    behind the number
 //!  112  DONE      nothing
@@ -41,12 +44,16 @@
 //! REFUSED and STORED are those of `request`; the identity of a transaction is described in `store/sessions.rs`.
 //! The idle time is 0 for the server's own, the bytes are 0 for no bound but the server's own.
 
+mod parts;
+
 use super::giving::Giving;
 use super::request::{Rest, length, put_name};
 use crate::error::{Code, Error, Result};
 use crate::limits;
 use crate::position::{TOKEN_SIZE, Token};
 use crate::store::{Level, Outcome, TRANSACTION_ID_SIZE, TransactionId};
+
+pub use parts::{Given, Start, Undo, Which};
 
 const QUEUE: u8 = 96;
 const SESSION: u8 = 97;
@@ -62,6 +69,8 @@ const REJECT: u8 = 106;
 const SEEK: u8 = 107;
 const DETACH: u8 = 108;
 const RENEW: u8 = 109;
+const PREPARE: u8 = 110;
+const FINISH: u8 = 111;
 const DONE: u8 = 112;
 const NUMBERED: u8 = 113;
 const OPENED: u8 = 114;
@@ -76,39 +85,6 @@ const AS_RETRIES: u64 = u64::MAX;
 pub const STAGED_HEAD: usize = 8;
 /// Bytes of a received message beside its body.
 pub const RECEIVED_HEAD: usize = super::frame::MESSAGE_HEAD;
-
-/// Which session is opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which<'a> {
-    /// A new one without a name.
-    New,
-    /// The one of this name, and whether to take it over from whoever has it.
-    Named(&'a str, bool),
-    /// The one that had this id and epoch before the connection was lost.
-    Resumed([u8; 16], u32),
-}
-
-/// Where a new consumer begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// With the oldest message that is still there.
-    Oldest,
-    /// With the first message put after it was made.
-    Now,
-    /// With this sequence.
-    At(u64),
-}
-
-/// What a roll back undoes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Undo {
-    /// Everything.
-    All,
-    /// What was put; what was received stays part of the transaction.
-    Puts,
-    /// Everything, but what was received is kept back until its consumer is opened anew.
-    Keep,
-}
 
 /// What a session or consumer is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -216,25 +192,24 @@ pub enum SessionRequest<'a> {
     Seek(u32, u64),
     /// Close a consumer.
     Detach(u32),
-}
-
-/// A received message in an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Given<'a> {
-    /// Number of its queue.
-    pub queue: u32,
-    /// Its place in its transaction.
-    pub index: u32,
-    /// How often it was given out.
-    pub deliveries: u32,
-    /// Its place in its queue.
-    pub sequence: u64,
-    /// The transaction that brought it.
-    pub transaction: u64,
-    /// When that was.
-    pub committed_ms: u64,
-    /// Its body.
-    pub body: &'a [u8],
+    /// Prepare.
+    Prepare {
+        /// The session.
+        session: u32,
+        /// The transaction.
+        transaction: u64,
+        /// What its coordinator calls it.
+        xid: &'a [u8],
+    },
+    /// End what is prepared.
+    Finish {
+        /// The transaction.
+        id: TransactionId,
+        /// Whether to commit it.
+        commit: bool,
+        /// Whether an operator wants it so.
+        by_hand: bool,
+    },
 }
 
 /// What is answered.
@@ -328,7 +303,7 @@ pub fn put_staged(
 impl SessionRequest<'_> {
     /// Whether frames of this kind are these.
     pub fn is_one(kind: u8) -> bool {
-        (QUEUE..=RENEW).contains(&kind)
+        (QUEUE..=FINISH).contains(&kind)
     }
 
     /// Appends the body and returns the kind.
@@ -425,6 +400,17 @@ impl SessionRequest<'_> {
                 out.extend_from_slice(&consumer.to_le_bytes());
                 DETACH
             }
+            SessionRequest::Prepare { session, transaction, xid } => {
+                put_place(*session, *transaction, out);
+                out.push(xid_length(xid)?);
+                out.extend_from_slice(xid);
+                PREPARE
+            }
+            SessionRequest::Finish { id, commit, by_hand } => {
+                out.extend_from_slice(&id.to_bytes());
+                out.extend_from_slice(&[u8::from(*commit), u8::from(*by_hand)]);
+                FINISH
+            }
         })
     }
 
@@ -504,6 +490,16 @@ impl SessionRequest<'_> {
             RENEW => SessionRequest::Renew(rest.word()?, take_sequences(&mut rest)?),
             SEEK => SessionRequest::Seek(rest.word()?, rest.long()?),
             DETACH => SessionRequest::Detach(rest.word()?),
+            PREPARE => {
+                let (session, transaction, length) = (rest.word()?, rest.long()?, rest.byte()?);
+                let xid = rest.take(usize::from(length))?;
+                SessionRequest::Prepare { session, transaction, xid }
+            }
+            FINISH => {
+                let id = TransactionId::parse(&rest.array::<TRANSACTION_ID_SIZE>()?)?;
+                let (commit, by_hand) = (flag(rest.byte()?)?, flag(rest.byte()?)?);
+                SessionRequest::Finish { id, commit, by_hand }
+            }
             _ => {
                 let text =
                     format!("a request of kind {kind} arrived, which this version does not know");
@@ -513,6 +509,13 @@ impl SessionRequest<'_> {
         rest.end()?;
         Ok((number, request))
     }
+}
+
+fn xid_length(xid: &[u8]) -> Result<u8> {
+    u8::try_from(xid.len()).map_err(|_| {
+        let text = format!("an xid of {} bytes, more than {}", xid.len(), limits::XID_BYTES_MAX);
+        Error::new(Code::TooLarge, text)
+    })
 }
 
 /// A reason as long as is kept of one.

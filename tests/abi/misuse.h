@@ -145,6 +145,7 @@ static void fixture_open(const char *name, int with_server, int with_replication
     must(!repliq_token_text(&result.token, F.token_text, sizeof F.token_text), "token_text");
     must(!repliq_session_open(F.store, NULL, &F.session), "session_open");
     must(!repliq_session_id(F.session, &F.id), "session_id");
+    must(!repliq_session_prepare(F.session, "xid", 3, &F.id), "session_prepare");
     must(!repliq_transaction_id_text(&F.id, F.id_text, sizeof F.id_text), "transaction_id_text");
     leased.shared = REPLIQ_YES;
     leased.lease_ms = 3600000;

@@ -273,6 +273,12 @@ fn argument(function: &Function, kind: &str, name: &str) -> Argument {
             output("F.id_text", false)
         }
         ("const void *", "data") => output("F.token_text", false),
+        ("const void *", "xid") => plain("NULL"),
+        ("size_t", "len") if function.name == "repliq_session_prepare" => {
+            let attacks =
+                vec![attack("xid NULL", "3", INVALID), attack("len 256", "256", TOO_LARGE)];
+            Argument { valid: "0".into(), attacks }
+        }
         ("size_t", "len") => {
             let text =
                 ["repliq_token_parse", "repliq_store_password", "repliq_transaction_id_parse"];
@@ -322,6 +328,11 @@ fn argument(function: &Function, kind: &str, name: &str) -> Argument {
         ("uint64_t", "tag" | "from" | "sequence" | "max") => plain("1"),
         ("int32_t", "drop") => {
             Argument { valid: "REPLIQ_NO".into(), attacks: vec![attack("drop 99", "99", INVALID)] }
+        }
+        ("int32_t", "commit") => {
+            let attacks =
+                vec![attack("commit 0", "0", INVALID), attack("commit 99", "99", INVALID)];
+            Argument { valid: "REPLIQ_YES".into(), attacks }
         }
         ("int32_t", "level") => {
             let attacks = vec![attack("level 0", "0", INVALID), attack("level 99", "99", INVALID)];

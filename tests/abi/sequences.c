@@ -138,6 +138,10 @@ static repliq_code call_store(uint64_t *random, int call, void *handle)
         /* What became of a transaction that some session told last: none, before the first did. */
         if (next(random) % 2)
             return repliq_store_resolve(handle, &told[next(random) % 4], &outcome);
+        if (next(random) % 4 == 0)
+            return repliq_store_finish(handle, &told[next(random) % 4], next(random) % 4, NULL);
+        if (next(random) % 4 == 0)
+            return repliq_store_prepared(handle, bytes, next(random) % 2 ? sizeof bytes : 0, &n);
         return repliq_store_wait(handle, next(random) % 2 ? "local" : name, NULL, 0, next(random) % 2);
     }
 }
@@ -183,6 +187,8 @@ static repliq_code call_reader(uint64_t *random, int call, void *handle, enum ki
         *kind = SESSION;
         if (next(random) % 4 == 0)
             return repliq_session_id(handle, &told[next(random) % 4]);
+        if (next(random) % 4 == 0)
+            return repliq_session_prepare(handle, "xid", next(random) % 4, &told[next(random) % 4]);
         return repliq_session_commit(handle, NULL);
     case 21: *kind = SESSION; return repliq_session_commit_start(handle, pick(random)->handle, next(random) % 8);
     case 22: *kind = SESSION; return repliq_session_rollback(handle);

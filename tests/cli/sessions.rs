@@ -110,6 +110,57 @@ fn a_session_at_a_server_is_listed_resolved_and_taken_from_its_owner() {
     place.run(&format!("tx resolve {with} {first}")).fails(Code::Denied, &[]);
 }
 
+/// Prepares two transactions, which are listed and ended by hand.
+fn ended_by_hand(place: &Place, with: &str, user: &str, ids: [TransactionId; 2]) {
+    let rows = place.run(&format!("tx ls {with} --json")).json();
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    for (row, id) in rows.iter().zip(&ids) {
+        assert_eq!(
+            (&row["transaction"], &row["state"]),
+            (&json!(id.to_string()), &json!("prepared"))
+        );
+        assert_eq!((&row["user"], &row["messages"]), (&json!(user), &json!(1)));
+    }
+    let table = place.run(&format!("tx ls {with}")).text();
+    assert!(table.contains("prepared") && table.contains("6131"), "{table}");
+    assert_eq!(place.run(&format!("tx resolve {with} {}", ids[0])).text(), "pending\n");
+    let token = place.run(&format!("tx commit {with} {}", ids[0])).text();
+    place.run(&format!("token wait {with} {}", token.trim_end())).text();
+    assert_eq!(place.run(&format!("tx commit {with} {}", ids[0])).text(), token);
+    place.run(&format!("tx rollback {with} {}", ids[0])).fails(Code::Invalid, &["committed"]);
+    assert_eq!(place.run(&format!("tx rollback {with} {}", ids[1])).text(), "");
+    place.run(&format!("tx commit {with} {}", ids[1])).fails(Code::RolledBack, &["by hand"]);
+    let states = place.run(&format!("tx ls {with} --json")).json();
+    let states: Vec<_> = states.iter().map(|row| (&row["state"], &row["ended_by"])).collect();
+    let by = json!(user);
+    assert_eq!(states, [(&json!("committed"), &by), (&json!("rolled_back"), &by)]);
+    let unknown = "30313233343536373839616263646566.2.7";
+    place.run(&format!("tx commit {with} {unknown}")).fails(Code::NoSuchName, &[unknown]);
+}
+
+fn prepared(store: &Store) -> [TransactionId; 2] {
+    let queue = store.queue("q").unwrap();
+    let mut session = store.session().unwrap();
+    [b"a1", b"a2"].map(|xid| {
+        session.put(queue, &Message::new(xid)).unwrap();
+        session.prepare(xid).unwrap()
+    })
+}
+
+#[test]
+fn txs_30_prepared_transactions_are_listed_and_ended_by_hand() {
+    let place = place_with_users();
+    let store = Store::open(place.path("here"), &StoreOptions::default()).unwrap();
+    let ids = prepared(&store);
+    store.close().unwrap();
+    ended_by_hand(&place, "@here", "", ids);
+    assert_eq!(place.run("get @here q --browse").text(), "a1\n");
+    let served = Served::start(&place, "there", None);
+    let with = format!("{} --plain --password-file @pw", served.url("ann"));
+    let ids = prepared(&at(&served));
+    ended_by_hand(&place, &with, "ann", ids);
+}
+
 #[test]
 fn messages_are_taken_from_a_server_and_each_only_once() {
     let place = place_with_users();

@@ -253,6 +253,7 @@ impl World {
             "connect" | "connect_at" => self.connect(step),
             "session" => self.session(step),
             "id" | "resolve" | "parse_id" | "round_trip_id" => self.identity(step),
+            "prepare" | "finish" | "prepared" => self.prepared(step),
             "session_put" => {
                 let queue = *get(&mut self.queues, step.word(2)?)?;
                 let session = get(&mut self.sessions, &first)?;

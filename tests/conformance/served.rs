@@ -117,6 +117,36 @@ impl World {
         Ok(())
     }
 
+    /// What is done with prepared transactions.
+    pub(super) fn prepared(&mut self, step: &Step) -> Outcome<()> {
+        let first = step.word(1)?;
+        match step.word(0)? {
+            "prepare" => {
+                let id = get(&mut self.sessions, first)?.prepare(&step.words[2])?;
+                self.ids.insert(step.word(3)?.into(), id);
+            }
+            "finish" => {
+                let id = *get(&mut self.ids, step.word(2)?)?;
+                let commit = step.word(3)? == "commit";
+                let commit = get(&mut self.stores, first)?.finish(&id, commit)?;
+                self.keep(step, commit);
+            }
+            _ => {
+                let store = get(&mut self.stores, first)?;
+                let (count, text) = (store.prepared()?.len() as u64, store.prepared_text()?);
+                if count != step.number(2)? {
+                    return script(format!("{count} are prepared: {text}"));
+                }
+                for at in 3..step.words.len() {
+                    if !text.contains(step.word(at)?) {
+                        return script(format!("{text} does not say so"));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// What is asked about identities of transactions.
     pub(super) fn identity(&mut self, step: &Step) -> Outcome<()> {
         let first = step.word(1)?;

@@ -58,7 +58,7 @@ impl Counts {
 }
 
 /// A journal of several lives with every type of record that is written: messages, acknowledgements, queues,
-/// consumers, deliveries, sessions, history, incarnations, watermarks, indexes, reclaims, moved messages, state runs, and staged
+/// consumers, deliveries, sessions, prepared transactions, history, incarnations, watermarks, indexes, reclaims, moved messages, state runs, and staged
 /// files that were adopted.
 pub fn subject(segment: u64, size: usize, rounds: usize) -> Subject {
     let mut client = Client::new(ModelDisk::new(), small(segment));
@@ -79,6 +79,12 @@ pub fn subject(segment: u64, size: usize, rounds: usize) -> Subject {
         }
     };
     remembered(&mut client);
+    // A prepared transaction, which waits while everything else happens.
+    let prepare = |client: &mut Client| {
+        assert!(work::act(client, &Act::Put("passing", vec![9], Level::Power)));
+        assert!(work::act(client, &Act::Prepare("passing", "known", 1, &["a"])));
+    };
+    prepare(&mut client);
     // A queue that nobody reads, in segments of which the rest is read: its messages are moved.
     assert!(work::act(&mut client, &Act::Consume("slow", "sleeper", 0, 1)));
     for _ in 0..7 {
@@ -113,6 +119,12 @@ pub fn subject(segment: u64, size: usize, rounds: usize) -> Subject {
         assert!(work::act(&mut client, &act), "{act:?}");
     }
     assert!(client.delete_queue("gone"));
+    // That one is rolled back, the next one committed, and the last one waits.
+    for commit in [false, true] {
+        prepare(&mut client);
+        assert!(work::act(&mut client, &Act::Finish(commit)));
+    }
+    prepare(&mut client);
     let staged = vec![size; segment as usize / size];
     for lengths in [&[size][..], &staged, &[size / 2]] {
         assert!(client.put("a", lengths, Level::Power));
@@ -120,7 +132,7 @@ pub fn subject(segment: u64, size: usize, rounds: usize) -> Subject {
     let disk = client.disk.kill();
     let mut subject = Subject::of(&client, disk.snapshot());
     let sessions = subject.open(&subject.disk(), true).unwrap().sessions().unwrap();
-    assert_eq!(sessions.len(), 1);
+    assert_eq!(sessions.len(), 5, "the one with a name, and those of the prepared transactions");
     subject.sessions = Some(sessions);
     subject
 }

@@ -52,6 +52,18 @@ pub struct QueueModel {
     pub consumers: BTreeMap<String, BTreeSet<u64>>,
     /// Messages that were of no use to anybody at some time, so that they may be gone for good.
     pub ghosts: BTreeSet<u64>,
+    /// What prepared transactions hold of each consumer.
+    pub held: BTreeMap<String, BTreeSet<u64>>,
+}
+
+/// A prepared transaction as it must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PreparedModel {
+    /// Queue and consumer it has received from, and what.
+    from: (String, String),
+    held: Vec<u64>,
+    /// What it puts, by queue.
+    puts: Vec<(String, Vec<Bytes>)>,
 }
 
 /// A store as it must be.
@@ -60,6 +72,8 @@ pub struct Model {
     pub queues: BTreeMap<String, QueueModel>,
     /// The last sequence of each producer.
     pub producers: BTreeMap<String, u64>,
+    /// Prepared transactions that wait, by xid.
+    pub prepared: BTreeMap<Vec<u8>, PreparedModel>,
 }
 
 impl QueueModel {
@@ -84,8 +98,10 @@ impl QueueModel {
     /// The next messages for a consumer that was just opened.
     pub fn waiting(&self, consumer: &str, max: usize) -> Vec<(u64, Bytes)> {
         let acked = &self.consumers[consumer];
+        let held = self.held.get(consumer);
+        let free = |sequence: &u64| held.is_none_or(|held| !held.contains(sequence));
         let open = self.messages.range(self.purged + 1..);
-        let open = open.filter(|(sequence, _)| !acked.contains(sequence));
+        let open = open.filter(|(sequence, _)| !acked.contains(sequence) && free(sequence));
         open.take(max).map(|(sequence, bytes)| (*sequence, bytes.clone())).collect()
     }
 
@@ -116,6 +132,24 @@ impl Model {
         queue.age();
     }
 
+    fn prepare(&mut self, xid: &[u8], of: PreparedModel) {
+        let (queue, consumer) = of.from.clone();
+        self.queue(&queue).held.entry(consumer).or_default().extend(&of.held);
+        self.prepared.insert(xid.to_vec(), of);
+    }
+
+    fn finish(&mut self, xid: &[u8], commit: bool) {
+        let Some(of) = self.prepared.remove(xid) else { return };
+        let (queue, consumer) = of.from;
+        if let Some(held) = self.queue(&queue).held.get_mut(&consumer) {
+            of.held.iter().for_each(|sequence| _ = held.remove(sequence));
+        }
+        if commit {
+            of.puts.iter().for_each(|(queue, payloads)| self.put(queue, payloads));
+            self.ack(&queue, &consumer, &of.held);
+        }
+    }
+
     pub fn seek(&mut self, queue: &str, consumer: &str, sequence: u64) {
         let queue = self.queue(queue);
         queue.consumers.insert(consumer.to_string(), (1..sequence).collect());
@@ -142,6 +176,8 @@ impl Model {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observed {
     queues: BTreeMap<String, Seen>,
+    /// Messages each prepared transaction puts, and holds, by xid.
+    prepared: BTreeMap<Vec<u8>, (u64, u64)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,13 +208,20 @@ pub fn observe(store: &Store) -> Result<Observed> {
         let seen = Seen { next, paused, floors: floors.collect(), shown };
         queues.insert(info.name, seen);
     }
-    Ok(Observed { queues })
+    let prepared = store.prepared()?;
+    let prepared = prepared.into_iter().map(|one| (one.xid, (one.messages, one.held))).collect();
+    Ok(Observed { queues, prepared })
 }
 
 impl Observed {
     /// Whether a store in this state may show this.
     pub fn fits(&self, model: &Model) -> bool {
-        self.queues.len() == model.queues.len()
+        let prepared = model.prepared.iter().map(|(xid, of)| {
+            let messages: usize = of.puts.iter().map(|(_, payloads)| payloads.len()).sum();
+            (xid.clone(), (messages as u64, of.held.len() as u64))
+        });
+        self.prepared == prepared.collect()
+            && self.queues.len() == model.queues.len()
             && self
                 .queues
                 .iter()
@@ -198,7 +241,7 @@ impl Observed {
             }
         };
         let queues = self.queues.iter().map(|(name, seen)| (name.clone(), queue(seen)));
-        Model { queues: queues.collect(), producers: BTreeMap::new() }
+        Model { queues: queues.collect(), ..Model::default() }
     }
 
     /// Whether every message shown is the one that was put there, as far as anybody knows.
@@ -764,6 +807,86 @@ impl Client {
         }
         model.ack(from, name, &sequences);
         let outcome = session.commit_at(level);
+        self.note(model, outcome)
+    }
+
+    /// Receives from a queue and puts as much into others, in a transaction that is prepared.
+    pub fn prepare(&mut self, from: &str, name: &str, max: usize, to: &[&str]) -> bool {
+        let queues: Option<Vec<Queue>> = to.iter().map(|name| self.queue(name)).collect();
+        let Some(queues) = queues else { return false };
+        let Some(consumer) = self.consumer(from, name) else { return false };
+        let Some(store) = self.the_store() else { return false };
+        let session = store.session().map_err(|error| self.failed(&error));
+        let Ok(mut session) = session else { return false };
+        let got = match session.receive(&consumer, max, Duration::ZERO) {
+            Ok(got) => got,
+            Err(error) => {
+                self.failed(&error);
+                return false;
+            }
+        };
+        self.received(from, name, &got, max);
+        let lengths: Vec<usize> = got.iter().map(|one| one.payload().len()).collect();
+        let mut puts = Vec::new();
+        for (queue, name) in queues.iter().zip(to) {
+            let payloads = self.payloads(&lengths);
+            for payload in &payloads {
+                if let Err(error) = session.put(*queue, &Message::new(payload)) {
+                    let after = session.prepare(b"").unwrap_err();
+                    assert_eq!(after.code(), Code::RolledBack, "{after:?}");
+                    self.failed(&error);
+                    return false;
+                }
+            }
+            puts.push((name.to_string(), payloads));
+        }
+        if got.is_empty() {
+            return true;
+        }
+        self.next_payload += 1;
+        let xid = format!("{:06}", self.next_payload).into_bytes();
+        let held = got.iter().map(repliq::Received::sequence).collect();
+        let mut model = self.next();
+        model.prepare(&xid, PreparedModel { from: (from.into(), name.into()), held, puts });
+        match session.prepare(&xid) {
+            Ok(_) => {
+                assert!(!self.doubtful, "prepared after an unknown outcome, in the same open");
+                self.push(model);
+                self.durable = self.steps.len() - 1;
+                self.published = self.durable;
+                true
+            }
+            Err(error) => {
+                self.failed(&error);
+                if error.code() == Code::OutcomeUnknown {
+                    self.push(model);
+                    self.doubtful = true;
+                }
+                false
+            }
+        }
+    }
+
+    /// Ends the oldest prepared transaction.
+    pub fn finish(&mut self, commit: bool) -> bool {
+        let Some(store) = self.the_store() else { return false };
+        let Some((xid, of)) = self.now().prepared.first_key_value() else { return true };
+        let (xid, payloads) = (xid.clone(), of.puts.clone());
+        let known = match store.prepared() {
+            Ok(known) => known,
+            Err(error) => {
+                self.failed(&error);
+                return false;
+            }
+        };
+        let id = known.iter().find(|one| one.xid == xid).map(|one| one.id);
+        let id = id.expect("a prepared transaction is shown");
+        let mut model = self.next();
+        model.finish(&xid, commit);
+        if commit {
+            payloads.iter().for_each(|(_, payloads)| self.remember(payloads));
+        }
+        let outcome = store.finish(&id, commit);
         self.note(model, outcome)
     }
 

@@ -248,6 +248,13 @@ fn every_record_type_and_every_kind_of_it_is_in_a_store_that_is_damaged() {
         (arrived, "received ", 7),
     ];
     let number_of = |name: &str| types.iter().find(|(_, text)| text == name.trim()).unwrap().0;
+    let prepared = number_of("prepared");
+    let ops = files.iter().flat_map(|file| frames(file)).filter(|(kind, _)| *kind == prepared);
+    let ops: Vec<u8> = ops.filter_map(|(_, body)| body.get(8).copied()).collect();
+    assert!(
+        [1, 2, 3].iter().all(|op| ops.contains(op)),
+        "prepared, committed, rolled back: {ops:?}"
+    );
     for (text, name, least) in tables {
         let kinds = kinds(text, name);
         assert!(kinds.len() >= least, "{name}: {kinds:?}");

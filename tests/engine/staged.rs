@@ -374,3 +374,95 @@ fn its_files_count_for_the_quota() {
         store = Store::open_on(Arc::new(disk.clone()), &options).unwrap();
     }
 }
+
+#[test]
+fn damage_of_a_prepared_one_is_told_and_a_repair_rolls_it_back() {
+    let disk = ModelDisk::new();
+    let store = open(&disk);
+    let (queue, from) = (store.queue("q").unwrap(), store.queue("from").unwrap());
+    let reader = consumer(&store, "c", from);
+    let mut session = store.session().unwrap();
+    fill(&mut session, from, 0..2);
+    session.commit().unwrap();
+    assert_eq!(session.receive(&reader, 1, Duration::ZERO).unwrap().len(), 1);
+    fill(&mut session, queue, 1..90);
+    let id = session.prepare(b"x").unwrap();
+    drop((session, reader));
+    store.close().unwrap();
+    let files = staged(&disk);
+    assert!(files.len() > 1);
+    for what in ["whole", "flipped", "cut", "missing"] {
+        let disk = disk.clone_image();
+        let mut bytes = disk.bytes_of(&files[1]).unwrap();
+        match what {
+            "whole" => {}
+            "flipped" => {
+                bytes[2000] ^= 1;
+                disk.put_file(&files[1], &bytes);
+            }
+            "cut" => disk.put_file(&files[1], &bytes[..bytes.len() - 1]),
+            _ => assert!(disk.remove_file(&files[1])),
+        }
+        let options = small(SEGMENT);
+        match Store::open_on(Arc::new(disk.clone()), &options) {
+            Ok(store) => {
+                let checked = store.verify(&mut |_| Ok(()));
+                match what {
+                    "whole" => _ = checked.unwrap(),
+                    _ => assert_eq!(checked.unwrap_err().code(), Code::Corrupt, "{what}"),
+                }
+                store.close().unwrap();
+            }
+            Err(error) => {
+                assert!(matches!(what, "cut" | "missing"), "{what}: {error}");
+                assert_eq!(error.code(), Code::Corrupt);
+            }
+        }
+        let told = Store::repair_on(Arc::new(disk.clone()), &options, true).unwrap();
+        assert_eq!((told.prepared, told.segments.len()), (u64::from(what != "whole"), 0), "{what}");
+        let store = open(&disk);
+        store.verify(&mut |_| Ok(())).unwrap();
+        let left = receive(&consumer(&store, "c", from)).len();
+        if what == "whole" {
+            assert_eq!(left, 1);
+            store.finish(&id, true).unwrap();
+            assert_eq!(store.snapshot().unwrap().browse(queue, 1, 100).unwrap().len(), 89);
+        } else {
+            assert_eq!((left, staged(&disk)), (2, Vec::new()), "{what}");
+            assert_eq!(store.finish(&id, true).unwrap_err().code(), Code::RolledBack);
+        }
+    }
+}
+
+#[test]
+fn a_full_store_refuses_to_prepare_and_lets_what_is_prepared_end() {
+    let disk = ModelDisk::new();
+    let options = StoreOptions { quota_bytes: 64 * SEGMENT, ..small(SEGMENT) };
+    let opened = |disk: &ModelDisk| Store::open_on(Arc::new(disk.clone()), &options).unwrap();
+    let store = opened(&disk);
+    let (queue, from) = (store.queue("q").unwrap(), store.queue("from").unwrap());
+    let reader = consumer(&store, "c", from);
+    let mut session = store.session().unwrap();
+    fill(&mut session, from, 0..2);
+    session.commit().unwrap();
+    let mut prepared = Vec::new();
+    for _ in 0..2 {
+        assert_eq!(session.receive(&reader, 1, Duration::ZERO).unwrap().len(), 1);
+        fill(&mut session, queue, 0..60);
+        prepared.push(session.prepare(b"").unwrap());
+    }
+    drop(session);
+    let filler = store.queue("filler").unwrap();
+    while store.put(filler, &[Message::new(&[7; 200])]).is_ok() {}
+    let mut session = store.session().unwrap();
+    fill(&mut session, queue, 0..1);
+    assert_eq!(session.prepare(b"").unwrap_err().code(), Code::NoSpace);
+    session.rollback().unwrap();
+    store.finish(&prepared[0], true).unwrap();
+    store.finish(&prepared[1], false).unwrap();
+    assert_eq!(store.snapshot().unwrap().browse(queue, 1, 100).unwrap().len(), 60);
+    assert_eq!(receive(&reader).len(), 1);
+    drop((session, reader, store));
+    let store = opened(&disk.power_cut(Cut::Nothing));
+    assert_eq!(store.snapshot().unwrap().browse(queue, 1, 100).unwrap().len(), 60);
+}

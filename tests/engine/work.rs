@@ -17,6 +17,10 @@ pub enum Act {
     ToEnd(&'static str, &'static str, usize),
     /// Receives from a queue and puts into others, in one transaction.
     Move(&'static str, &'static str, usize, &'static [&'static str], Level),
+    /// The same in a transaction that is prepared.
+    Prepare(&'static str, &'static str, usize, &'static [&'static str]),
+    /// Commits the oldest prepared transaction, or rolls it back.
+    Finish(bool),
     Purge(&'static str),
     Pause(&'static str),
     Resume(&'static str),
@@ -51,7 +55,9 @@ pub struct Work {
     pub lives: Vec<Life>,
 }
 
-use Act::{Again, Consume, Delete, Move, Pause, Purge, Put, Queues, Reopen, Resume, ToEnd};
+use Act::{
+    Again, Consume, Delete, Finish, Move, Pause, Prepare, Purge, Put, Queues, Reopen, Resume, ToEnd,
+};
 use Level::{Power, Process};
 
 fn put(queue: &'static str, lengths: &[usize], level: Level) -> Act {
@@ -138,6 +144,40 @@ pub fn all() -> Vec<Work> {
                         Move("b", "known", 9, &["a"], Power),
                     ],
                 ),
+            ],
+        ),
+        work(
+            "prepared",
+            vec![
+                fresh(vec![
+                    put("a", &[150; 6], Power),
+                    Prepare("a", "mover", 2, &["b", "c"]),
+                    Consume("a", "mover", 1, 1),
+                    Prepare("a", "mover", 1, &["b"]),
+                    put("b", &[900], Power),
+                    Finish(true),
+                    Prepare("a", "mover", 9, &[]),
+                    Finish(false),
+                    put("c", &[700], Process),
+                ]),
+                after_cut(
+                    Cut::Random(13),
+                    vec![
+                        put("a", &[900, 900], Power),
+                        Prepare("a", "mover", 2, &["c"]),
+                        Reopen,
+                        put("b", &[900; 2], Power),
+                        Finish(true),
+                        Consume("a", "mover", 9, 1),
+                    ],
+                ),
+                after_kill(vec![
+                    put("b", &[900], Power),
+                    Finish(false),
+                    Prepare("b", "other", 1, &["a"]),
+                    Finish(true),
+                    Consume("a", "mover", 9, 1),
+                ]),
             ],
         ),
         work(
@@ -314,6 +354,8 @@ pub fn act(client: &mut Client, act: &Act) -> bool {
         Again(queue, name, max) => client.reject(queue, name, *max, |_| true),
         ToEnd(queue, name, max) => client.put_to_end(queue, name, *max),
         Move(from, name, max, to, level) => client.move_on(from, name, *max, to, *level),
+        Prepare(from, name, max, to) => client.prepare(from, name, *max, to),
+        Finish(commit) => client.finish(*commit),
         Purge(queue) => client.purge(queue),
         Pause(queue) => {
             client.change(queue, Store::queue_pause, |model| model.queue(queue).paused = true)

@@ -848,6 +848,43 @@ static int on_identity(const step *of, const char *verb)
     return REPLIQ_OK;
 }
 
+/* What is done with prepared transactions. */
+static int on_prepared(const step *of, const char *verb)
+{
+    char text[65536];
+    size_t len, count = 0;
+    repliq_transaction_id id;
+    repliq_result result;
+    named *known;
+    repliq_code code;
+    if (strcmp(verb, "prepare") == 0) {
+        code = repliq_session_prepare(handle(arg(of, 1), SESSION), of->words[2].at, of->words[2].len, &id);
+        if (code == REPLIQ_OK)
+            make(arg(of, 3), IDENTITY)->id = id;
+        return code;
+    }
+    if (strcmp(verb, "finish") == 0) {
+        known = find(arg(of, 2));
+        if (known == NULL || known->kind != IDENTITY)
+            return wrong("no such identity");
+        code = repliq_store_finish(handle(arg(of, 1), STORE), &known->id,
+                                   strcmp(arg(of, 3), "commit") == 0 ? REPLIQ_YES : REPLIQ_NO, &result);
+        if (code == REPLIQ_OK && field_of(of, "token") != NULL)
+            make(field_of(of, "token")->at, TOKEN)->token = result.token;
+        return code;
+    }
+    if ((code = repliq_store_prepared(handle(arg(of, 1), STORE), text, sizeof text, &len)) != REPLIQ_OK)
+        return code;
+    for (const char *at = text; (at = strstr(at, "\"transaction\"")) != NULL; at++)
+        count++;
+    if (count != strtoul(arg(of, 2), NULL, 10))
+        return wrong("%zu are prepared: %s", count, text);
+    for (size_t word = 3; word < of->word_count; word++)
+        if (strstr(text, arg(of, word)) == NULL)
+            return wrong("no %s in %s", arg(of, word), text);
+    return REPLIQ_OK;
+}
+
 static repliq_code status_text(const char *name, char *text, size_t size, size_t *len)
 {
     named *one = find(name);
@@ -1174,6 +1211,8 @@ static int run(const step *of)
         return on_session(of, verb);
     if (is_one_of(verb, "id parse_id round_trip_id resolve"))
         return on_identity(of, verb);
+    if (is_one_of(verb, "prepare finish prepared"))
+        return on_prepared(of, verb);
     if (is_one_of(verb, "connect connect_at"))
         return connect_store(of, strcmp(verb, "connect_at") == 0);
     if (strcmp(verb, "local") == 0)

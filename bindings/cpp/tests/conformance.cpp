@@ -214,6 +214,9 @@ public:
             {"parse_id", &world::parse_id},
             {"round_trip_id", &world::round_trip_id},
             {"resolve", &world::resolve},
+            {"prepare", &world::prepare},
+            {"finish", &world::finish},
+            {"prepared", &world::prepared},
             {"session_put", &world::session_put},
             {"session_receive", &world::read},
             {"commit", &world::commit},
@@ -425,6 +428,23 @@ private:
             throw wrong{"a token goes with a commit and with nothing else"};
         if (auto name = of.field("token"))
             tokens_[*name] = found.token.value();
+    }
+    void prepare(const step &of) { ids_[of.word(3)] = get(sessions_, of.word(1)).prepare(of.word(2)); }
+    void finish(const step &of)
+    {
+        keep(of, store(of, 1).finish(get(ids_, of.word(2)), of.word(3) == "commit"));
+    }
+    void prepared(const step &of)
+    {
+        string text = store(of, 1).prepared();
+        std::size_t count = 0;
+        for (std::size_t at = 0; (at = text.find("\"transaction\"", at)) != string::npos; ++at)
+            ++count;
+        if (count != of.number(2))
+            throw wrong{std::to_string(count) + " are prepared: " + text};
+        for (std::size_t at = 3; at < of.words.size(); ++at)
+            if (text.find(of.word(at)) == string::npos)
+                throw wrong{text + " does not say so"};
     }
     void session_put(const step &of)
     {

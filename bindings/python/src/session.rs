@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::consumer::Consumer;
 use crate::error::{Answer, Raised, own};
-use crate::message::{self, Given, Item, Message, list};
+use crate::message::{self, Given, Item, Message, list, text_or_bytes};
 use crate::port::Port;
 use crate::queue::Queue;
 use crate::store::Opened;
@@ -199,6 +199,14 @@ impl Session {
         let mut seat = self.own_seat()?;
         let (session, port) = (open(&mut seat)?, &port.get().port);
         self.note(without_gil(py, || session.commit_start(port, tag)))
+    }
+
+    #[pyo3(signature = (xid=None))]
+    fn prepare(&self, py: Python<'_>, xid: Option<&Bound<'_, PyAny>>) -> Answer<TransactionId> {
+        let xid = xid.map(text_or_bytes).transpose()?.unwrap_or_default();
+        let mut seat = self.own_seat()?;
+        let session = open(&mut seat)?;
+        self.note(without_gil(py, || session.prepare(&xid))).map(TransactionId)
     }
 
     fn rollback(&self, py: Python<'_>) -> Answer<()> {

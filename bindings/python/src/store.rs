@@ -197,6 +197,16 @@ impl Store {
         without_gil(py, || self.of.store.resolve(&id)).map(Outcome)
     }
 
+    #[pyo3(signature = (id, *, commit))]
+    fn finish(&self, py: Python<'_>, id: &Bound<'_, PyAny>, commit: bool) -> Answer<Result> {
+        let id = id_of(id)?;
+        without_gil(py, || self.of.store.finish(&id, commit)).map(Result)
+    }
+
+    fn prepared<'py>(&self, py: Python<'py>) -> Answer<Bound<'py, PyAny>> {
+        json(py, &without_gil(py, || self.of.store.prepared_text())?)
+    }
+
     #[pyo3(signature = (name, queue, *, start=None, ack_level=None, shared=false, keyed=false, parallel=0,
         per_key=0, lease=0.0, retry_delay=0.0, retry_multiplier=0, retry_delay_max=0.0,
         max_deliveries=0, dead_letters=None, after_dead_letter="skip", conflate=false))]

@@ -332,6 +332,21 @@ class World:
         if name is not None and found.token is not None:
             self.tokens[name] = found.token
 
+    def do_prepare(self, step: Step) -> None:
+        self.ids[step.word(3)] = self.session(step).prepare(raw(step.word(2)))
+
+    def do_finish(self, step: Step) -> None:
+        self.keep(step, self.store(step, 1).finish(self.identity(step, 2), commit=step.word(3) == "commit"))
+
+    def do_prepared(self, step: Step) -> None:
+        found = self.store(step, 1).prepared()
+        if len(found) != step.number(2):
+            raise Wrong(f"{len(found)} are prepared: {found}")
+        text = json.dumps(found, separators=(",", ":"))
+        for wanted in step.words[3:]:
+            if wanted not in text:
+                raise Wrong(f"{text} does not say so")
+
     def do_session_put(self, step: Step) -> None:
         all_of, to = messages(step, 3), self.queue(step, 2)
         if len(all_of) == 1:

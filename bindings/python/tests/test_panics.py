@@ -22,6 +22,9 @@ token = queue.put(b"1").token
 named = store.session(name="named")
 identity = named.id()
 named.close()
+with store.session() as preparing:
+    preparing.put(queue, b"0")
+    prepared = preparing.prepare()
 consumer, snapshot, port = store.consumer("clerk", queue), store.snapshot(), repliq.Port()
 replication = repliq.Replication(store.queue("root"))
 server = repliq.Server(store, plain=True, listen=["127.0.0.1:0"])
@@ -32,6 +35,8 @@ calls = {
     "Store.session": lambda: store.session().close(),
     "Store.snapshot": lambda: store.snapshot().close(),
     "Store.resolve": lambda: store.resolve(identity),
+    "Store.prepared": lambda: store.prepared(),
+    "Store.finish": lambda: store.finish(prepared, commit=True),
     "Store.wait": lambda: store.wait(token),
     "Store.put": lambda: store.put(queue, b"2"),
     "Queue.name": lambda: queue.name,
@@ -58,6 +63,7 @@ sessions = {
     "Session.put_many": lambda session: session.put_many(queue, [b"x", b"y"]),
     "Session.receive": lambda session: session.receive(consumer, timeout=0),
     "Session.id": lambda session: session.id(),
+    "Session.prepare": lambda session: session.prepare(),
     "Session.commit": lambda session: session.commit(),
     "Session.commit_async": lambda session: session.commit_async().result(20),
     "Session.commit_start": lambda session: session.commit_start(port, 1),
@@ -125,7 +131,7 @@ def test_a_panic_inside_any_call_is_an_error_and_the_interpreter_goes_on(tmp_pat
         capture_output=True, text=True, timeout=60, env=environment,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout == "33\n1\nPANIC\nend\n", done.stdout + done.stderr
+    assert done.stdout == "36\n1\nPANIC\nend\n", done.stdout + done.stderr
     # What was logged, and nothing that Rust prints by itself.
     assert "thread '" not in done.stderr and "planted" in done.stderr, done.stderr
     with repliq.open(tmp_path / "store") as store, store.snapshot() as snapshot:

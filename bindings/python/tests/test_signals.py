@@ -40,6 +40,7 @@ AT_ONCE = set(
     Replication.skip Replication.start_job Replication.status Replication.token Result.level Result.token
     Outcome.state Outcome.token Session.id Store.is_remote Store.resolve TransactionId.epoch TransactionId.number
     TransactionId.parse TransactionId.session TransactionId.text aio.Session.id aio.Store.resolve
+    Session.prepare Store.finish Store.prepared aio.Session.prepare aio.Store.finish aio.Store.prepared
     Server.addresses Server.reload Server.status Session.close Session.commit Session.commit_async
     Session.commit_start Session.put Session.put_many Session.rollback Snapshot.browse Snapshot.close Store.backup
     Store.change_password Store.close Store.consumer Store.consumer_delete Store.put Store.put_async Store.put_many

@@ -85,6 +85,7 @@ impl Repair {
                 "hole": info.hole.map(|(from, to)| json!({ "from": from, "to": to })),
                 "last_transaction": info.last,
                 "lost_transactions": info.segments,
+                "prepared": info.prepared,
                 "state_runs": info.runs,
                 "kept_aside": info.aside,
             }))?;
@@ -118,6 +119,10 @@ fn lines(info: &RepairInfo, accepted: bool) -> Vec<String> {
     }
     for (first, last) in &info.segments {
         lines.push(format!("what is in transactions {first} to {last} {lost}"));
+    }
+    if info.prepared > 0 {
+        let count = info.prepared;
+        lines.push(format!("{count} prepared transactions cannot be committed: a file is damaged"));
     }
     if info.runs > 0 {
         lines.push(format!("{} state runs are damaged; nothing is lost with them", info.runs));

@@ -140,6 +140,13 @@ impl Moment {
         let pinned =
             ("pinned", "Bytes of full segments that stay for this one", Some(&Unit::Bytes));
         gauges(encoder, pinned, rows)?;
+        let prepared = &self.store.prepared;
+        let count = ("prepared", "Prepared transactions that wait for their coordinators", None);
+        gauges(encoder, count, one(prepared.count as f64))?;
+        let bytes = ("prepared", "Bytes of what prepared transactions put", Some(&Unit::Bytes));
+        gauges(encoder, bytes, one(prepared.bytes as f64))?;
+        let age = ("prepared_age", "Age of the oldest prepared transaction", Some(&Unit::Seconds));
+        gauges(encoder, age, one(prepared.oldest_seconds))?;
         let flag = |on: bool| f64::from(u8::from(on));
         let poisoned = ("poisoned", "1 when a sync failed: the store must be opened anew", None);
         gauges(encoder, poisoned, one(flag(self.store.poisoned)))?;

@@ -437,6 +437,53 @@ impl RemoteSession {
         Err(unknown(id, &why))
     }
 
+    /// Prepares and begins the next transaction.
+    pub fn prepare(&mut self, xid: &[u8]) -> Result<TransactionId> {
+        self.end_doomed()?;
+        self.send()?;
+        let until = self.line.asker().until(Duration::ZERO);
+        let (life, session) = self.connect(until)?;
+        let id = self.id;
+        let request = SessionRequest::Prepare { session, transaction: id.number, xid };
+        match self.line.ask(Some(life), &request, until) {
+            Ok(Reply::Done) => {
+                self.next();
+                Ok(id)
+            }
+            Ok(_) => Err(odd()),
+            Err(Failure::Refused(error)) => Err(self.over(error)),
+            Err(Failure::Lost(Lost::Unsent(why))) => Err(self.lost(life, why)),
+            Err(Failure::Lost(Lost::Open(why))) => {
+                self.known = true;
+                self.next();
+                self.is_prepared(&id, why, until)
+            }
+        }
+    }
+
+    /// Finds out whether a transaction is prepared whose answer did not come.
+    fn is_prepared(&self, id: &TransactionId, why: Error, until: Instant) -> Result<TransactionId> {
+        let away = why.code() == Code::Cancelled;
+        while !away && Instant::now() < until {
+            match self.line.ask(None, &SessionRequest::Resolve(*id), until) {
+                // Nobody commits what was not prepared: somebody was faster.
+                Ok(Reply::Resolved(Outcome::Pending | Outcome::Committed(_))) => return Ok(*id),
+                Ok(reply) => {
+                    if let Some(outcome) = told(id, &reply, &why) {
+                        return outcome.map(|_| *id);
+                    }
+                }
+                Err(Failure::Lost(lost)) if lost.is_cancelled() => break,
+                Err(Failure::Lost(_)) => {}
+                Err(Failure::Refused(_)) => break,
+            }
+            if self.line.asker().check().is_err() || interrupt::pause(PAUSE).is_err() {
+                break;
+            }
+        }
+        Err(unknown(id, &why))
+    }
+
     /// Commits without waiting; the port gets the outcome. One whose answer is lost is asked for in the next life of the
     /// connection, where that comes within the time of a call.
     pub fn commit_start(&mut self, port: &Port, tag: u64) -> Result<()> {

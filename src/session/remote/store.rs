@@ -12,6 +12,7 @@ use crate::link::{ConnectOptions, Endpoint};
 use crate::position::Token;
 use crate::queue::{Message, Queue, Received};
 use crate::session::port::Port;
+use crate::session::prepared::PreparedInfo;
 use crate::session::redrive::Worked;
 use crate::session::remembered::{SessionInfo, session_text};
 use crate::session::store::{ConsumerInfo, QueueInfo};
@@ -310,6 +311,23 @@ impl RemoteStore {
     pub fn session_kill(&self, session: [u8; 16]) -> Result<()> {
         let order = json!({ "order": "session_kill", "session": session_text(&session) });
         self.text(&Request::Order { text: &order.to_string() }).map(|_| ())
+    }
+
+    /// The prepared transactions behind one.
+    pub fn prepared_behind(&self, after: Option<TransactionId>) -> Result<Vec<PreparedInfo>> {
+        let after = after.map(|id| id.to_string());
+        let text = json!({ "order": "tx_ls", "after": after }).to_string();
+        let answer = self.text(&Request::Order { text: &text })?;
+        let rows: Vec<Value> = serde_json::from_str(&answer).map_err(|_| odd())?;
+        rows.iter().map(PreparedInfo::from_json).collect::<Option<_>>().ok_or_else(odd)
+    }
+
+    /// Ends a prepared transaction; asked twice it says the same.
+    pub fn finish(&self, id: &TransactionId, commit: bool, by_hand: bool) -> Result<Commit> {
+        match self.simple(&SessionRequest::Finish { id: *id, commit, by_hand })? {
+            Reply::Stored(commit) => Ok(commit),
+            _ => Err(odd()),
+        }
     }
 
     /// Waits until all tokens are there.

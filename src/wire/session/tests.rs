@@ -77,6 +77,8 @@ fn requests() -> Vec<SessionRequest<'static>> {
             reason: "",
             to_end: false,
         },
+        SessionRequest::Prepare { session: 1, transaction: 2, xid: b"\0x" },
+        SessionRequest::Finish { id: ID, commit: true, by_hand: false },
     ]
 }
 
@@ -113,7 +115,7 @@ fn golden_bytes_of_session_requests_and_answers() {
     let giving = b"\x1b\x01\0\0\0\x02\0\0\0\x03\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0\x05\0\0\0\x06\0\0\0\0\0\0\0\x07\0\0\0\x08\0\0\0";
     let consumer = [&b"\x02\x01\0\0\x01\0\0\0\x01c\0\0\0\0\0\0\0\0\0\xff"[..], giving].concat();
     let plain = [&b"\x02\x01\0\0\x01\0\0\0\x01c\x02\x08\0\0\0\0\0\0\0\xff"[..], &[0; 45]].concat();
-    let rows: [(usize, u8, &[u8]); 11] = [
+    let rows: [(usize, u8, &[u8]); 13] = [
         (0, 96, b"\x02\x01\0\0\x02\xc3\xa4\x01"),
         (2, 97, b"\x02\x01\0\0\x02\x09\0\0\0\x07\0\0\0\0\0\0\0\x01x"),
         (3, 97, b"\x02\x01\0\0\x03\x09\0\0\0\0\0\0\0\0\0\0\0\x000123456789abcdef\x02\0\0\0"),
@@ -125,6 +127,8 @@ fn golden_bytes_of_session_requests_and_answers() {
         (13, 106, b"\x02\x01\0\0\x01\0\0\0\x09\0\0\0\0\0\0\0\x01\x02\0\xc3\xa4\x01\0\0\0\x04\0\0\0\0\0\0\0"),
         (16, 109, b"\x02\x01\0\0\x01\0\0\0\x02\0\0\0\x04\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0"),
         (17, 104, &consumer),
+        (19, 110, b"\x02\x01\0\0\x01\0\0\0\x02\0\0\0\0\0\0\0\x02\0x"),
+        (20, 111, b"\x02\x01\0\x000123456789abcdef\0\0\0\x02\0\0\0\0\0\0\0\x07\x01\0"),
     ];
     for (at, kind, golden) in rows {
         assert_eq!(coded(&all[at]), (kind, golden.to_vec()), "{:?}", all[at]);

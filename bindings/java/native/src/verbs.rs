@@ -218,6 +218,11 @@ fn store(verb: jint, handle: jlong, args: &mut Reader<'_>) -> Answer {
             let outcome = store.resolve(&TransactionId::parse(args.bytes()?)?)?;
             Ok(pack_outcome(Writer::default(), &outcome)?.0)
         }
+        34 => {
+            let (id, commit) = (TransactionId::parse(args.bytes()?)?, args.flag()?);
+            committed(store.finish(&id, commit)?)
+        }
+        35 => text(&store.prepared_text()?),
         _ => unknown(verb),
     }
 }
@@ -313,6 +318,7 @@ fn session(verb: jint, handle: jlong, args: &mut Reader<'_>) -> Answer {
             done()
         }
         43 => Ok(session.id()?.to_bytes().to_vec()),
+        44 => Ok(session.prepare(args.bytes()?)?.to_bytes().to_vec()),
         _ => unknown(verb),
     }
 }

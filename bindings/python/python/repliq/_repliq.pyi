@@ -198,6 +198,29 @@ class Store:
             DeniedError: of another user.
         """
 
+    def finish(self, id: TransactionId | str | Buffer, *, commit: bool) -> Result:
+        """Commits a prepared transaction, or rolls it back, durably.
+
+        It may come from anywhere and again: how one ended is known for 24 hours, of the last 16,384; where it was ended
+        by hand, from the command line, longer.
+
+        Raises:
+            RolledBackError: it is to be committed, and was rolled back before.
+            InvalidError: it is to be rolled back, and was committed before.
+            NoSuchNameError: none is known.
+            DeniedError: of another user.
+            NoSpaceError: it waits on.
+        """
+
+    def prepared(self) -> list[dict[str, Any]]:
+        """The prepared transactions that wait, and those that were ended by hand.
+
+        Each has ``transaction`` (the identity's text), ``xid`` (hexadecimal digits), ``user``, ``since_ms``, ``messages``
+        and ``bytes`` it puts, ``held`` (messages it has received), ``state`` (prepared, committed, rolled_back) and
+        ``token``, ``ended_by`` and ``ended_ms``, which are None while it waits. At a server these are the user's own;
+        with the right ``admin`` on ``*``, all.
+        """
+
     def consumer(
         self,
         name: str,
@@ -495,7 +518,7 @@ class Outcome:
 
     @property
     def state(self) -> Literal["committed", "rolled_back", "pending", "expired"]:
-        """Committed, durably. Rolled back: it never will be. Pending: other members decide. Expired: nobody knows."""
+        """Committed, durably. Rolled back: it never will be. Pending: it is prepared, or other members decide. Expired: nobody knows."""
 
     @property
     def token(self) -> Token | None:
@@ -564,6 +587,18 @@ class Session:
 
     def commit_start(self, port: Port, tag: int) -> None:
         """The same; the port gets the outcome under the tag."""
+
+    def prepare(self, xid: str | Buffer | None = None) -> TransactionId:
+        """Prepares the transaction for a coordinator outside, and begins the next transaction.
+
+        What it put is seen by nobody, and what it received given to nobody, until ``store.finish`` commits it or rolls it
+        back, from wherever and whenever that comes: also after a crash. ``xid`` is what the coordinator calls it, at most
+        255 bytes.
+
+        Raises:
+            QuotaError, ExistsError, BusyError, TooLargeError: 1,024 are prepared, one has this xid, or messages of the
+                same producer, or the xid is too long; the transaction stands. Otherwise as ``commit``.
+        """
 
     def rollback(self) -> None:
         """Forgets what was put and gives back what was received."""

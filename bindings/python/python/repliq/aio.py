@@ -244,6 +244,14 @@ class Store:
         """What became of a session's transaction; see ``repliq.Store.resolve``."""
         return await _in_thread(lambda: self.store.resolve(id))
 
+    async def finish(self, id: Any, *, commit: bool) -> repliq.Result:
+        """Ends a prepared transaction; see ``repliq.Store.finish``."""
+        return await _in_thread(lambda: self.store.finish(id, commit=commit))
+
+    async def prepared(self) -> list[dict[str, Any]]:
+        """The prepared transactions; see ``repliq.Store.prepared``."""
+        return await _in_thread(self.store.prepared)
+
     def consumer(self, name: str, queue: Queue, **options: Any) -> Consumer:
         """Opens a consumer as ``repliq.Store.consumer`` does, which has the options."""
         if dead := options.get("dead_letters"):
@@ -334,12 +342,20 @@ class Session:
         """Commits at the store's level."""
 
         def start(port: repliq.Port, tag: int) -> None:
-            if self._taken:
-                text = "messages came when nobody waited for them any more: receive them, or roll back"
-                raise repliq.RollbackOnlyError(text)
+            self._check_taken()
             self.session.commit_start(port, tag)
 
         return await self._operations.run(start)
+
+    async def prepare(self, xid: Any = None) -> repliq.TransactionId:
+        """Prepares the transaction for a coordinator outside; see ``repliq.Session.prepare``."""
+        self._check_taken()
+        return await _in_thread(lambda: self.session.prepare(xid))
+
+    def _check_taken(self) -> None:
+        if self._taken:
+            text = "messages came when nobody waited for them any more: receive them, or roll back"
+            raise repliq.RollbackOnlyError(text)
 
     def rollback(self) -> None:
         """Forgets what was put and gives back what was received."""

@@ -19,7 +19,7 @@ public final class Outcome {
         COMMITTED,
         /** It is not, and never will be. */
         ROLLED_BACK,
-        /** It is not known yet: its commit waits for other members of the group. */
+        /** It is not known yet: it is prepared, or its commit waits for other members of the group. */
         PENDING,
         /** Nobody knows any more: later transactions of its session were committed, or the session was forgotten. */
         EXPIRED

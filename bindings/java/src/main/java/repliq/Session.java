@@ -261,6 +261,31 @@ public final class Session implements AutoCloseable {
         call(Verb.SESSION_COMMIT_START, new Packer(16).i64(port).i64(tag));
     }
 
+    /**
+     * Prepares the transaction for a coordinator outside, under no name; see {@link #prepare(byte[])}.
+     *
+     * @return its identity
+     */
+    public TransactionId prepare() {
+        return prepare(new byte[0]);
+    }
+
+    /**
+     * Prepares the transaction for a coordinator outside, and begins the next transaction. What it put is seen by nobody, and
+     * what it received given to nobody, until {@link Store#finish} commits it or rolls it back, from wherever and whenever
+     * that comes: also after a crash.
+     *
+     * @param xid what the coordinator calls it, at most 255 bytes
+     * @return its identity
+     * @throws RepliqException with {@link Code#QUOTA}, {@link Code#EXISTS}, {@link Code#BUSY} or {@link Code#TOO_LARGE} where
+     *     1,024 are prepared, one has this xid, or messages of the same producer, or the xid is too long: the transaction
+     *     stands; otherwise as {@link #commit()}
+     */
+    public TransactionId prepare(byte[] xid) {
+        Packer packed = new Packer().bytes(Check.given(xid, "the xid"));
+        return new TransactionId(call(Verb.SESSION_PREPARE, packed).all());
+    }
+
     /** Forgets what was put and gives back what was received. */
     public void rollback() {
         call(Verb.SESSION_ROLLBACK, new Packer(0));

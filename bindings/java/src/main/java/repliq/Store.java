@@ -273,6 +273,32 @@ public final class Store implements AutoCloseable {
     }
 
     /**
+     * Commits a prepared transaction, or rolls it back, durably. It may come from anywhere and again: how one ended is known
+     * for 24 hours, of the last 16,384; where it was ended by hand, from the command line, longer.
+     *
+     * @param id of the transaction
+     * @param commit whether it is committed; otherwise it is rolled back
+     * @return where that is in the order of commits
+     * @throws RepliqException with {@link Code#ROLLED_BACK} where it is to be committed and was rolled back before, with
+     *     {@link Code#INVALID} where it is the other way round, with {@link Code#NO_SUCH_NAME} where none is known, with
+     *     {@link Code#DENIED} where it is another user's, and with {@link Code#NO_SPACE}, and then it waits on
+     */
+    public Commit finish(TransactionId id, boolean commit) {
+        Packer packed = new Packer().bytes(Check.given(id, "the identity").bytes).flag(commit);
+        return handle.call(Verb.STORE_FINISH, packed).commit();
+    }
+
+    /**
+     * The prepared transactions that wait, and those that were ended by hand. At a server these are the user's own; with the
+     * right {@code admin} on {@code *}, all of them.
+     *
+     * @return a JSON array, of objects as {@code repliq tx ls --json} prints them
+     */
+    public String prepared() {
+        return handle.call(Verb.STORE_PREPARED).rest();
+    }
+
+    /**
      * Opens a session.
      *
      * @param level what its commits survive

@@ -37,11 +37,14 @@ final class Verb {
     static final int QUEUE_NAME = 31;
     static final int STORE_IS_REMOTE = 32;
     static final int STORE_RESOLVE = 33;
+    static final int STORE_FINISH = 34;
+    static final int STORE_PREPARED = 35;
 
     static final int SESSION_COMMIT = 40;
     static final int SESSION_COMMIT_START = 41;
     static final int SESSION_ROLLBACK = 42;
     static final int SESSION_ID = 43;
+    static final int SESSION_PREPARE = 44;
 
     static final int CONSUMER_ACK = 50;
     static final int CONSUMER_REJECT = 51;

@@ -21,7 +21,7 @@ class PanicTest {
     @Test
     void a_panic_inside_any_function_is_a_code_and_the_jvm_goes_on() throws Exception {
         String said = Child.run(dir, 0, Sabotage.class, Map.of(Library.PATH, SABOTAGED.toString()));
-        assertTrue(said.contains("calls 62\n"), said);
+        assertTrue(said.contains("calls 66\n"), said);
         assertTrue(said.contains("a listener ended with PANIC\n"), said);
         // Told by the logger, and nowhere else.
         assertTrue(said.contains("a bug of this library: panicked at "), said);

@@ -37,6 +37,7 @@ final class Sabotage {
         calls.put("Store.status", store::status);
         calls.put("Store.session", () -> store.session().close());
         calls.put("Store.resolve", () -> store.resolve(id));
+        calls.put("Store.prepared", store::prepared);
         calls.put("Store.await", () -> store.await(token, Place.HERE));
         calls.put("Store.awaitAsync", () -> store.awaitAsync(token, Place.HERE).join());
         calls.put("Store.consumer", () -> store.consumer("other", queue).close());
@@ -68,6 +69,7 @@ final class Sabotage {
         calls.put("Session.putMany", session -> session.putMany(queue, List.of(Message.of("5"), Message.of("6"))));
         calls.put("Session.receive", session -> session.receive(consumer, 1, NOT_AT_ALL));
         calls.put("Session.id", Session::id);
+        calls.put("Session.prepare", session -> session.prepare());
         calls.put("Session.commit", session -> code(session::commit));
         calls.put("Session.commitAsync", session -> code(() -> session.commitAsync().join()));
         calls.put("Session.rollback", Session::rollback);

@@ -75,6 +75,7 @@ final class World implements AutoCloseable {
         stores();
         served();
         identities();
+        prepared();
         queues();
         sessions();
         consumers();
@@ -281,6 +282,24 @@ final class World implements AutoCloseable {
             }
             if (step.field("token") != null) {
                 found.token().ifPresent(token -> tokens.put(step.field("token"), token));
+            }
+        });
+    }
+
+    private void prepared() {
+        verbs.put("prepare", step -> ids.put(step.word(3), session(step).prepare(step.bytes(2))));
+        verbs.put("finish", step -> keep(step,
+            store(step, 1).finish(identity(step, 2), "commit".equals(step.word(3)))));
+        verbs.put("prepared", step -> {
+            String text = store(step, 1).prepared();
+            long count = text.split("\"transaction\"", -1).length - 1;
+            if (count != step.number(2)) {
+                throw new Wrong(count + " are prepared: " + text);
+            }
+            for (String one : step.names(3)) {
+                if (!text.contains(one)) {
+                    throw new Wrong("no " + one + " in " + text);
+                }
             }
         });
     }
