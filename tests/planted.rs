@@ -130,6 +130,10 @@ const BUGS: &[(&str, Tier)] = &[
         ),
     ),
     (
+        "sessions of a server not bounded",
+        sessions("limits::a_user_that_opens_sessions_for_ever_is_refused_and_others_go_on"),
+    ),
+    (
         "idle transaction kept",
         sessions(
             "limits::txs_29_a_transaction_that_is_idle_is_rolled_back_and_its_owner_is_told_once",
