@@ -132,6 +132,8 @@ impl Walk {
         self.index = Flat::default();
         self.index.live(FRAMES_AT, seed_of(&self.incarnation));
         let mut window = Window::new(segment.file.clone(), self.keys.clone());
+        // A buffer is made for no more than there is.
+        window.read_below(segment.length);
         window.before = self.before;
         let mut offset = self.offset;
         while offset < limit {

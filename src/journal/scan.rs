@@ -210,6 +210,7 @@ pub fn look_behind(
     secret: u32,
 ) -> Result<Behind> {
     let mut window = Window::new(file.clone(), None);
+    window.read_below(limit.saturating_sub(first) + FRAMES_AT);
     let mut found = Behind::default();
     let mut offset = offset;
     while offset + HEAD as u64 <= limit {
