@@ -235,19 +235,27 @@ fn in_little_space(name: &str) -> String {
         .output()
         .unwrap();
     let out = String::from_utf8_lossy(&output.stdout);
-    // What the tests of chance say is read by whoever started them.
-    for line in
-        out.lines().filter(|line| line.starts_with("LADDER ") || line.starts_with("FAILED "))
-    {
-        println!("{line}");
-    }
     let case = std::fs::read_to_string(&progress).unwrap_or_default();
+    // One that was ended could not say which seed it was.
+    let seed = case.strip_prefix("seed ").and_then(|case| case.split(':').next());
+    if let Some(seed) = seed.filter(|_| !output.status.success() && !out.contains("LADDER ")) {
+        println!(
+            "\nFAILED T10 records: REPLIQ_SEED={seed} cargo test --locked --test engine -- --exact \
+             forged::{name} --nocapture"
+        );
+    }
     assert!(
         output.status.success(),
         "{} at {case}: {out} {}",
         output.status,
         String::from_utf8_lossy(&output.stderr)
     );
+    // What the tests of chance say is read by whoever started them.
+    for line in
+        out.lines().filter(|line| line.starts_with("LADDER ") || line.starts_with("FAILED "))
+    {
+        println!("{line}");
+    }
     out.into_owned()
 }
 
