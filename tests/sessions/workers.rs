@@ -236,7 +236,7 @@ fn a_listener_of_several_threads_works_side_by_side_and_keeps_the_order_of_keys(
             let mut failures = failures.lock().unwrap();
             let tries = failures.entry(sequence).or_default();
             *tries += 1;
-            let fails = sequence % 7 == 0 && *tries < 3;
+            let fails = sequence.is_multiple_of(7) && *tries < 3;
             drop(failures);
             let key = unit[0].key();
             session.put(to, &Message { key, ..Message::new(unit[0].payload()) }).unwrap();
