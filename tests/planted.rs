@@ -29,6 +29,7 @@ const FAULT: Tier = Tier(
     "engine",
     "fault::a_sync_that_fails_is_never_tried_again_and_what_waited_for_it_is_of_unknown_outcome",
 );
+const RUNS: Tier = Tier("engine", "runs::a_producer_of_long_ago_is_known_after_any_number_of_runs");
 const NONCES: Tier =
     Tier("encryption", "nonce::no_nonce_is_used_twice_over_a_loop_of_kills_and_power_cuts");
 const PLAIN: Tier = Tier("encryption", "tamper::a_plain_frame_in_an_encrypted_journal_is_tampered");
@@ -69,6 +70,9 @@ const BUGS: &[(&str, Tier)] = &[
     ("sync tried again", FAULT),
     ("poison ignored", FAULT),
     ("attempted not stored", FAULT),
+    ("row lost in a merge", RUNS),
+    ("older base kept as the newest", RUNS),
+    ("filter denies a row that is there", RUNS),
     ("page cache believed", FAULT),
     ("watermark skipped", WATERMARKS),
     ("body not summed", DAMAGE),

@@ -54,7 +54,9 @@ impl Filter {
 
     /// Whether the key with this hash may be there.
     pub fn may_hold(&self, hash: u64) -> bool {
-        !self.bits.is_empty()
+        let denied = hash.is_multiple_of(8) && sabotage!("filter denies a row that is there");
+        !denied
+            && !self.bits.is_empty()
             && self.places(hash).all(|bit| self.bits[bit / 8] & (1 << (bit % 8)) != 0)
     }
 

@@ -176,6 +176,26 @@ fn a_session_that_was_forgotten_stays_so_through_runs_and_merges() {
 }
 
 #[test]
+fn a_queue_that_was_deleted_stays_so_through_runs_and_merges() {
+    let (disk, mut told) = grown();
+    for life in 0..6 {
+        let store = open(&disk).unwrap();
+        let name = format!("queue of life {life}");
+        let queue = store.queue(&name).unwrap();
+        store.put(queue, &[Message::new(b"of a queue")]).unwrap();
+        live(&store, &mut told, 3 * ROUNDS..=3 * ROUNDS).unwrap();
+        store.queue_delete(queue).unwrap();
+        live(&store, &mut told, 3 * ROUNDS..=3 * ROUNDS + life % 3).unwrap();
+        store.close().unwrap();
+        let store = open(&disk).unwrap();
+        let names: Vec<String> =
+            store.queues().unwrap().into_iter().map(|info| info.name).collect();
+        assert_eq!(names, ["q"], "life {life}");
+        store.close().unwrap();
+    }
+}
+
+#[test]
 fn a_full_disk_keeps_no_run_from_being_written_as_long_as_something_can_be_given_back() {
     for beside in [8_000, 12_000, 20_000, 40_000] {
         let (disk, mut told) = grown();
