@@ -49,8 +49,8 @@ fn every_call_that_fails_is_an_error_with_a_code_or_made_good() {
             let whole = faulty(&work, life, &ready, u64::MAX, libc::EIO, Mode::Once);
             assert!(whole.codes.iter().all(|code| *code == "PAUSED"), "{:?}", whole.codes);
             // Where not all are tried, other ones in each life.
-            for at in (1 + (life % crate::SAMPLE) as u64..=whole.disk.ops()).step_by(crate::SAMPLE)
-            {
+            let first = 1 + life as u64 % crate::SAMPLE as u64;
+            for at in (first..=whole.disk.ops()).step_by(crate::SAMPLE) {
                 for (errno, mode) in [
                     (libc::EIO, Mode::Once),
                     (libc::EIO, Mode::Sticky),
