@@ -411,15 +411,17 @@ impl RemoteSession {
             Err(Failure::Lost(Lost::Open(why))) => {
                 self.known = true;
                 self.next();
-                self.in_doubt(&id, why, until)
+                // An administrator who ended the connection called nobody away.
+                let same = self.line.asker().current_life() == life;
+                let away = why.code() == Code::Cancelled && same;
+                self.in_doubt(&id, why, if away { Instant::now() } else { until })
             }
         }
     }
 
     /// Finds out what became of a commit that was not answered.
     fn in_doubt(&self, id: &TransactionId, why: Error, until: Instant) -> Result<Commit> {
-        let away = why.code() == Code::Cancelled;
-        while !away && Instant::now() < until {
+        while Instant::now() < until {
             match self.line.ask(None, &SessionRequest::Resolve(*id), until) {
                 Ok(reply) => {
                     if let Some(outcome) = told(id, &reply, &why) {
