@@ -102,7 +102,7 @@ impl Course {
         let place = Place::new();
         place.disk.set_now_ms(1_000_000);
         let workers = [place.open(keyed()), place.open(keyed())];
-        let (random, ranked) = (seed, seed % 3 == 0);
+        let (random, ranked) = (seed, seed.is_multiple_of(3));
         Course {
             place,
             workers,
