@@ -506,8 +506,12 @@ impl State {
             ATTEMPTS => self.thaw_attempts(row),
             LETTERS => self.thaw_letters(row),
             DELETED if row.len() > 4 => {
-                self.deleted.insert(u32_at(row, 0), text(&row[4..])?);
-                true
+                let number = u32_at(row, 0);
+                // No queue had a higher one; who learns names makes room up to it.
+                number as usize <= limits::QUEUES_MAX && {
+                    self.deleted.insert(number, text(&row[4..])?);
+                    true
+                }
             }
             STREAM => self.thaw_stream(row),
             MISSING => self.thaw_missing(row),
