@@ -374,7 +374,10 @@ impl Journal {
             self.appended.store(tail.end, Ordering::Release);
             self.all_of(&tail)
         };
-        self.commit(&appended)?;
+        if let Err(error) = self.commit(&appended) {
+            // Unknown is what became of the life. The transaction that wants it was not appended: that one is lost.
+            return self.poisoned().and(Err(error));
+        }
         // Not before: what is handed out early must find it on the disk.
         let tail = self.tail.lock();
         self.early.store(tail.begun && tail.early, Ordering::Relaxed);

@@ -7,7 +7,7 @@
 use crate::oracle::{Client, End, small};
 use crate::work::{self, Act, Work};
 use repliq::disk::model::{Cut, Mode, ModelDisk, Op};
-use repliq::{Code, ConsumerOptions, Level, Message, Store};
+use repliq::{Code, ConsumerOptions, Level, Message, Store, StoreOptions};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -154,6 +154,43 @@ fn a_sync_that_fails_is_never_tried_again_and_what_waited_for_it_is_of_unknown_o
     drop(store);
     let store = Store::open_on(Arc::new(warm.power_cut(Cut::Nothing)), &client.options).unwrap();
     assert_eq!(store.queues().unwrap()[0].next_sequence - 1, messages);
+}
+
+/// Found by chance with seed 187: a queue that stayed was told to be gone, perhaps.
+#[test]
+fn what_wants_a_life_that_hands_out_early_and_fails_with_it_is_not_of_unknown_outcome() {
+    let mut client = Client::new(ModelDisk::new(), small(crate::SEGMENT));
+    assert!(client.open());
+    assert!(client.put("a", &[100], Level::Power));
+    client.store = None;
+    let ready = client.disk.kill();
+    for (horizon, level) in [(Level::Process, Level::Power), (Level::Power, Level::Process)] {
+        let (mut lost, mut unknown) = (0, 0);
+        for at in 1.. {
+            let disk = ready.clone_image();
+            let options = StoreOptions { horizon, ..client.options.clone() };
+            let store = Store::open_on(Arc::new(disk.clone()), &options).unwrap();
+            let queue = store.find_queue("a").unwrap();
+            disk.fail_at(disk.ops() + at, libc::EIO, Mode::Once);
+            let outcome = store.put_at(queue, &[Message::new(b"second")], level);
+            let put = store.queues().unwrap()[0].next_sequence == 3;
+            let Err(error) = outcome else {
+                assert!(put, "call {at}");
+                break;
+            };
+            assert_eq!(put, error.code() == Code::OutcomeUnknown, "call {at}: {error:?}");
+            lost += usize::from(!put);
+            unknown += usize::from(put);
+            drop(store);
+            disk.clear_faults();
+            for left in [disk.kill(), disk.power_cut(Cut::All)] {
+                let store = Store::open_on(Arc::new(left), &client.options).unwrap();
+                let next = store.queues().unwrap()[0].next_sequence;
+                assert!(next == 2 || put, "call {at}: what was lost is there");
+            }
+        }
+        assert!(lost >= 2, "{horizon:?}: {lost} lost, {unknown} unknown");
+    }
 }
 
 #[test]
