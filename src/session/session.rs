@@ -372,17 +372,20 @@ impl LocalSession {
 
     /// Prepares the transaction and begins the next one.
     pub fn prepare(&mut self, xid: &[u8]) -> Result<TransactionId> {
-        let id = self.id()?;
+        self.inner.check_writable()?;
+        self.check_owned()?;
+        if let Some(why) = self.failed.clone() {
+            // It needs no identity any more, which is a transaction of its own and may fail otherwise.
+            self.rollback()?;
+            return Err(Error::doomed(&why));
+        }
+        let id = self.id().map_err(unremembered)?;
         let staged = self.prepare_staged(&id, xid)?;
         self.inner.core.finish(&staged)?;
         Ok(id)
     }
 
     fn prepare_staged(&mut self, id: &TransactionId, xid: &[u8]) -> Result<Staged> {
-        if let Some(why) = self.failed.clone() {
-            self.rollback()?;
-            return Err(Error::doomed(&why));
-        }
         if !self.puts.is_empty() {
             self.spill()?;
         }
@@ -549,6 +552,16 @@ impl LocalSession {
         let put = !self.puts.is_empty() || self.staging.is_some() || self.failed.is_some();
         !put && self.received.is_empty()
     }
+}
+
+/// Why a transaction was not prepared whose session could not be remembered: where the outcome of that is unknown, it is
+/// known that nothing of the transaction itself was written.
+fn unremembered(error: Error) -> Error {
+    if error.code() != Code::OutcomeUnknown {
+        return error;
+    }
+    let what = "the transaction was not prepared, for its session could not be remembered";
+    Error::because(error.cause(), what, &error).caused_by(error.cause())
 }
 
 /// Whether a refused commit ended its transaction.

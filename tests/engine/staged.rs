@@ -1,10 +1,11 @@
 //! Transactions that outgrow memory: staged in files of their own, seen as a whole or not at all.
 
 use crate::oracle::small;
-use repliq::disk::model::{Cut, ModelDisk};
+use repliq::disk::model::{Cut, Mode, ModelDisk};
 use repliq::{
     Code, Consumer, ConsumerOptions, Level, Message, Queue, Received, Session, Store, StoreOptions,
 };
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -465,4 +466,48 @@ fn a_full_store_refuses_to_prepare_and_lets_what_is_prepared_end() {
     drop((session, reader, store));
     let store = opened(&disk.power_cut(Cut::Nothing));
     assert_eq!(store.snapshot().unwrap().browse(queue, 1, 100).unwrap().len(), 60);
+}
+
+#[test]
+fn a_prepare_that_fails_says_rightly_whether_it_may_be_prepared() {
+    let ready = ModelDisk::new();
+    let store = open(&ready);
+    let queue = store.queue("q").unwrap();
+    store.put(queue, &[Message::new(b"before")]).unwrap();
+    store.close().unwrap();
+    let mut told = BTreeSet::new();
+    for at in 1.. {
+        let disk = ready.clone_image();
+        let store = open(&disk);
+        let mut session = store.session().unwrap();
+        fill(&mut session, queue, 0..3);
+        disk.fail_at(disk.ops() + at, libc::EIO, Mode::Once);
+        let Err(error) = session.prepare(b"x") else { break };
+        told.insert((error.code().name(), error.cause().name()));
+        let count = store.prepared().unwrap().len();
+        // What is of unknown outcome is there until the next open finds out.
+        assert_eq!(count == 1, error.code() == Code::OutcomeUnknown, "call {at}: {error:?}");
+        drop((session, store));
+        disk.clear_faults();
+        for left in [disk.kill(), disk.power_cut(Cut::Nothing), disk.power_cut(Cut::All)] {
+            let after = open(&left).prepared().unwrap().len();
+            assert!(after <= count, "call {at}: {error:?}");
+        }
+    }
+    assert!(told.contains(&("IO", "IO")) && told.contains(&("OUTCOME_UNKNOWN", "IO")), "{told:?}");
+}
+
+#[test]
+fn a_prepare_of_what_could_not_be_staged_is_rolled_back_though_the_disk_stays_bad() {
+    let disk = ModelDisk::new();
+    let store = open(&disk);
+    let queue = store.queue("q").unwrap();
+    let mut session = store.session().unwrap();
+    disk.fail_at(disk.ops() + 1, libc::EIO, Mode::Sticky);
+    let message = [0; 200];
+    let failed = (0..1000).find_map(|_| session.put(queue, &Message::new(&message)).err());
+    assert_eq!(failed.map(|error| error.code()), Some(Code::Io));
+    let error = session.prepare(b"x").unwrap_err();
+    assert_eq!((error.code(), error.cause()), (Code::RolledBack, Code::Io), "{error:?}");
+    assert!(session.is_empty() && store.prepared().unwrap().is_empty());
 }
