@@ -48,11 +48,19 @@ def built():
     return programs
 
 
+def surroundings():
+    """What cargo's wrapper would tell the programs: which compiler a cargo that they start is to take, also below a folder
+    that names another one."""
+    sysroot = subprocess.run(["rustc", "--print", "sysroot"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    return os.environ | {"RUSTUP_TOOLCHAIN": os.environ.get("RUSTUP_TOOLCHAIN") or sysroot.stdout.strip()}
+
+
 class Run:
     """The programs that are still to be run, and what became of the others."""
 
     def __init__(self, programs):
         self.programs = programs
+        self.environment = surroundings()
         self.lock = threading.Lock()
         self.failed = []
 
@@ -62,7 +70,12 @@ class Run:
         # A file, since whoever a test left behind would keep a pipe open.
         with tempfile.TemporaryFile() as out:
             child = subprocess.Popen(
-                self.programs[name], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
+                self.programs[name],
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
             )
             _, status, used = os.wait4(child.pid, 0)
             child.returncode = os.waitstatus_to_exitcode(status)
