@@ -152,7 +152,12 @@ impl Disk {
 
     /// And comes back.
     pub fn restart(&self) {
-        tool("umount", &[&self.path("mounted")]).unwrap();
+        // A child that another test starts has a copy of what is open until it runs its program.
+        let since = std::time::Instant::now();
+        while let Err(error) = tool("umount", &[&self.path("mounted")]) {
+            assert!(error.contains("busy") && since.elapsed().as_secs() < 30, "{error}");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
         self.mount().unwrap();
     }
 }
