@@ -168,7 +168,8 @@ fn what_wants_a_life_that_hands_out_early_and_fails_with_it_is_not_of_unknown_ou
         let (mut lost, mut unknown) = (0, 0);
         for at in 1.. {
             let disk = ready.clone_image();
-            let options = StoreOptions { horizon, ..client.options.clone() };
+            // A store whose own level is `process` begins such a life when it is opened.
+            let options = StoreOptions { horizon, level: Level::Power, ..client.options.clone() };
             let store = Store::open_on(Arc::new(disk.clone()), &options).unwrap();
             let queue = store.find_queue("a").unwrap();
             disk.fail_at(disk.ops() + at, libc::EIO, Mode::Once);
