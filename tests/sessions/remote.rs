@@ -67,6 +67,11 @@ impl Cable {
         self.shared.left_down.store(bytes, Ordering::SeqCst);
     }
 
+    /// The same towards the server.
+    pub fn let_up(&self, bytes: u64) {
+        self.shared.left_up.store(bytes, Ordering::SeqCst);
+    }
+
     /// Lets everything through again.
     pub fn let_all(&self) {
         self.shared.left_up.store(UNCUT, Ordering::SeqCst);
