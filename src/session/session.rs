@@ -398,15 +398,7 @@ impl LocalSession {
                 Err(_) => reader.unsettled(sequences),
             }
         }
-        match &staged {
-            Err(error) if is_over(error) => self.rollback()?,
-            Err(_) => {}
-            Ok(_) => {
-                self.forget();
-                self.next_number();
-            }
-        }
-        staged
+        self.went(staged)
     }
 
     /// Commits up to the wait for the level.
@@ -436,6 +428,11 @@ impl LocalSession {
                 Err(_) => reader.unsettled(sequences),
             }
         }
+        self.went(staged)
+    }
+
+    /// Begins the next transaction where this one went, or is over.
+    fn went(&mut self, staged: Result<Staged>) -> Result<Staged> {
         match &staged {
             Err(error) if is_over(error) => self.rollback()?,
             Err(_) => {}

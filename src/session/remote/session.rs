@@ -411,20 +411,26 @@ impl RemoteSession {
             Err(Failure::Lost(Lost::Open(why))) => {
                 self.known = true;
                 self.next();
-                // An administrator who ended the connection called nobody away.
-                let same = self.line.asker().current_life() == life;
-                let away = why.code() == Code::Cancelled && same;
-                self.in_doubt(&id, why, if away { Instant::now() } else { until })
+                self.in_doubt(&id, why, (life, until), |reply, why| told(&id, reply, why))
             }
         }
     }
 
-    /// Finds out what became of a commit that was not answered.
-    fn in_doubt(&self, id: &TransactionId, why: Error, until: Instant) -> Result<Commit> {
-        while Instant::now() < until {
+    /// Finds out what became of a transaction whose answer did not come in that life; `says` tells what the answer to RESOLVE
+    /// means, `None` when that is nothing final.
+    fn in_doubt<T>(
+        &self,
+        id: &TransactionId,
+        why: Error,
+        (life, until): (u64, Instant),
+        says: impl Fn(&Reply, &Error) -> Option<Result<T>>,
+    ) -> Result<T> {
+        // An administrator who ended the connection called nobody away.
+        let away = why.code() == Code::Cancelled && self.line.asker().current_life() == life;
+        while !away && Instant::now() < until {
             match self.line.ask(None, &SessionRequest::Resolve(*id), until) {
                 Ok(reply) => {
-                    if let Some(outcome) = told(id, &reply, &why) {
+                    if let Some(outcome) = says(&reply, &why) {
                         return outcome;
                     }
                 }
@@ -458,32 +464,13 @@ impl RemoteSession {
             Err(Failure::Lost(Lost::Open(why))) => {
                 self.known = true;
                 self.next();
-                self.is_prepared(&id, why, until)
+                self.in_doubt(&id, why, (life, until), |reply, why| match reply {
+                    // Nobody commits what was not prepared: somebody was faster.
+                    Reply::Resolved(Outcome::Pending | Outcome::Committed(_)) => Some(Ok(id)),
+                    reply => told(&id, reply, why).map(|outcome| outcome.map(|_| id)),
+                })
             }
         }
-    }
-
-    /// Finds out whether a transaction is prepared whose answer did not come.
-    fn is_prepared(&self, id: &TransactionId, why: Error, until: Instant) -> Result<TransactionId> {
-        let away = why.code() == Code::Cancelled;
-        while !away && Instant::now() < until {
-            match self.line.ask(None, &SessionRequest::Resolve(*id), until) {
-                // Nobody commits what was not prepared: somebody was faster.
-                Ok(Reply::Resolved(Outcome::Pending | Outcome::Committed(_))) => return Ok(*id),
-                Ok(reply) => {
-                    if let Some(outcome) = told(id, &reply, &why) {
-                        return outcome.map(|_| *id);
-                    }
-                }
-                Err(Failure::Lost(lost)) if lost.is_cancelled() => break,
-                Err(Failure::Lost(_)) => {}
-                Err(Failure::Refused(_)) => break,
-            }
-            if self.line.asker().check().is_err() || interrupt::pause(PAUSE).is_err() {
-                break;
-            }
-        }
-        Err(unknown(id, &why))
     }
 
     /// Commits without waiting; the port gets the outcome. One whose answer is lost is asked for in the next life of the
