@@ -14,7 +14,7 @@ use crate::store::Opened;
 use crate::token::Result;
 use crate::wait::{milliseconds, wait_at, without_gil};
 
-/// A named, durable reader of a queue.
+#[doc = stub!("Consumer")]
 #[pyclass(frozen, module = "repliq")]
 pub struct Consumer {
     of: Arc<Opened>,
@@ -56,31 +56,37 @@ impl Consumer {
 
 #[pymethods]
 impl Consumer {
+    #[doc = stub!("Consumer.name")]
     #[getter]
     fn name(&self) -> Answer<String> {
         Ok(self.open()?.name().to_string())
     }
 
+    #[doc = stub!("Consumer.queue")]
     #[getter]
     fn queue(&self) -> Answer<Queue> {
         Ok(Queue { of: self.of.clone(), queue: self.open()?.queue() })
     }
 
+    #[doc = stub!("Consumer.receive")]
     #[pyo3(signature = (max=256, *, timeout=None))]
     fn receive(&self, py: Python<'_>, max: usize, timeout: Option<f64>) -> Answer<Vec<Message>> {
         Ok(list(self.next(py, max, timeout)?))
     }
 
+    #[doc = stub!("Consumer.watch")]
     fn watch(&self, py: Python<'_>, port: &Bound<'_, Port>, tag: u64) -> Answer<()> {
         let (consumer, port) = (self.open()?, &port.get().port);
         without_gil(py, || consumer.watch(port, tag))
     }
 
+    #[doc = stub!("Consumer.ack")]
     fn ack(&self, py: Python<'_>, messages: &Bound<'_, PyAny>) -> Answer<Result> {
         let (consumer, sequences) = (self.open()?, sequences(messages)?);
         without_gil(py, || consumer.ack(&sequences)).map(Result)
     }
 
+    #[doc = stub!("Consumer.reject")]
     #[pyo3(signature = (messages, *, delay=None, reason="", to_end=false))]
     fn reject(
         &self,
@@ -98,16 +104,19 @@ impl Consumer {
         })
     }
 
+    #[doc = stub!("Consumer.renew")]
     fn renew(&self, py: Python<'_>, messages: &Bound<'_, PyAny>) -> Answer<()> {
         let (consumer, sequences) = (self.open()?, sequences(messages)?);
         without_gil(py, || consumer.renew(&sequences))
     }
 
+    #[doc = stub!("Consumer.seek")]
     fn seek(&self, py: Python<'_>, sequence: u64) -> Answer<Result> {
         let consumer = self.open()?;
         without_gil(py, || consumer.seek(sequence)).map(Result)
     }
 
+    #[doc = stub!("Consumer.listen")]
     #[pyo3(signature = (handler, *, job=false, policy="block", dead_letter_after=0, dead_letter_queue=None,
         retry=0.1, retry_max=10.0, threads=1))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
@@ -146,6 +155,7 @@ impl Consumer {
             .call1((Py::new(py, work)?, threads))?)
     }
 
+    #[doc = stub!("Consumer.each")]
     #[pyo3(signature = (*, timeout=None))]
     fn each(slf: Py<Self>, timeout: Option<f64>) -> Each {
         Each { of: slf, timeout, current: Mutex::new(None) }
@@ -155,6 +165,7 @@ impl Consumer {
         Consumer::each(slf, Some(0.0))
     }
 
+    #[doc = stub!("Consumer.close")]
     fn close(&self, py: Python<'_>) -> Answer<()> {
         let consumer = self.take();
         without_gil(py, || {
@@ -175,7 +186,7 @@ impl Consumer {
     }
 }
 
-/// The messages of a consumer one by one; each is acknowledged when the next is asked for.
+#[doc = stub!("Each")]
 #[pyclass(frozen, module = "repliq._repliq")]
 pub struct Each {
     of: Py<Consumer>,
@@ -189,6 +200,7 @@ impl Each {
         slf
     }
 
+    #[doc = stub!("Each.__next__")]
     fn __next__(&self, py: Python<'_>) -> Answer<Option<Message>> {
         let consumer = self.of.get();
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner).take();

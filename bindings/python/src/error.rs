@@ -79,7 +79,7 @@ fn exception(py: Python<'_>, parts: &Parts<'_>) -> PyErr {
     }
 }
 
-/// Name, number and flags of every code.
+#[doc = stub!("codes")]
 #[pyfunction]
 pub fn codes() -> Vec<(&'static str, i32, u32)> {
     Code::ALL.iter().map(|code| (code.name(), *code as i32, code.flags())).collect()

@@ -10,9 +10,16 @@
 //! | `log` | log lines, until a thread of Python takes them |
 //! | `sabotage` | panics that tests plant, in a build of their own |
 //!
-//! Signatures and docstrings stand in `python/repliq/_repliq.pyi`. What needs no speed (exceptions, futures,
-//! asyncio, the thread of a listener) is Python, in the files beside it. No thread of the core ever enters the
-//! interpreter.
+//! Signatures and docstrings stand in `python/repliq/_repliq.pyi`; `stub!` takes the latter from there. What needs no
+//! speed (exceptions, futures, asyncio, the thread of a listener) is Python, in the files beside it. No thread of the
+//! core ever enters the interpreter.
+
+/// The docstring that the stub has for a name; see `build.rs`.
+macro_rules! stub {
+    ($name:literal) => {
+        include_str!(concat!(env!("OUT_DIR"), "/doc/", $name))
+    };
+}
 
 mod connect;
 mod consumer;
@@ -73,6 +80,7 @@ mod _repliq {
     #[pymodule_export]
     use super::wait::leave;
 
+    #[doc = stub!("nothing")]
     #[pyfunction]
     fn nothing() {}
 

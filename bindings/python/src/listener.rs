@@ -11,7 +11,7 @@ use crate::session::Session;
 use crate::store::Opened;
 use crate::wait::{milliseconds, with_gil, without_gil};
 
-/// A listener and its work.
+#[doc = stub!("Work")]
 #[pyclass(frozen, module = "repliq._repliq")]
 pub struct Work {
     listener: repliq::Listener,
@@ -123,6 +123,7 @@ fn failed(py: Python<'_>, error: &PyErr) -> Handled {
 
 #[pymethods]
 impl Work {
+    #[doc = stub!("Work.run")]
     fn run(&self, py: Python<'_>) -> Answer<()> {
         let work = self.work.lock().unwrap_or_else(PoisonError::into_inner).pop();
         without_gil(py, || {
@@ -133,10 +134,12 @@ impl Work {
         })
     }
 
+    #[doc = stub!("Work.stop")]
     fn stop(&self, py: Python<'_>) -> Answer<()> {
         without_gil(py, || self.listener.close())
     }
 
+    #[doc = stub!("Work.status")]
     fn status<'py>(&self, py: Python<'py>) -> Answer<Bound<'py, PyDict>> {
         let status = without_gil(py, || Ok(self.listener.status()))?;
         let made = PyDict::new(py);

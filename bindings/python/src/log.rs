@@ -59,7 +59,7 @@ impl Log for Buffer {
     fn flush(&self) {}
 }
 
-/// Logs what is at least as important as this level of `logging`; `None` ends it.
+#[doc = stub!("log_level")]
 #[pyfunction]
 #[pyo3(signature = (level))]
 pub fn log_level(level: Option<u32>) {
@@ -78,7 +78,7 @@ pub fn log_level(level: Option<u32>) {
     log::set_max_level(filter);
 }
 
-/// Takes the lines that wait, waiting for the first, and how many were lost before them.
+#[doc = stub!("log_drain")]
 #[pyfunction]
 #[pyo3(signature = (timeout=None))]
 pub fn log_drain(py: Python<'_>, timeout: Option<f64>) -> Answer<(Vec<Line>, u64)> {

@@ -272,7 +272,7 @@ fn message<'a>(item: &'a Item<'_>, headers: &'a [repliq::Header<'a>]) -> repliq:
     }
 }
 
-/// A message: one to be put, or one that was read.
+#[doc = stub!("Message")]
 #[pyclass(frozen, freelist = 256, module = "repliq")]
 pub struct Message(Kind);
 
@@ -369,6 +369,7 @@ impl Message {
         Ok(Message(Kind::New(payload.unbind(), Box::new(given.all()?))))
     }
 
+    #[doc = stub!("Message.payload")]
     #[getter]
     fn payload<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         match &self.0 {
@@ -377,6 +378,7 @@ impl Message {
         }
     }
 
+    #[doc = stub!("Message.view")]
     #[getter]
     fn view<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyMemoryView>> {
         match &slf.get().0 {
@@ -385,6 +387,7 @@ impl Message {
         }
     }
 
+    #[doc = stub!("Message.key")]
     #[getter]
     fn key<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         match &self.0 {
@@ -393,6 +396,7 @@ impl Message {
         }
     }
 
+    #[doc = stub!("Message.headers")]
     #[getter]
     fn headers<'py>(&self, py: Python<'py>) -> Vec<(String, Bound<'py, PyBytes>)> {
         let own = |(name, value): (&str, &[u8])| (name.to_string(), PyBytes::new(py, value));
@@ -402,6 +406,7 @@ impl Message {
         }
     }
 
+    #[doc = stub!("Message.header")]
     #[pyo3(signature = (name, default=None))]
     fn header<'py>(
         &self,
@@ -413,6 +418,7 @@ impl Message {
         found.map(|(_, value)| value.into_any()).or(default)
     }
 
+    #[doc = stub!("Message.kind")]
     #[getter]
     fn kind(&self) -> u16 {
         match &self.0 {
@@ -421,6 +427,7 @@ impl Message {
         }
     }
 
+    #[doc = stub!("Message.expires")]
     #[getter]
     fn expires(&self) -> Option<f64> {
         match &self.0 {
@@ -429,6 +436,7 @@ impl Message {
         }
     }
 
+    #[doc = stub!("Message.deliver_at")]
     #[getter]
     fn deliver_at(&self) -> Option<f64> {
         match &self.0 {
@@ -437,6 +445,7 @@ impl Message {
         }
     }
 
+    #[doc = stub!("Message.priority")]
     #[getter]
     fn priority(&self) -> u8 {
         match &self.0 {
@@ -445,6 +454,7 @@ impl Message {
         }
     }
 
+    #[doc = stub!("Message.producer")]
     #[getter]
     fn producer(&self) -> &str {
         match &self.0 {
@@ -453,6 +463,7 @@ impl Message {
         }
     }
 
+    #[doc = stub!("Message.producer_sequence")]
     #[getter]
     fn producer_sequence(&self) -> u64 {
         match &self.0 {
@@ -461,21 +472,25 @@ impl Message {
         }
     }
 
+    #[doc = stub!("Message.sequence")]
     #[getter]
     fn sequence(&self) -> u64 {
         self.received().map_or(0, Received::sequence)
     }
 
+    #[doc = stub!("Message.queue")]
     #[getter]
     fn queue(&self) -> u32 {
         self.received().map_or(0, |received| received.queue().number())
     }
 
+    #[doc = stub!("Message.deliveries")]
     #[getter]
     fn deliveries(&self) -> u32 {
         self.received().map_or(0, Received::deliveries)
     }
 
+    #[doc = stub!("Message.committed")]
     #[getter]
     fn committed(&self) -> Option<f64> {
         self.received().and_then(|received| time(received.committed_ms()))

@@ -7,7 +7,7 @@ use crate::error::{Answer, exception_of};
 use crate::token::Result;
 use crate::wait::{wait, without_gil};
 
-/// A queue of finished operations.
+#[doc = stub!("Port")]
 #[pyclass(frozen, module = "repliq")]
 pub struct Port {
     pub port: repliq::Port,
@@ -20,10 +20,12 @@ impl Port {
         Ok(Port { port: repliq::Port::open()? })
     }
 
+    #[doc = stub!("Port.fileno")]
     fn fileno(&self) -> Answer<i32> {
         Ok(self.port.fd()?)
     }
 
+    #[doc = stub!("Port.drain")]
     #[pyo3(signature = (max=256, *, timeout=None))]
     fn drain(&self, py: Python<'_>, max: usize, timeout: Option<f64>) -> Answer<Vec<Event>> {
         let events = wait(py, timeout, |slice| {
@@ -33,10 +35,12 @@ impl Port {
         Ok(events.unwrap_or_default().into_iter().map(Event).collect())
     }
 
+    #[doc = stub!("Port.cancel")]
     fn cancel(&self, tag: u64) -> Answer<()> {
         Ok(self.port.cancel(tag)?)
     }
 
+    #[doc = stub!("Port.close")]
     fn close(&self, py: Python<'_>) -> Answer<()> {
         without_gil(py, || {
             self.port.close();
@@ -54,22 +58,25 @@ impl Port {
     }
 }
 
-/// How an operation ended.
+#[doc = stub!("Event")]
 #[pyclass(frozen, module = "repliq")]
 pub struct Event(repliq::Event);
 
 #[pymethods]
 impl Event {
+    #[doc = stub!("Event.tag")]
     #[getter]
     fn tag(&self) -> u64 {
         self.0.tag
     }
 
+    #[doc = stub!("Event.result")]
     #[getter]
     fn result(&self) -> Option<Result> {
         self.0.outcome.as_ref().ok().map(|commit| Result(*commit))
     }
 
+    #[doc = stub!("Event.error")]
     #[getter]
     fn error(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         let error = self.0.outcome.as_ref().err()?;

@@ -9,7 +9,7 @@ use crate::store::Opened;
 use crate::token::{Result, level};
 use crate::wait::without_gil;
 
-/// A queue of a store.
+#[doc = stub!("Queue")]
 #[pyclass(frozen, module = "repliq")]
 pub struct Queue {
     pub of: Arc<Opened>,
@@ -55,16 +55,19 @@ impl Queue {
 
 #[pymethods]
 impl Queue {
+    #[doc = stub!("Queue.number")]
     #[getter]
     fn number(&self) -> u32 {
         self.queue.number()
     }
 
+    #[doc = stub!("Queue.name")]
     #[getter]
     fn name(&self, py: Python<'_>) -> Answer<String> {
         without_gil(py, || self.of.store.queue_name(self.queue))
     }
 
+    #[doc = stub!("Queue.put")]
     #[pyo3(signature = (payload, *, kind=0, key=None, headers=None, expires=None, deliver_at=None, priority=0,
         producer=None, producer_sequence=0, level=None))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
@@ -95,6 +98,7 @@ impl Queue {
         self.put_items(py, &[Item::new(payload, &given)?], level)
     }
 
+    #[doc = stub!("Queue.put_many")]
     #[pyo3(signature = (messages, *, level=None))]
     fn put_many(
         &self,
@@ -105,6 +109,7 @@ impl Queue {
         self.put_items(py, &Item::all(messages)?, level)
     }
 
+    #[doc = stub!("Queue.put_async")]
     #[pyo3(signature = (payload, *, kind=0, key=None, headers=None, expires=None, deliver_at=None, priority=0,
         producer=None, producer_sequence=0))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
@@ -134,10 +139,12 @@ impl Queue {
         self.start_items(py, &[Item::new(payload, &given)?])
     }
 
+    #[doc = stub!("Queue.put_many_async")]
     fn put_many_async(&self, py: Python<'_>, messages: &Bound<'_, PyAny>) -> Answer<Py<PyAny>> {
         self.start_items(py, &Item::all(messages)?)
     }
 
+    #[doc = stub!("Queue.put_start")]
     fn put_start(
         &self,
         py: Python<'_>,
@@ -151,18 +158,22 @@ impl Queue {
         })
     }
 
+    #[doc = stub!("Queue.pause")]
     fn pause(&self, py: Python<'_>) -> Answer<Result> {
         self.change(py, repliq::Store::queue_pause)
     }
 
+    #[doc = stub!("Queue.resume")]
     fn resume(&self, py: Python<'_>) -> Answer<Result> {
         self.change(py, repliq::Store::queue_resume)
     }
 
+    #[doc = stub!("Queue.purge")]
     fn purge(&self, py: Python<'_>) -> Answer<Result> {
         self.change(py, repliq::Store::queue_purge)
     }
 
+    #[doc = stub!("Queue.redrive")]
     #[pyo3(signature = (*, max=0, drop=false))]
     fn redrive(&self, py: Python<'_>, max: u64, drop: bool) -> Answer<(u64, Vec<(u64, String)>)> {
         let options = repliq::RedriveOptions { max, drop };
@@ -170,6 +181,7 @@ impl Queue {
         Ok((done.done, done.refused))
     }
 
+    #[doc = stub!("Queue.delete")]
     fn delete(&self, py: Python<'_>) -> Answer<Result> {
         self.change(py, repliq::Store::queue_delete)
     }

@@ -14,7 +14,7 @@ use crate::store::{Opened, from, json};
 use crate::token::{Result, Token};
 use crate::wait::{wait_or_fail, without_gil};
 
-/// A root queue that reaches every target.
+#[doc = stub!("Replication")]
 #[pyclass(frozen, module = "repliq")]
 pub struct Replication {
     of: Arc<Opened>,
@@ -50,6 +50,7 @@ impl Replication {
         Ok(Replication { of, replication, last: Mutex::new(None) })
     }
 
+    #[doc = stub!("Replication.add")]
     #[pyo3(signature = (name, url, *, password=None, plain=false, user=None, queue=None, ca_file=None,
         server_name=None, kinds=None, key_prefix=None, header_name=None, header_value=None, start=None,
         heartbeat=5.0, connect_timeout=10.0, reconnect_max=30.0, reconnect=true))]
@@ -90,20 +91,24 @@ impl Replication {
         without_gil(py, || self.replication.add(name, url, &options))
     }
 
+    #[doc = stub!("Replication.remove")]
     fn remove(&self, py: Python<'_>, name: &str) -> Answer<()> {
         without_gil(py, || self.replication.remove(name))
     }
 
+    #[doc = stub!("Replication.skip")]
     fn skip(&self, py: Python<'_>, name: &str) -> Answer<()> {
         without_gil(py, || self.replication.skip(name))
     }
 
+    #[doc = stub!("Replication.accept_gap")]
     fn accept_gap(&self, py: Python<'_>, name: &str) -> Answer<()> {
         without_gil(py, || self.replication.accept_gap(name))
     }
 
-    #[pyo3(signature = (kind, payload, *, key=None, headers=None, expires=None, producer=None,
-        producer_sequence=0))]
+    #[doc = stub!("Replication.send")]
+    #[pyo3(signature = (kind, payload, *, key=None, headers=None, expires=None, deliver_at=None, priority=0,
+        producer=None, producer_sequence=0))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn send(
         &self,
@@ -113,6 +118,8 @@ impl Replication {
         key: Option<&Bound<'_, PyAny>>,
         headers: Option<&Bound<'_, PyAny>>,
         expires: Option<f64>,
+        deliver_at: Option<f64>,
+        priority: u8,
         producer: Option<&str>,
         producer_sequence: u64,
     ) -> Answer<Result> {
@@ -121,54 +128,69 @@ impl Replication {
             key,
             headers,
             expires,
-            deliver_at: None,
-            priority: 0,
+            deliver_at,
+            priority,
             producer,
             producer_sequence,
         };
         self.send_items(py, &[Item::new(payload, &given)?])
     }
 
+    #[doc = stub!("Replication.send_many")]
     fn send_many(&self, py: Python<'_>, messages: &Bound<'_, PyAny>) -> Answer<Result> {
         self.send_items(py, &Item::all(messages)?)
     }
 
+    #[doc = stub!("Replication.start_job")]
     fn start_job(&self, py: Python<'_>) -> Answer<()> {
         without_gil(py, || self.replication.start_job())
     }
 
+    #[doc = stub!("Replication.end_job")]
     fn end_job(&self, py: Python<'_>) -> Answer<Result> {
         Ok(self.keep(without_gil(py, || self.replication.end_job())?))
     }
 
+    #[doc = stub!("Replication.abort_job")]
     fn abort_job(&self, py: Python<'_>) -> Answer<()> {
         without_gil(py, || self.replication.abort_job())
     }
 
+    #[doc = stub!("Replication.job")]
     fn job(slf: Bound<'_, Self>) -> Answer<Bound<'_, PyAny>> {
         let py = slf.py();
         Ok(py.import("repliq._job")?.getattr("job")?.call1((slf,))?)
     }
 
+    #[doc = stub!("Replication.push")]
     fn push(&self, py: Python<'_>) -> Answer<()> {
         without_gil(py, || self.replication.push())
     }
 
+    #[doc = stub!("Replication.status")]
     fn status<'py>(&self, py: Python<'py>) -> Answer<Bound<'py, PyAny>> {
         json(py, &without_gil(py, || self.replication.status())?)
     }
 
+    #[doc = stub!("Replication.target")]
+    fn target<'py>(&self, py: Python<'py>, name: &str) -> Answer<Bound<'py, PyAny>> {
+        json(py, &without_gil(py, || self.replication.target(name))?.to_json().to_string())
+    }
+
+    #[doc = stub!("Replication.token")]
     #[getter]
     fn token(&self) -> Option<Token> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.as_ref().map(|commit| Token(commit.token))
     }
 
+    #[doc = stub!("Replication.root")]
     #[getter]
     fn root(&self) -> Queue {
         Queue { of: self.of.clone(), queue: self.replication.root() }
     }
 
+    #[doc = stub!("Replication.stop")]
     #[pyo3(signature = (*, timeout=None))]
     fn stop(&self, py: Python<'_>, timeout: Option<f64>) -> Answer<()> {
         let outcome = wait_or_fail(py, false, timeout, |slice| self.replication.settle(slice));
@@ -176,6 +198,7 @@ impl Replication {
         outcome
     }
 
+    #[doc = stub!("Replication.close")]
     fn close(&self, py: Python<'_>) -> Answer<()> {
         without_gil(py, || self.replication.close())
     }

@@ -11,7 +11,7 @@ use crate::message::text_or_bytes;
 use crate::store::{Store, json};
 use crate::wait::{ending, milliseconds, without_gil};
 
-/// A store that others can reach.
+#[doc = stub!("Server")]
 #[pyclass(frozen, module = "repliq")]
 pub struct Server {
     server: Arc<repliq::Server>,
@@ -79,19 +79,23 @@ impl Server {
         Ok(Server { server: Arc::new(server) })
     }
 
+    #[doc = stub!("Server.addresses")]
     #[getter]
     fn addresses(&self) -> Vec<String> {
         self.server.addresses().iter().map(ToString::to_string).collect()
     }
 
+    #[doc = stub!("Server.status")]
     fn status<'py>(&self, py: Python<'py>) -> Answer<Bound<'py, PyAny>> {
         json(py, &without_gil(py, || self.server.status())?)
     }
 
+    #[doc = stub!("Server.reload")]
     fn reload(&self, py: Python<'_>) -> Answer<()> {
         without_gil(py, || self.server.reload())
     }
 
+    #[doc = stub!("Server.close")]
     fn close(&self, py: Python<'_>) -> Answer<()> {
         let server = self.server.clone();
         ending(py, move || server.close())

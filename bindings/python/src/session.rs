@@ -19,7 +19,7 @@ use crate::wait::{caught, wait_at, without_gil};
 const BUSY: &str = "another thread is in the session";
 const PANICKED: &str = "an earlier call on the session panicked";
 
-/// A session. One thread at a time; a second one is told so and does not wait.
+#[doc = stub!("Session")]
 #[pyclass(frozen, module = "repliq")]
 pub struct Session {
     of: Arc<Opened>,
@@ -98,6 +98,7 @@ fn open(seat: &mut Option<repliq::Session>) -> Answer<&mut repliq::Session> {
 
 #[pymethods]
 impl Session {
+    #[doc = stub!("Session.put")]
     #[pyo3(signature = (queue, payload, *, kind=0, key=None, headers=None, expires=None, deliver_at=None,
         priority=0, producer=None, producer_sequence=0))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
@@ -137,6 +138,7 @@ impl Session {
         self.note(message::put(session, number, payload, &given))
     }
 
+    #[doc = stub!("Session.put_many")]
     fn put_many(&self, queue: &Bound<'_, Queue>, messages: &Bound<'_, PyAny>) -> Answer<()> {
         self.of.owns(queue.get())?;
         let number = queue.get().queue;
@@ -154,6 +156,7 @@ impl Session {
         }))
     }
 
+    #[doc = stub!("Session.receive")]
     #[pyo3(signature = (consumer, max=256, *, timeout=None))]
     fn receive(
         &self,
@@ -172,12 +175,14 @@ impl Session {
         Ok(list(received.unwrap_or_default()))
     }
 
+    #[doc = stub!("Session.id")]
     fn id(&self, py: Python<'_>) -> Answer<TransactionId> {
         let mut seat = self.own_seat()?;
         let session = open(&mut seat)?;
         self.note(without_gil(py, || session.id())).map(TransactionId)
     }
 
+    #[doc = stub!("Session.commit")]
     fn commit(&self, py: Python<'_>) -> Answer<Result> {
         let mut seat = self.own_seat()?;
         let session = open(&mut seat)?;
@@ -188,6 +193,7 @@ impl Session {
         self.note(commit).map(Result)
     }
 
+    #[doc = stub!("Session.commit_async")]
     fn commit_async(&self, py: Python<'_>) -> Answer<Py<PyAny>> {
         let mut seat = self.own_seat()?;
         let session = open(&mut seat)?;
@@ -195,12 +201,14 @@ impl Session {
             .start(py, |port, tag| self.note(without_gil(py, || session.commit_start(port, tag))))
     }
 
+    #[doc = stub!("Session.commit_start")]
     fn commit_start(&self, py: Python<'_>, port: &Bound<'_, Port>, tag: u64) -> Answer<()> {
         let mut seat = self.own_seat()?;
         let (session, port) = (open(&mut seat)?, &port.get().port);
         self.note(without_gil(py, || session.commit_start(port, tag)))
     }
 
+    #[doc = stub!("Session.prepare")]
     #[pyo3(signature = (xid=None))]
     fn prepare(&self, py: Python<'_>, xid: Option<&Bound<'_, PyAny>>) -> Answer<TransactionId> {
         let xid = xid.map(text_or_bytes).transpose()?.unwrap_or_default();
@@ -209,12 +217,14 @@ impl Session {
         self.note(without_gil(py, || session.prepare(&xid))).map(TransactionId)
     }
 
+    #[doc = stub!("Session.rollback")]
     fn rollback(&self, py: Python<'_>) -> Answer<()> {
         let mut seat = self.own_seat()?;
         let session = open(&mut seat)?;
         self.note(without_gil(py, || session.rollback()))
     }
 
+    #[doc = stub!("Session.close")]
     fn close(&self, py: Python<'_>) -> Answer<()> {
         self.check_own()?;
         let session = match self.seat.try_lock() {

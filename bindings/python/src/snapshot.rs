@@ -10,7 +10,7 @@ use crate::queue::Queue;
 use crate::store::Opened;
 use crate::wait::without_gil;
 
-/// A look at all queues of a store as they were.
+#[doc = stub!("Snapshot")]
 #[pyclass(frozen, module = "repliq")]
 pub struct Snapshot {
     of: Arc<Opened>,
@@ -27,6 +27,7 @@ impl Snapshot {
 
 #[pymethods]
 impl Snapshot {
+    #[doc = stub!("Snapshot.browse")]
     #[pyo3(signature = (queue, *, start=1, max=256))]
     fn browse(
         &self,
@@ -42,6 +43,7 @@ impl Snapshot {
         Ok(list(without_gil(py, || snapshot.browse(queue, start, max))?))
     }
 
+    #[doc = stub!("Snapshot.close")]
     fn close(&self) {
         drop(self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).take());
     }

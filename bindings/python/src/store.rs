@@ -59,13 +59,13 @@ impl Opened {
     }
 }
 
-/// An open store.
+#[doc = stub!("Store")]
 #[pyclass(frozen, module = "repliq", weakref)]
 pub struct Store {
     pub of: Arc<Opened>,
 }
 
-/// Opens a store.
+#[doc = stub!("open")]
 #[pyfunction]
 #[pyo3(signature = (path, *, password=None, create=true, read_only=false, helper=true, level="power",
     horizon="power", segment_bytes=None, segment_bytes_max=None, keep=None, keep_bytes=None, quota_bytes=None, user=None,
@@ -124,11 +124,13 @@ pub fn open(
 
 #[pymethods]
 impl Store {
+    #[doc = stub!("Store.queue")]
     fn queue(&self, py: Python<'_>, name: &str) -> Answer<Queue> {
         let queue = without_gil(py, || self.of.store.queue(name))?;
         Ok(Queue { of: self.of.clone(), queue })
     }
 
+    #[doc = stub!("Store.put")]
     #[pyo3(signature = (queue, payload, **fields), text_signature = "($self, queue, payload, *, kind=0, \
         key=None, headers=None, expires=None, deliver_at=None, priority=0, producer=None, \
         producer_sequence=0, level=None)")]
@@ -141,6 +143,7 @@ impl Store {
         self.forward(queue, "put", payload, fields)
     }
 
+    #[doc = stub!("Store.put_many")]
     #[pyo3(signature = (queue, messages, *, level=None))]
     fn put_many(
         &self,
@@ -153,6 +156,7 @@ impl Store {
         queue.get().put_items(py, &crate::message::Item::all(messages)?, level)
     }
 
+    #[doc = stub!("Store.put_async")]
     #[pyo3(signature = (queue, payload, **fields), text_signature = "($self, queue, payload, *, kind=0, \
         key=None, headers=None, expires=None, deliver_at=None, priority=0, producer=None, \
         producer_sequence=0)")]
@@ -165,11 +169,13 @@ impl Store {
         self.forward(queue, "put_async", payload, fields)
     }
 
+    #[doc = stub!("Store.is_remote")]
     #[getter]
     fn is_remote(&self) -> bool {
         self.of.remote
     }
 
+    #[doc = stub!("Store.session")]
     #[pyo3(signature = (*, level=None, name="", takeover=false, idle=0.0, bytes_max=0))]
     fn session(
         &self,
@@ -192,21 +198,25 @@ impl Store {
         Session::open(py, &self.of, crate::token::level(level)?, &options)
     }
 
+    #[doc = stub!("Store.resolve")]
     fn resolve(&self, py: Python<'_>, id: &Bound<'_, PyAny>) -> Answer<Outcome> {
         let id = id_of(id)?;
         without_gil(py, || self.of.store.resolve(&id)).map(Outcome)
     }
 
+    #[doc = stub!("Store.finish")]
     #[pyo3(signature = (id, *, commit))]
     fn finish(&self, py: Python<'_>, id: &Bound<'_, PyAny>, commit: bool) -> Answer<Result> {
         let id = id_of(id)?;
         without_gil(py, || self.of.store.finish(&id, commit)).map(Result)
     }
 
+    #[doc = stub!("Store.prepared")]
     fn prepared<'py>(&self, py: Python<'py>) -> Answer<Bound<'py, PyAny>> {
         json(py, &without_gil(py, || self.of.store.prepared_text())?)
     }
 
+    #[doc = stub!("Store.consumer")]
     #[pyo3(signature = (name, queue, *, start=None, ack_level=None, shared=false, keyed=false, parallel=0,
         per_key=0, lease=0.0, retry_delay=0.0, retry_multiplier=0, retry_delay_max=0.0,
         max_deliveries=0, dead_letters=None, after_dead_letter="skip", conflate=false))]
@@ -253,6 +263,7 @@ impl Store {
         Ok(Consumer::new(&self.of, consumer))
     }
 
+    #[doc = stub!("Store.consumer_delete")]
     fn consumer_delete(
         &self,
         py: Python<'_>,
@@ -264,10 +275,12 @@ impl Store {
         without_gil(py, || self.of.store.consumer_delete(name, queue)).map(Result)
     }
 
+    #[doc = stub!("Store.snapshot")]
     fn snapshot(&self, py: Python<'_>) -> Answer<Snapshot> {
         without_gil(py, || Snapshot::open(&self.of))
     }
 
+    #[doc = stub!("Store.wait")]
     #[pyo3(signature = (tokens, *, at="", timeout=None))]
     fn wait(
         &self,
@@ -280,6 +293,7 @@ impl Store {
         wait_or_fail(py, self.of.remote, timeout, |slice| self.of.store.wait(at, &tokens, slice))
     }
 
+    #[doc = stub!("Store.wait_async")]
     #[pyo3(signature = (tokens, *, at=""))]
     fn wait_async(&self, py: Python<'_>, tokens: &Bound<'_, PyAny>, at: &str) -> Answer<Py<PyAny>> {
         let tokens = tokens_of(tokens)?;
@@ -287,6 +301,7 @@ impl Store {
             .start(py, |port, tag| without_gil(py, || self.of.store.watch(at, &tokens, port, tag)))
     }
 
+    #[doc = stub!("Store.watch")]
     #[pyo3(signature = (tokens, port, tag, *, at=""))]
     fn watch(
         &self,
@@ -300,19 +315,23 @@ impl Store {
         without_gil(py, || self.of.store.watch(at, &tokens, port, tag))
     }
 
+    #[doc = stub!("Store.status")]
     fn status<'py>(&self, py: Python<'py>) -> Answer<Bound<'py, PyAny>> {
         json(py, &without_gil(py, || self.of.store.status())?)
     }
 
+    #[doc = stub!("Store.backup")]
     fn backup<'py>(&self, py: Python<'py>, dest: PathBuf) -> Answer<Bound<'py, PyDict>> {
         copied(py, &without_gil(py, || self.of.store.backup(dest))?)
     }
 
+    #[doc = stub!("Store.change_password")]
     fn change_password(&self, py: Python<'_>, password: &Bound<'_, PyAny>) -> Answer<()> {
         let password = Password::from(text_or_bytes(password)?);
         without_gil(py, || self.of.store.change_password(&password))
     }
 
+    #[doc = stub!("Store.close")]
     fn close(&self, py: Python<'_>) -> Answer<()> {
         without_gil(py, || self.of.store.close())?;
         if let Some(futures) = self.of.futures.get(py) {
@@ -344,7 +363,7 @@ impl Store {
     }
 }
 
-/// Makes a store of a backup.
+#[doc = stub!("restore")]
 #[pyfunction]
 #[pyo3(signature = (backup, path, *, password=None))]
 pub fn restore<'py>(

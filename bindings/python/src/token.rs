@@ -7,13 +7,14 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::error::{Answer, own};
 
-/// The proof of a commit.
+#[doc = stub!("Token")]
 #[pyclass(frozen, module = "repliq", eq)]
 #[derive(Clone, PartialEq)]
 pub struct Token(pub repliq::Token);
 
 #[pymethods]
 impl Token {
+    #[doc = stub!("Token.parse")]
     #[staticmethod]
     fn parse(text: &Bound<'_, PyAny>) -> Answer<Token> {
         if let Ok(text) = text.cast::<PyString>() {
@@ -23,17 +24,20 @@ impl Token {
         Ok(Token(repliq::Token::parse(bytes.get())?))
     }
 
+    #[doc = stub!("Token.join")]
     #[staticmethod]
     fn join(tokens: &Bound<'_, PyAny>) -> Answer<Vec<Token>> {
         let joined = repliq::Token::join(&tokens_of(tokens)?);
         Ok(joined.into_iter().map(Token).collect())
     }
 
+    #[doc = stub!("Token.text")]
     #[getter]
     fn text(&self) -> String {
         self.0.to_string()
     }
 
+    #[doc = stub!("Token.is_empty")]
     #[getter]
     fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -58,18 +62,20 @@ impl Token {
     }
 }
 
-/// What a commit answers.
+#[doc = stub!("Result")]
 #[pyclass(frozen, module = "repliq", eq)]
 #[derive(Clone, PartialEq)]
 pub struct Result(pub Commit);
 
 #[pymethods]
 impl Result {
+    #[doc = stub!("Result.token")]
     #[getter]
     fn token(&self) -> Token {
         Token(self.0.token)
     }
 
+    #[doc = stub!("Result.level")]
     #[getter]
     fn level(&self) -> Answer<&'static str> {
         level_name(self.0.level)

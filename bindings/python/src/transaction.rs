@@ -9,13 +9,14 @@ use crate::error::{Answer, own};
 use crate::message::Bytes;
 use crate::token::Token;
 
-/// The identity of a transaction of a session, known before its commit.
+#[doc = stub!("TransactionId")]
 #[pyclass(frozen, module = "repliq", eq)]
 #[derive(PartialEq)]
 pub struct TransactionId(pub repliq::TransactionId);
 
 #[pymethods]
 impl TransactionId {
+    #[doc = stub!("TransactionId.parse")]
     #[staticmethod]
     fn parse(text: &Bound<'_, PyAny>) -> Answer<TransactionId> {
         if let Ok(text) = text.cast::<PyString>() {
@@ -24,21 +25,25 @@ impl TransactionId {
         Ok(TransactionId(repliq::TransactionId::parse(Bytes::of(text)?.get())?))
     }
 
+    #[doc = stub!("TransactionId.text")]
     #[getter]
     fn text(&self) -> String {
         self.0.to_string()
     }
 
+    #[doc = stub!("TransactionId.session")]
     #[getter]
     fn session<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &self.0.session)
     }
 
+    #[doc = stub!("TransactionId.epoch")]
     #[getter]
     fn epoch(&self) -> u32 {
         self.0.epoch
     }
 
+    #[doc = stub!("TransactionId.number")]
     #[getter]
     fn number(&self) -> u64 {
         self.0.number
@@ -63,13 +68,14 @@ impl TransactionId {
     }
 }
 
-/// What became of a transaction.
+#[doc = stub!("Outcome")]
 #[pyclass(frozen, module = "repliq", eq)]
 #[derive(PartialEq)]
 pub struct Outcome(pub repliq::Outcome);
 
 #[pymethods]
 impl Outcome {
+    #[doc = stub!("Outcome.state")]
     #[getter]
     fn state(&self) -> Answer<&'static str> {
         match self.0 {
@@ -81,6 +87,7 @@ impl Outcome {
         }
     }
 
+    #[doc = stub!("Outcome.token")]
     #[getter]
     fn token(&self) -> Option<Token> {
         match self.0 {

@@ -111,7 +111,7 @@ fn come_back() {
     }
 }
 
-/// Called once, when the interpreter ends.
+#[doc = stub!("leave")]
 #[pyfunction]
 pub fn leave(py: Python<'_>) {
     LEAVING.get_or_init(|| thread::current().id());

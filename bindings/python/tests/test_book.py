@@ -78,12 +78,12 @@ def test_the_verbs_are_awaited(tmp_path: Path) -> None:
 
     # ANCHOR: aio
     async def main() -> None:
-        async with await aio.open(directory) as store:
-            orders = store.queue("orders")
+        async with aio.open(directory) as store:
+            orders, invoices = await store.queue("orders"), await store.queue("invoices")
             ordered = await orders.put(b"one pound of tea")
             async with store.session() as session, store.consumer("clerk", orders) as clerk:
                 for order in await session.receive(clerk, timeout=10):
-                    session.put(store.queue("invoices"), b"invoice: " + order.payload)
+                    session.put(invoices, b"invoice: " + order.payload)
                 await session.commit()
             await store.wait(ordered, at="consumer:clerk", timeout=10)
     # ANCHOR_END: aio

@@ -317,18 +317,20 @@ ENDS = {
         "from repliq import aio\n"
         "async def main():\n"
         "    other = await aio.open(sys.argv[1] + 'aio')\n"
-        "    for _ in range(200): asyncio.ensure_future(other.queue('q').put(b'x'))\n"
-        "    asyncio.ensure_future(other.consumer('c', other.queue('none')).receive())\n"
+        "    queue, consumer = await other.queue('q'), await other.consumer('c', await other.queue('none'))\n"
+        "    for _ in range(200): asyncio.ensure_future(queue.put(b'x'))\n"
+        "    asyncio.ensure_future(consumer.receive())\n"
         "    await asyncio.sleep(0)\n"
         "    kept.append(other)\n"
         "kept = []\nasyncio.run(main())", 0),
     "with a loop that was left": (
         "from repliq import aio\n"
         "loop = asyncio.new_event_loop()\n"
-        "other = loop.run_until_complete(aio.open(sys.argv[1] + 'aio'))\n"
         "async def main():\n"
-        "    global tasks\n"
-        "    tasks = [asyncio.ensure_future(other.queue('q').put(b'x')) for _ in range(200)]\n"
+        "    global tasks, other\n"
+        "    other = await aio.open(sys.argv[1] + 'aio')\n"
+        "    queue = await other.queue('q')\n"
+        "    tasks = [asyncio.ensure_future(queue.put(b'x')) for _ in range(200)]\n"
         "    await asyncio.sleep(0)\n"
         "loop.run_until_complete(main())\n"
         "for task in tasks: task._log_destroy_pending = False\n"
@@ -435,10 +437,11 @@ def test_a_close_from_another_thread_ends_every_call_that_waits(tmp_path: Path, 
 def test_a_close_in_a_loop_ends_every_task_that_waits(tmp_path: Path, how: str, closed: str) -> None:
     async def main() -> None:
         store = await repliq.aio.open(tmp_path / "store")
-        consumer = store.consumer("clerk", store.queue("orders"))
-        session = store.session()
-        token = (await store.queue("full").put(b"x")).token
-        store.consumer("slow", store.queue("full"))
+        consumer = await store.consumer("clerk", await store.queue("orders"))
+        session = await store.session()
+        full = await store.queue("full")
+        token = (await full.put(b"x")).token
+        await store.consumer("slow", full)
         tasks = {
             "receive": consumer.receive,
             "ready": consumer.ready,
@@ -452,7 +455,7 @@ def test_a_close_in_a_loop_ends_every_task_that_waits(tmp_path: Path, how: str, 
         if closed == "store" or how == "wait":
             await store.close()
         else:
-            consumer.close()
+            await consumer.close()
         if how == "ready" and closed == "consumer":
             # It says that a receive would fail.
             with contextlib.suppress(repliq.ClosedError):

@@ -57,6 +57,12 @@ def test_a_target_gets_what_it_selects(store: repliq.Store, office: tuple[repliq
         rep.send(1, b"1", key="tea/green")
         rep.send(2, b"2", headers={"to": "c"})
         rep.send(3, b"3", headers=[("to", "d")])
+        assert rep.target("a")["url"] == url + "/kinds"
+        assert [one["name"] for one in rep.status()["targets"]] == ["a", "b", "c"]
+        assert set(rep.target("a")) == set(repliq.TargetStatus.__annotations__)
+        assert set(rep.status()) == set(repliq.ReplicationStatus.__annotations__)
+        with pytest.raises(repliq.NoSuchNameError):
+            rep.target("nobody")
         rep.stop(timeout=20)
     assert browse(there, "kinds") == [(2, b"2")]
     assert browse(there, "keys") == [(1, b"1")]

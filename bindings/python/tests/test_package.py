@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import os
 import re
 import subprocess
@@ -10,6 +12,8 @@ import venv
 from pathlib import Path
 
 import repliq
+import repliq.aio
+import repliq.socketpro
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -25,6 +29,44 @@ def test_the_stubs_say_what_the_module_has(tmp_path: Path) -> None:
         [sys.executable, "-m", "mypy.stubtest", "repliq"], capture_output=True, text=True, cwd=tmp_path
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_help_has_every_docstring_of_the_stub() -> None:
+    stub = ast.parse((Path(repliq.__file__).parent / "_repliq.pyi").read_text())
+    found = 0
+
+    def same(node: ast.ClassDef | ast.FunctionDef, of: object) -> None:
+        nonlocal found
+        if (text := ast.get_docstring(node)) is not None:
+            assert inspect.getdoc(of) == text, node.name
+            found += 1
+
+    for node in stub.body:
+        if isinstance(node, ast.FunctionDef):
+            same(node, getattr(repliq._repliq, node.name))
+        elif isinstance(node, ast.ClassDef):
+            noun = getattr(repliq._repliq, node.name)
+            same(node, noun)
+            for verb in node.body:
+                # Python has words of its own for what begins with two underscores.
+                if isinstance(verb, ast.FunctionDef) and not verb.name.startswith("__"):
+                    same(verb, getattr(noun, verb.name))
+                    named = ast.get_docstring(verb) or verb.name == "header"
+                    assert named, f"{node.name}.{verb.name} has no docstring"
+    assert found > 120
+
+
+def test_every_name_of_the_package_says_what_it_is() -> None:
+    for module in (repliq, repliq.aio, repliq.socketpro):
+        for name in module.__all__:
+            noun = getattr(module, name)
+            if not inspect.isclass(noun):
+                assert not callable(noun) or inspect.getdoc(noun), name
+                continue
+            assert noun.__doc__, name
+            for verb, of in vars(noun).items():
+                if not verb.startswith("_") and (inspect.isroutine(of) or isinstance(of, property)):
+                    assert inspect.getdoc(of), f"{name}.{verb}"
 
 
 def test_the_package_passes_mypy_as_strict(tmp_path: Path) -> None:

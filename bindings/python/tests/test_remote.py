@@ -517,9 +517,9 @@ sys.stdin.read()
 def test_a_loop_puts_commits_and_receives_at_a_server(served: Served) -> None:
     async def main() -> None:
         async with await repliq.aio.open(served.url(), **PLAIN) as store:
-            orders = store.queue("orders")
+            orders = await store.queue("orders")
             await store.wait(await orders.put(b"0", kind=3), timeout=10)
-            sessions = [store.session() for _ in range(20)]
+            sessions = [await store.session() for _ in range(20)]
             for at, one in enumerate(sessions, 1):
                 one.put(orders, b"%d" % at)
             before = set(os.listdir("/proc/self/task"))
@@ -549,7 +549,7 @@ def test_a_loop_puts_commits_and_receives_at_a_server(served: Served) -> None:
 def test_a_loop_goes_on_while_a_server_is_silent_and_a_cancelled_receive_loses_nothing(served: Served) -> None:
     async def main() -> None:
         async with await repliq.aio.open(served.url(), **{**PLAIN, "heartbeat": 20}) as store:
-            orders, copies = store.queue("orders"), store.queue("copies")
+            orders, copies = await store.queue("orders"), await store.queue("copies")
             await orders.put(b"1")
             async with store.session() as session, store.consumer("clerk", orders) as clerk:
                 with served.stopped():

@@ -46,9 +46,18 @@ AT_ONCE = set(
     Store.change_password Store.close Store.consumer Store.consumer_delete Store.put Store.put_async Store.put_many
     Store.queue Store.session Store.snapshot Store.status Store.wait_async Store.watch Token.is_empty Token.join
     Token.parse Token.text Work.status Work.stop codes failed job leave log_level log_set nothing open restore
-    aio.Consumer.close aio.Consumer.each aio.Consumer.reject aio.Consumer.renew aio.Session.close aio.Session.put
-    aio.Session.put_many aio.Session.rollback aio.Store.consumer aio.Store.queue aio.Store.session aio.Consumer.ack
-    aio.Queue.put aio.Queue.put_many aio.Session.commit aio.Store.close aio.open
+    aio.Consumer.close aio.Consumer.each aio.Consumer.listen aio.Consumer.name aio.Consumer.queue aio.Consumer.reject
+    aio.Consumer.renew aio.Consumer.seek aio.Listener.status aio.Queue.delete aio.Queue.name aio.Queue.number
+    aio.Queue.pause aio.Queue.purge aio.Queue.redrive aio.Queue.resume aio.Replication.abort_job
+    aio.Replication.accept_gap aio.Replication.add aio.Replication.close aio.Replication.end_job aio.Replication.job
+    aio.Replication.push aio.Replication.remove aio.Replication.replication aio.Replication.root aio.Replication.send
+    aio.Replication.send_many aio.Replication.skip aio.Replication.start_job aio.Replication.status
+    aio.Replication.target aio.Replication.token aio.Server.addresses aio.Server.close aio.Server.reload
+    aio.Server.server aio.Server.status aio.Session.close aio.Session.put aio.Session.put_many aio.Session.rollback
+    aio.Snapshot.browse aio.Snapshot.close aio.Store.backup aio.Store.change_password aio.Store.consumer
+    aio.Store.consumer_delete aio.Store.is_remote aio.Store.put aio.Store.put_many aio.Store.queue aio.Store.session
+    aio.Store.snapshot aio.Store.status aio.Consumer.ack aio.Queue.put aio.Queue.put_many aio.Session.commit
+    aio.Store.close aio.open aio.restore Replication.target
     """.split()
 )
 # The life of a thread of ours, which no signal reaches.
@@ -60,9 +69,10 @@ def every_call() -> dict[str, bool]:
     it has a timeout."""
     found: dict[str, bool] = {}
     package = Path(repliq.__file__).parent
-    files = {"_repliq.pyi", *(one.name for one in package.glob("*.py"))}
-    for file in files - {"__init__.py", "_errors.py", "_futures.py", "_user.py", "socketpro.py"}:
-        before = "aio." if file == "aio.py" else ""
+    files = {"_repliq.pyi", *(one.relative_to(package).as_posix() for one in package.rglob("*.py"))}
+    without = {"__init__.py", "_errors.py", "_futures.py", "_status.py", "_user.py", "socketpro.py", "aio/_operations.py"}
+    for file in files - without:
+        before = "aio." if file.startswith("aio/") else ""
         for scope in [tree := ast.parse((package / file).read_text()), *tree.body]:
             if not isinstance(scope, ast.Module | ast.ClassDef):
                 continue
@@ -71,6 +81,8 @@ def every_call() -> dict[str, bool]:
             of = before + (f"{scope.name}." if isinstance(scope, ast.ClassDef) else "")
             for node in scope.body:
                 if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                    if before and scope is tree and node.name not in repliq.aio.__all__:
+                        continue
                     if not node.name.startswith("_") or node.name in ("__next__", "__anext__"):
                         names = [one.arg for one in node.args.args + node.args.kwonlyargs]
                         found[of + node.name] = "timeout" in names
@@ -79,8 +91,8 @@ def every_call() -> dict[str, bool]:
 
 def in_a_loop(call: Callable[[repliq.aio.Store, repliq.aio.Consumer], Coroutine[Any, Any, object]], path: Path):
     async def main() -> object:
-        async with await repliq.aio.open(path) as store:
-            return await call(store, store.consumer("clerk", store.queue("orders")))
+        async with repliq.aio.open(path) as store:
+            return await call(store, await store.consumer("clerk", await store.queue("orders")))
 
     return lambda: asyncio.run(main())
 
@@ -91,7 +103,27 @@ async def session_receive(store: repliq.aio.Store, consumer: repliq.aio.Consumer
 
 
 async def store_wait(store: repliq.aio.Store, consumer: repliq.aio.Consumer) -> object:
-    return await store.wait((await store.queue("orders").put(b"x")).token, at="consumer:clerk")
+    orders = await store.queue("orders")
+    return await store.wait((await orders.put(b"x")).token, at="consumer:clerk")
+
+
+async def listener_close(store: repliq.aio.Store, consumer: repliq.aio.Consumer) -> object:
+    async def handle(session: repliq.aio.Session, message: repliq.Message) -> None:
+        inside.set()
+        await asyncio.Event().wait()
+
+    inside = asyncio.Event()
+    await (await store.queue("orders")).put(b"x")
+    listener = await consumer.listen(handle)
+    await inside.wait()
+    return await listener.close(timeout=None)
+
+
+async def replication_stop(store: repliq.aio.Store, consumer: repliq.aio.Consumer) -> object:
+    replication = await repliq.aio.Replication(await store.queue("root"))
+    await replication.add("away", "repliq://nobody@127.0.0.1:9", plain=True, password="x")
+    await replication.send(1, b"x")
+    return await replication.stop(timeout=None)
 
 
 CLIENT = """
@@ -154,6 +186,8 @@ def calls(store: repliq.Store, queue: repliq.Queue, stopped: repliq.Server, tmp_
         "aio.Consumer.receive": in_a_loop(lambda _, consumer: consumer.receive(), aio),
         "aio.Consumer.ready": in_a_loop(lambda _, consumer: consumer.ready(), aio),
         "aio.Each.__anext__": in_a_loop(lambda _, consumer: anext(consumer.each()), aio),
+        "aio.Listener.close": in_a_loop(listener_close, tmp_path / "listening"),
+        "aio.Replication.stop": in_a_loop(replication_stop, tmp_path / "replicating"),
     }
     release.set()
     session.close()

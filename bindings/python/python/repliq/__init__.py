@@ -90,6 +90,7 @@ from ._repliq import (
     restore,
     version,
 )
+from ._status import BackupInfo, ListenerStatus, Prepared, ReplicationStatus, TargetStatus
 from ._user import User
 
 __version__ = version
@@ -97,6 +98,7 @@ __version__ = version
 __all__ = [
     "BadHandleError",
     "BadPasswordError",
+    "BackupInfo",
     "BusyError",
     "CancelledError",
     "CertificateError",
@@ -115,6 +117,7 @@ __all__ = [
     "InvalidError",
     "IoError",
     "Listener",
+    "ListenerStatus",
     "LockedError",
     "Message",
     "NoSpaceError",
@@ -132,11 +135,13 @@ __all__ = [
     "PermissionError",
     "PoisonedError",
     "Port",
+    "Prepared",
     "ProtocolError",
     "Queue",
     "QuotaError",
     "ReadOnlyError",
     "Replication",
+    "ReplicationStatus",
     "Result",
     "RollbackOnlyError",
     "RolledBackError",
@@ -147,6 +152,7 @@ __all__ = [
     "Store",
     "TamperedError",
     "TargetError",
+    "TargetStatus",
     "TimeoutError",
     "Token",
     "TooLargeError",

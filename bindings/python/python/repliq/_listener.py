@@ -10,6 +10,7 @@ import weakref
 
 from ._errors import BusyError, Error, Park, TimeoutError
 from ._repliq import Work
+from ._status import ListenerStatus
 
 _log = logging.getLogger("repliq.listener")
 
@@ -50,8 +51,8 @@ class Listener:
         if any(thread.is_alive() for thread in self._threads):
             raise TimeoutError("the handler of a listener has not returned in the time given")
 
-    def status(self) -> dict[str, object]:
-        """What it has done: ``done``, ``failed``, ``dead``, ``parked`` (keys and reasons), ``ended`` (an error)."""
+    def status(self) -> ListenerStatus:
+        """What it has done."""
         status = self._work.status()
         if self._died:
             status["ended"] = self._died[0]

@@ -10,6 +10,7 @@ from typing_extensions import Buffer
 
 from ._errors import Error
 from ._listener import Listener
+from ._status import BackupInfo, ListenerStatus, Prepared, ReplicationStatus, TargetStatus
 from ._user import User
 
 __all__ = [
@@ -107,7 +108,7 @@ def restore(
     path: str | os.PathLike[str],
     *,
     password: str | Buffer | None = None,
-) -> dict[str, int]:
+) -> BackupInfo:
     """Makes a store of a backup in a directory that is empty or missing; it begins a new epoch.
 
     Tokens of what was committed behind the backup then raise NotFoundError.
@@ -212,12 +213,10 @@ class Store:
             NoSpaceError: it waits on.
         """
 
-    def prepared(self) -> list[dict[str, Any]]:
+    def prepared(self) -> list[Prepared]:
         """The prepared transactions that wait, and those that were ended by hand.
 
-        Each has ``transaction`` (the identity's text), ``xid`` (hexadecimal digits), ``user``, ``since_ms``, ``messages``
-        and ``bytes`` it puts, ``held`` (messages it has received), ``state`` (prepared, committed, rolled_back) and
-        ``token``, ``ended_by`` and ``ended_ms``, which are None while it waits. At a server these are the user's own;
+        At a server these are the user's own;
         with the right ``admin`` on ``*``, all.
         """
 
@@ -280,12 +279,8 @@ class Store:
     def status(self) -> dict[str, Any]:
         """What it is and has."""
 
-    def backup(self, dest: str | os.PathLike[str]) -> dict[str, int]:
-        """Copies everything committed into a directory while others go on; the next backup copies what is new.
-
-        Answers ``epoch`` and ``sequence`` of the last transaction in it, and ``files``, ``files_copied``,
-        ``bytes`` and ``bytes_copied``.
-        """
+    def backup(self, dest: str | os.PathLike[str]) -> BackupInfo:
+        """Copies everything committed into a directory while others go on; the next backup copies what is new."""
 
     def change_password(self, password: str | Buffer) -> None:
         """Gives an encrypted store another password; a crash leaves one of the two valid."""
@@ -301,9 +296,13 @@ class Queue:
     """A queue of a store: a value. The store must be open when it is used."""
 
     @property
-    def number(self) -> int: ...
+    def number(self) -> int:
+        """What the store calls it."""
+
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What you call it."""
+
     def put(
         self,
         payload: Buffer | Message,
@@ -386,7 +385,12 @@ class Queue:
 
 @final
 class Message:
-    """A message: one to be put, or one that was read, which holds its bytes for as long as it lives."""
+    """A message: one to be put, or one that was read, which holds its bytes for as long as it lives.
+
+    ``kind`` is a number for the program's own use, ``key`` is what readers select and order by, ``expires`` is when it
+    stops being worth delivering and ``deliver_at`` when it may be received first, in seconds since 1970. ``priority``
+    is 0 to 9. A ``producer`` numbers its messages with ``producer_sequence``; a repeated number is stored once.
+    """
 
     def __new__(
         cls,
@@ -410,9 +414,13 @@ class Message:
         """The payload without a copy; the view keeps the bytes."""
 
     @property
-    def key(self) -> bytes: ...
+    def key(self) -> bytes:
+        """What it is about; readers select and order by it. Empty where it has none."""
+
     @property
-    def headers(self) -> list[tuple[str, bytes]]: ...
+    def headers(self) -> list[tuple[str, bytes]]:
+        """Names and values, in the order in which they were given."""
+
     @overload
     def header(self, name: str) -> bytes | None: ...
     @overload
@@ -420,9 +428,13 @@ class Message:
         """The value of the first header of this name."""
 
     @property
-    def kind(self) -> int: ...
+    def kind(self) -> int:
+        """A number for the program's own use, such as a request id; 0 for none."""
+
     @property
-    def expires(self) -> float | None: ...
+    def expires(self) -> float | None:
+        """When it stops being worth delivering, in seconds since 1970."""
+
     @property
     def deliver_at(self) -> float | None:
         """Not received earlier, in seconds since 1970."""
@@ -432,9 +444,13 @@ class Message:
         """0 to 9: of what waits, the highest is received first."""
 
     @property
-    def producer(self) -> str: ...
+    def producer(self) -> str:
+        """The name of a producer that numbers its messages; empty for none."""
+
     @property
-    def producer_sequence(self) -> int: ...
+    def producer_sequence(self) -> int:
+        """The producer's number, exactly one above its last one."""
+
     @property
     def sequence(self) -> int:
         """Its place in its queue, gap-free from 1; 0 for one that was not read."""
@@ -464,7 +480,9 @@ class Token:
         """The least list that says the same."""
 
     @property
-    def text(self) -> str: ...
+    def text(self) -> str:
+        """54 characters, to be kept in a cookie, a file, a column; ``parse`` reads them."""
+
     @property
     def is_empty(self) -> bool:
         """Whether it is of a transaction that wrote nothing."""
@@ -478,9 +496,13 @@ class Result:
     """What a commit answers: the token, and the level that was reached."""
 
     @property
-    def token(self) -> Token: ...
+    def token(self) -> Token:
+        """Where the transaction is in the order of commits."""
+
     @property
-    def level(self) -> _Level: ...
+    def level(self) -> _Level:
+        """What it survives: "process" or "power"."""
+
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
@@ -618,9 +640,13 @@ class Consumer:
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Its name."""
+
     @property
-    def queue(self) -> Queue: ...
+    def queue(self) -> Queue:
+        """The queue it reads."""
+
     def receive(self, max: int = 256, *, timeout: float | None = None) -> list[Message]:
         """Receives at most ``max`` messages, waiting for the first; none when the time is over.
 
@@ -696,15 +722,21 @@ class Each(Iterator[Message]):
     """The messages of a consumer one by one."""
 
     def __iter__(self) -> Self: ...
-    def __next__(self) -> Message: ...
+    def __next__(self) -> Message:
+        """Acknowledges the message before, and waits for the next."""
 
 @final
 class Work:
     """A listener and its work, for the threads that run it."""
 
-    def run(self) -> None: ...
-    def stop(self) -> None: ...
-    def status(self) -> dict[str, object]: ...
+    def run(self) -> None:
+        """Works until it is stopped."""
+
+    def stop(self) -> None:
+        """Ends the work after the calls under way."""
+
+    def status(self) -> ListenerStatus:
+        """What it has done."""
 
 @final
 class Snapshot:
@@ -713,7 +745,9 @@ class Snapshot:
     def browse(self, queue: Queue, *, start: int = 1, max: int = 256) -> list[Message]:
         """At most ``max`` messages from a sequence on; none at the end. Go on with the last sequence plus 1."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Gives the disk space free that it keeps."""
+
     def __enter__(self) -> Self: ...
     def __exit__(self, *_args: object) -> None: ...
 
@@ -722,14 +756,18 @@ class Port:
     """A queue of finished operations, for event loops: ``fileno()`` is readable while events wait."""
 
     def __new__(cls) -> Self: ...
-    def fileno(self) -> int: ...
+    def fileno(self) -> int:
+        """A descriptor that ``select`` and event loops find readable while events wait. It belongs to the port."""
+
     def drain(self, max: int = 256, *, timeout: float | None = None) -> list[Event]:
         """Takes at most ``max`` events, waiting for the first; who waits here also does the syncs."""
 
     def cancel(self, tag: int) -> None:
         """Ends the waiting for the operations with this tag; what was started goes on."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Ends it; who waits in a drain gets ClosedError, and events that were not taken are dropped."""
+
     def __enter__(self) -> Self: ...
     def __exit__(self, *_args: object) -> None: ...
 
@@ -738,15 +776,30 @@ class Event:
     """How an operation ended: with a result, or with an error."""
 
     @property
-    def tag(self) -> int: ...
+    def tag(self) -> int:
+        """As it was given when the operation was started."""
+
     @property
-    def result(self) -> Result | None: ...
+    def result(self) -> Result | None:
+        """What the commit answered; None where it failed."""
+
     @property
-    def error(self) -> Error | None: ...
+    def error(self) -> Error | None:
+        """Why it failed; None where it did not."""
 
 @final
 class Replication:
-    """A root queue that reaches every target, in order, once, job by job."""
+    """A root queue that reaches every target, in order, once, job by job.
+
+        with repliq.Replication(store.queue("orders")) as replication:
+            replication.add("office", "repliq://till@office", password=password)
+            with replication.job():
+                replication.send(1, b"one pound of tea")
+                replication.send(1, b"two pounds of sugar")
+            store.wait(replication.token, at="target:*")
+
+    ``level`` is what commits survive, the store's by default.
+    """
 
     def __new__(cls, root: Queue, *, level: _Level | None = None) -> Self: ...
     def add(
@@ -794,32 +847,61 @@ class Replication:
         key: _Key | None = None,
         headers: _Headers | None = None,
         expires: float | None = None,
+        deliver_at: float | None = None,
+        priority: int = 0,
         producer: str | None = None,
         producer_sequence: int = 0,
     ) -> Result:
         """Sends a message into the open job, or as a transaction of its own; in a job the token is empty."""
 
     def send_many(self, messages: _Messages) -> Result:
-        """Sends messages, all or none."""
+        """Sends messages, all or none: buffers, or ``Message`` for more than a payload, as its ``kind``."""
 
     def job(self) -> AbstractContextManager[Replication]:
         """``with replication.job():`` is one transaction; an exception gives it up."""
 
-    def start_job(self) -> None: ...
-    def end_job(self) -> Result: ...
-    def abort_job(self) -> None: ...
+    def start_job(self) -> None:
+        """Begins a job: what is sent from now on is one transaction, invisible until its end.
+
+        Raises:
+            ExistsError: a job is open.
+        """
+
+    def end_job(self) -> Result:
+        """Commits the job. Every target gets it as a whole.
+
+        Raises:
+            InvalidError: no job is open.
+        """
+
+    def abort_job(self) -> None:
+        """Gives the job up: nothing sent since its start is left.
+
+        Raises:
+            InvalidError: no job is open.
+        """
+
     def push(self) -> None:
         """Sees to it that everything committed goes out now. It does so by itself."""
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> ReplicationStatus:
         """Root, targets and whether a job is open."""
+
+    def target(self, name: str) -> TargetStatus:
+        """A target as it is.
+
+        Raises:
+            NoSuchNameError: neither added here nor known from before.
+        """
 
     @property
     def token(self) -> Token | None:
         """The token of what was committed last."""
 
     @property
-    def root(self) -> Queue: ...
+    def root(self) -> Queue:
+        """The root queue."""
+
     def stop(self, *, timeout: float | None = None) -> None:
         """Waits until every target has everything, and ends the links.
 
@@ -835,7 +917,17 @@ class Replication:
 
 @final
 class Server:
-    """A store that others can reach."""
+    """A store that others can reach.
+
+        users = [repliq.User("till", password, "replicate,publish", "orders")]
+        with repliq.Server(store, certificate_file="c.pem", key_file="k.pem", users=users) as server:
+            print(server.addresses)
+
+    ``listen`` holds "host:port", "[address]:port" (port 0 for any that is free) or "unix:/path", by default
+    "127.0.0.1:20901". TLS needs ``certificate_file`` and ``key_file``; ``plain`` allows plain TCP. Users come from
+    ``users_file``, as ``repliq user add`` writes it, or from ``users``. The rest are bounds, times in seconds: see
+    docs/OPTIONS.md.
+    """
 
     def __new__(
         cls,
@@ -880,7 +972,11 @@ def codes() -> list[tuple[str, int, int]]:
 def leave() -> None:
     """Called once, when the interpreter ends."""
 
-def log_level(level: int | None) -> None: ...
-def log_drain(timeout: float | None = None) -> tuple[list[tuple[int, str, str]], int]: ...
+def log_level(level: int | None) -> None:
+    """Keeps log lines of this level and more important ones for ``log_drain``."""
+
+def log_drain(timeout: float | None = None) -> tuple[list[tuple[int, str, str]], int]:
+    """Waits for log lines: level, name and text of each; and how many were lost."""
+
 def nothing() -> None:
     """Does nothing: what a call costs."""

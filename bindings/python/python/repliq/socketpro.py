@@ -147,6 +147,7 @@ class CScopeUQueue:
         return self
 
     def SaveBool(self, value: bool) -> CScopeUQueue:
+        """One byte, 0 or 1."""
         return self._pack("B", 1 if value else 0)
 
     def SaveInt(self, value: int) -> CScopeUQueue:
@@ -158,9 +159,11 @@ class CScopeUQueue:
         return self._pack("q", value)
 
     def SaveDouble(self, value: float) -> CScopeUQueue:
+        """64 bits, IEEE 754."""
         return self._pack("d", value)
 
     def SaveBytes(self, value: bytes | bytearray | memoryview | None) -> CScopeUQueue:
+        """Behind their number; None is a number of its own."""
         if value is None:
             return self._pack("I", _NULL)
         raw = bytes(value)
@@ -169,6 +172,7 @@ class CScopeUQueue:
         return self
 
     def SaveString(self, value: str | None) -> CScopeUQueue:
+        """As UTF-8, behind the number of its bytes; None is a number of its own."""
         if value is None:
             return self._pack("I", _NULL)
         try:
@@ -219,18 +223,23 @@ class CScopeUQueue:
         return self
 
     def SaveBools(self, values: Sequence[bool] | None) -> CScopeUQueue:
+        """All of them, behind their number."""
         return self._save_all(values, self.SaveBool)
 
     def SaveInts(self, values: Sequence[int] | None) -> CScopeUQueue:
+        """All of them, 32 bits each, behind their number."""
         return self._save_all(values, self.SaveInt)
 
     def SaveLongs(self, values: Sequence[int] | None) -> CScopeUQueue:
+        """All of them, 64 bits each, behind their number."""
         return self._save_all(values, self.SaveLong)
 
     def SaveDoubles(self, values: Sequence[float] | None) -> CScopeUQueue:
+        """All of them, behind their number."""
         return self._save_all(values, self.SaveDouble)
 
     def SaveStrings(self, values: Sequence[str | None] | None) -> CScopeUQueue:
+        """All of them, behind their number; each may be None."""
         return self._save_all(values, self.SaveString)
 
     def Save(self, value: bool | float | str | bytes | datetime.datetime) -> CScopeUQueue:
@@ -268,6 +277,7 @@ class CScopeUQueue:
         return struct.unpack("<" + layout, self._take(size))[0]
 
     def LoadBool(self) -> bool:
+        """What ``SaveBool`` saved."""
         def load() -> bool:
             value = self._unpack("B", 1)
             if value > 1:
@@ -277,18 +287,22 @@ class CScopeUQueue:
         return self._whole(load)
 
     def LoadInt(self) -> int:
+        """What ``SaveInt`` saved."""
         value: int = self._unpack("i", 4)
         return value
 
     def LoadLong(self) -> int:
+        """What ``SaveLong`` saved."""
         value: int = self._unpack("q", 8)
         return value
 
     def LoadDouble(self) -> float:
+        """What ``SaveDouble`` saved."""
         value: float = self._unpack("d", 8)
         return value
 
     def LoadBytes(self) -> bytes | None:
+        """What ``SaveBytes`` saved."""
         def load() -> bytes | None:
             length = self._unpack("I", 4)
             return None if length == _NULL else self._take(length)
@@ -296,6 +310,7 @@ class CScopeUQueue:
         return self._whole(load)
 
     def LoadString(self) -> str | None:
+        """What ``SaveString`` saved."""
         def load() -> str | None:
             raw = self.LoadBytes()
             try:
@@ -306,6 +321,7 @@ class CScopeUQueue:
         return self._whole(load)
 
     def LoadDate(self) -> datetime.datetime:
+        """What ``SaveDate`` saved, in UTC."""
         def load() -> datetime.datetime:
             try:
                 return _EPOCH + datetime.timedelta(microseconds=self.LoadLong())
@@ -315,6 +331,7 @@ class CScopeUQueue:
         return self._whole(load)
 
     def LoadObject(self) -> None | bool | int | float | str:
+        """What ``SaveObject`` saved."""
         def load() -> None | bool | int | float | str:
             kind = self._unpack("B", 1)
             if kind == 0:
@@ -347,18 +364,23 @@ class CScopeUQueue:
         return self._whole(load_all)
 
     def LoadBools(self) -> list[bool] | None:
+        """What ``SaveBools`` saved."""
         return self._load_all(1, self.LoadBool)
 
     def LoadInts(self) -> list[int] | None:
+        """What ``SaveInts`` saved."""
         return self._load_all(4, self.LoadInt)
 
     def LoadLongs(self) -> list[int] | None:
+        """What ``SaveLongs`` saved."""
         return self._load_all(8, self.LoadLong)
 
     def LoadDoubles(self) -> list[float] | None:
+        """What ``SaveDoubles`` saved."""
         return self._load_all(8, self.LoadDouble)
 
     def LoadStrings(self) -> list[str | None] | None:
+        """What ``SaveStrings`` saved."""
         return self._load_all(4, self.LoadString)
 
 
@@ -502,6 +524,7 @@ class CReplication:
 
     @property
     def Replicable(self) -> bool:
+        """Started with two targets or more."""
         return self.IsReplicable()
 
     @property
@@ -522,6 +545,7 @@ class CReplication:
 
     @property
     def SourceQueue(self) -> CClientQueue:
+        """The root as it is now."""
         opened = self._opened
         if opened is None:
             return CClientQueue()
