@@ -5,9 +5,9 @@ use std::time::Duration;
 use jni::sys::{jint, jlong};
 use repliq::{
     BackupInfo, Code, Commit, ConnectOptions, ConsumerOptions, From, Hold, Level, ListenerOptions,
-    Outcome, Policy, Port, Queue, RedriveOptions, Replication, ReplicationOptions, Right, Rules,
-    Select, Server, ServerOptions, SessionOptions, Store, StoreOptions, TargetOptions,
-    TargetStatus, Token, TransactionId, Unit, UserSource, Users,
+    Outcome, Policy, Port, PreparedInfo, Queue, RedriveOptions, Replication, ReplicationOptions,
+    Right, Rules, Select, Server, ServerOptions, SessionOptions, Store, StoreOptions,
+    TargetOptions, TargetStatus, Token, TransactionId, Unit, UserSource, Users,
 };
 
 use crate::bytes::{Reader, Writer};
@@ -222,7 +222,10 @@ fn store(verb: jint, handle: jlong, args: &mut Reader<'_>) -> Answer {
             let (id, commit) = (TransactionId::parse(args.bytes()?)?, args.flag()?);
             committed(store.finish(&id, commit)?)
         }
-        35 => text(&store.prepared_text()?),
+        35 => {
+            let infos = store.prepared()?;
+            Ok(infos.iter().fold(Writer::default().u32(infos.len() as u32), pack_prepared).0)
+        }
         _ => unknown(verb),
     }
 }
@@ -235,6 +238,19 @@ fn pack_outcome(to: Writer, outcome: &Outcome) -> Result<Writer, Failure> {
         Outcome::Pending => Ok(to.u8(2)),
         Outcome::Expired => Ok(to.u8(3)),
         other => Err(Failure::Own(Code::Unsupported, format!("{other:?} has no name in Java"))),
+    }
+}
+
+/// A prepared transaction, as `Prepared.java` reads it.
+fn pack_prepared(to: Writer, info: &PreparedInfo) -> Writer {
+    let to = to.raw(&info.id.to_bytes()).bytes(&info.xid).text(&info.user);
+    let to = to.u64(info.since_ms).u64(info.messages).u64(info.bytes).u64(info.held);
+    match &info.ended {
+        None => to.u8(0),
+        Some(end) => {
+            let to = to.u8(if end.committed { 1 } else { 2 }).raw(&end.token.to_bytes());
+            to.text(&end.by).u64(end.time_ms)
+        }
     }
 }
 

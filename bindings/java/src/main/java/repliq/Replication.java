@@ -219,10 +219,10 @@ public final class Replication implements AutoCloseable {
     /**
      * Root, targets and whether a job is open.
      *
-     * @return JSON
+     * @return as it is now
      */
-    public String status() {
-        return handle.call(Verb.REPLICATION_STATUS).rest();
+    public Status status() {
+        return new Status(handle.call(Verb.REPLICATION_STATUS).rest());
     }
 
     /**

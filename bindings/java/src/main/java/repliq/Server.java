@@ -42,10 +42,10 @@ public final class Server implements AutoCloseable {
     /**
      * Who is connected, and what came of strangers.
      *
-     * @return JSON
+     * @return as it is now
      */
-    public String status() {
-        return handle.call(Verb.SERVER_STATUS).rest();
+    public Status status() {
+        return new Status(handle.call(Verb.SERVER_STATUS).rest());
     }
 
     /** Reads users, certificate and key again; users that changed are cut off at once. */

@@ -3,6 +3,7 @@ package repliq;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
@@ -292,10 +293,16 @@ public final class Store implements AutoCloseable {
      * The prepared transactions that wait, and those that were ended by hand. At a server these are the user's own; with the
      * right {@code admin} on {@code *}, all of them.
      *
-     * @return a JSON array, of objects as {@code repliq tx ls --json} prints them
+     * @return by identity
      */
-    public String prepared() {
-        return handle.call(Verb.STORE_PREPARED).rest();
+    public List<Prepared> prepared() {
+        Unpacker answer = handle.call(Verb.STORE_PREPARED);
+        int count = answer.i32();
+        List<Prepared> prepared = new ArrayList<>(count);
+        for (int at = 0; at < count; at++) {
+            prepared.add(new Prepared(answer));
+        }
+        return prepared;
     }
 
     /**
@@ -475,10 +482,10 @@ public final class Store implements AutoCloseable {
     /**
      * What it is and has.
      *
-     * @return JSON, as {@code repliq status --json} prints it
+     * @return as {@code repliq status --json} prints it
      */
-    public String status() {
-        return handle.call(Verb.STORE_STATUS).rest();
+    public Status status() {
+        return new Status(handle.call(Verb.STORE_STATUS).rest());
     }
 
     /**

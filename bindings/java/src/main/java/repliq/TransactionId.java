@@ -6,6 +6,7 @@ import java.util.Arrays;
 
 /** The identity of a transaction of a session, known before its commit, for {@link Store#resolve}. A value. */
 public final class TransactionId extends Bytes {
+    static final int SIZE = 28;
     private static final int SESSION = 16;
 
     TransactionId(byte[] bytes) {

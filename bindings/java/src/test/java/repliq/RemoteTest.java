@@ -108,7 +108,7 @@ class RemoteTest {
             orders.resume();
             orders.purge();
             store.consumerDelete("clerk", orders);
-            assertTrue(store.status().contains("\"queues\""));
+            assertEquals(2, ((List<?>) store.status().values().get("queues")).size());
             assertFalse(store.isEncrypted());
             Fixture.refused(Code.UNSUPPORTED, () -> store.backup(dir.resolve("b")));
             Fixture.refused(Code.UNSUPPORTED, () -> new Replication(orders));
@@ -369,6 +369,42 @@ class RemoteTest {
                     TimeUnit.MILLISECONDS.sleep(100);
                 }
             }
+        }
+    }
+
+    @Test
+    void txs30_a_prepared_transaction_is_told_with_all_it_has_also_when_it_was_ended_by_hand() throws Exception {
+        Path place = dir.resolve("prepared");
+        TransactionId id;
+        java.time.Instant before = java.time.Instant.now().minusMillis(1);
+        try (Store store = Store.open(place); Session session = store.session()) {
+            Queue orders = store.queue("orders");
+            orders.put("received".getBytes());
+            assertEquals(List.of(), store.prepared());
+            Consumer clerk = store.consumer("clerk", orders);
+            session.receive(clerk, 1, Fixture.LONG);
+            session.put(orders, new byte[10]);
+            id = session.prepare(new byte[] {0, -1});
+            session.put(orders, new byte[1]);
+            TransactionId other = session.prepare();
+            List<Prepared> found = store.prepared();
+            assertEquals(Set.of(id, other), found.stream().map(Prepared::id).collect(Collectors.toSet()));
+            Prepared one = found.stream().filter(each -> each.id().equals(id)).findFirst().get();
+            assertArrayEquals(new byte[] {0, -1}, one.xid());
+            assertEquals(List.of(1L, 1L, Prepared.State.PREPARED), List.of(one.messages(), one.held(), one.state()));
+            assertTrue(one.bytes() >= 10 && one.user().isEmpty(), () -> one.bytes() + " of " + one.user());
+            assertTrue(!one.since().isBefore(before) && !one.since().isAfter(java.time.Instant.now()), () -> "" + one.since());
+            assertTrue(one.token().isEmpty() && one.endedBy().isEmpty() && one.ended().isEmpty());
+            store.finish(other, true);
+            assertEquals(1, store.prepared().size());
+        }
+        Served.run(Served.PROGRAM, "tx", "rollback", place.toString(), id.text());
+        try (Store store = Store.open(place)) {
+            Prepared one = store.prepared().get(0);
+            assertEquals(id + " ROLLED_BACK", one.toString());
+            assertFalse(one.token().get().isEmpty());
+            assertTrue(one.endedBy().isPresent() && !one.ended().get().isBefore(one.since()));
+            assertEquals(Outcome.State.ROLLED_BACK, store.resolve(id).state());
         }
     }
 }

@@ -18,7 +18,7 @@ import java.util.concurrent.TimeUnit;
 /** A {@code repliq serve} of its own for a test: started, stopped, killed, started again at the same place. */
 final class Served implements AutoCloseable {
     static final String PASSWORD = "a long password";
-    private static final String PROGRAM = Fixture.ROOT.resolve("target/debug/repliq").toString();
+    static final String PROGRAM = Fixture.ROOT.resolve("target/debug/repliq").toString();
 
     final Path socket;
     private final Path dir;
@@ -38,7 +38,7 @@ final class Served implements AutoCloseable {
     }
 
     /** Runs a program to its end. */
-    private static void run(String... command) throws IOException, InterruptedException {
+    static void run(String... command) throws IOException, InterruptedException {
         Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
         String said = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         assertEquals(0, process.waitFor(), said);

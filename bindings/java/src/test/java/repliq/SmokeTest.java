@@ -55,7 +55,7 @@ class SmokeTest {
         }
         Store.restore(dir.resolve("b"), dir.resolve("r"));
         try (Store store = Store.open(dir.resolve("r"))) {
-            assertTrue(store.status().contains("fills"));
+            assertTrue(store.status().text().contains("fills"));
         }
     }
 

@@ -129,6 +129,25 @@ public class CReplication implements AutoCloseable {
     }
 
     /**
+     * One request with the first of what remains of a buffer, which is left as it is.
+     *
+     * @param reqId its id, from 0x2002 to 0xFFFF
+     * @param data the payload; null for none
+     * @param size how many of the bytes
+     * @return whether it is stored, or is part of the open job
+     */
+    public boolean Send(int reqId, ByteBuffer data, int size) {
+        ByteBuffer all = data == null ? ByteBuffer.wrap(NONE) : data.duplicate();
+        if (size < 0 || size > all.remaining()) {
+            return told(() -> {
+                throw invalid("a request of " + size + " bytes of " + all.remaining());
+            });
+        }
+        all.limit(all.position() + size);
+        return send(reqId, all);
+    }
+
+    /**
      * One request with what was packed.
      *
      * @param reqId its id, from 0x2002 to 0xFFFF
@@ -181,6 +200,18 @@ public class CReplication implements AutoCloseable {
      */
     public boolean Send(short reqId, ByteBuffer data) {
         return Send(Short.toUnsignedInt(reqId), data);
+    }
+
+    /**
+     * The same as {@link #Send(int, ByteBuffer, int)}.
+     *
+     * @param reqId its id, of which the 16 bits count
+     * @param data the payload; null for none
+     * @param size how many of the bytes
+     * @return whether it is stored, or is part of the open job
+     */
+    public boolean Send(short reqId, ByteBuffer data, int size) {
+        return Send(Short.toUnsignedInt(reqId), data, size);
     }
 
     /**

@@ -27,6 +27,7 @@ import repliq.Message;
 import repliq.Outcome;
 import repliq.Place;
 import repliq.Port;
+import repliq.Prepared;
 import repliq.Queue;
 import repliq.Redriven;
 import repliq.Replication;
@@ -291,10 +292,10 @@ final class World implements AutoCloseable {
         verbs.put("finish", step -> keep(step,
             store(step, 1).finish(identity(step, 2), "commit".equals(step.word(3)))));
         verbs.put("prepared", step -> {
-            String text = store(step, 1).prepared();
-            long count = text.split("\"transaction\"", -1).length - 1;
-            if (count != step.number(2)) {
-                throw new Wrong(count + " are prepared: " + text);
+            List<Prepared> prepared = store(step, 1).prepared();
+            String text = prepared.stream().map(World::told).collect(Collectors.joining("\n"));
+            if (prepared.size() != step.number(2)) {
+                throw new Wrong(prepared.size() + " are prepared: " + text);
             }
             for (String one : step.names(3)) {
                 if (!text.contains(one)) {
@@ -302,6 +303,17 @@ final class World implements AutoCloseable {
                 }
             }
         });
+    }
+
+    /** In the words of the JSON that the other languages have. */
+    private static String told(Prepared one) {
+        StringBuilder xid = new StringBuilder();
+        for (byte part : one.xid()) {
+            xid.append(String.format("%02x", part));
+        }
+        return "{\"transaction\":\"" + one.id() + "\",\"xid\":\"" + xid + "\",\"user\":\"" + one.user() + "\",\"messages\":"
+            + one.messages() + ",\"bytes\":" + one.bytes() + ",\"held\":" + one.held() + ",\"state\":\""
+            + one.state().name().toLowerCase(Locale.ROOT) + "\"}";
     }
 
     private TransactionId identity(Step step, int at) {
@@ -330,12 +342,12 @@ final class World implements AutoCloseable {
 
     private String statusText(String name) {
         if (named.getOrDefault(Server.class, Map.of()).containsKey(name)) {
-            return get(Server.class, name).status();
+            return get(Server.class, name).status().text();
         }
         if (named.getOrDefault(Replication.class, Map.of()).containsKey(name)) {
-            return get(Replication.class, name).status();
+            return get(Replication.class, name).status().text();
         }
-        return get(Store.class, name).status();
+        return get(Store.class, name).status().text();
     }
 
     private void queues() {

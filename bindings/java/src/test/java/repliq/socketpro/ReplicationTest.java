@@ -202,11 +202,17 @@ class ReplicationTest {
         did(rep, rep.Send(0x2006, buffer));
         assertEquals(3, buffer.remaining());
         did(rep, rep.Send(0x2007, new byte[] {1, 2, 3}, 2));
+        did(rep, rep.Send((short) 0x2008, buffer, 2));
+        did(rep, rep.Send(0x2009, (ByteBuffer) null, 0));
+        assertEquals(3, buffer.remaining());
+        failed(rep, rep.Send(0x2008, buffer, 4), Code.INVALID);
+        failed(rep, rep.Send(0x2008, buffer, -1), Code.INVALID);
         did(rep, rep.DoReplication());
         everybodyHasIt(rep);
         for (Remote one : List.of(first, second)) {
             List<Message> found = one.has(ROOT);
-            assertArrayEquals(new int[] {0x2002, 0x9004, 0x2003, 0x2005, 0x2006, 0x2007}, kinds(found));
+            assertArrayEquals(new int[] {0x2002, 0x9004, 0x2003, 0x2005, 0x2006, 0x2007, 0x2008, 0x2009}, kinds(found));
+            assertArrayEquals(new byte[] {2, 3}, found.get(6).payload());
             assertArrayEquals(names("David", "Young").GetBuffer(), found.get(0).payload());
             assertArrayEquals(new byte[] {0, -1, 7}, found.get(1).payload());
             assertArrayEquals(new byte[] {5, 0, 0, 0}, found.get(2).payload());
