@@ -1652,6 +1652,9 @@ private:
 /** The version of the library. */
 inline std::string version() { return repliq_version(); }
 
+/** The number of the ABI the library has; REPLIQ_ABI_VERSION is the header's. */
+inline std::uint32_t abi_version() noexcept { return repliq_abi_version(); }
+
 /** Sends log lines of the level (REPLIQ_LOG_*) and more important ones to a function; an empty one ends that. */
 inline void log_set(std::function<void(int, std::string_view, std::string_view)> call, int level)
 {

@@ -7,6 +7,8 @@
 mod authority;
 #[path = "abi/calls.rs"]
 mod calls;
+#[path = "abi/faces.rs"]
+mod faces;
 #[path = "abi/header.rs"]
 mod header;
 #[path = "abi/install.rs"]

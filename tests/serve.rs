@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[allow(dead_code)] // tests/net.rs uses the rest.
+#[path = "net/authority.rs"]
+mod authority;
 #[path = "serve/child.rs"]
 mod child;
 #[path = "serve/config.rs"]

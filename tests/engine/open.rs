@@ -408,10 +408,11 @@ fn real_cost(directory: &std::path::Path, messages: u64) -> (u64, u64) {
 fn an_open_behind_a_gibibyte_reads_no_more_than_two_segments() {
     let directory = tempfile::tempdir().unwrap();
     let free = free_bytes(directory.path());
-    if crate::SAMPLE > 1 || reads().is_none() || free < 3 << 30 {
-        eprintln!(
-            "SKIPPED: an open behind 1 GiB: {free} bytes are free, 3 GiB and /proc are needed"
-        );
+    if crate::SAMPLE > 1 {
+        return;
+    }
+    if reads().is_none() || free < 3 << 30 {
+        println!("SKIPPED an open behind 1 GiB: {free} bytes are free, 3 GiB and /proc are needed");
         return;
     }
     let segment = StoreOptions::default().segment_bytes_max;

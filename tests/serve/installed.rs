@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::child::{Running, place_with_users};
+use super::options::flags;
 use super::run::Place;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -105,27 +106,92 @@ fn systemd_finds_no_mistake_in_the_unit() {
 }
 
 #[test]
-fn manual_pages_and_completions_are_installed_and_name_every_verb() {
+fn systemd_reckons_that_the_unit_exposes_little() {
+    let place = Place::new();
+    let unit = install(&place).join("lib/systemd/system/repliq.service");
+    let mut security = Command::new("systemd-analyze");
+    security.args(["security", "--no-pager", "--offline=true", "--threshold=20"]).arg(&unit);
+    let Ok(output) = security.output() else {
+        println!("SKIPPED there is no systemd-analyze");
+        return;
+    };
+    // 0.0 to 10.0, in tenths; a unit that says nothing has 9.6.
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("Overall exposure level for repliq.service"), "{output:?}");
+    assert!(output.status.success(), "{text}");
+    for key in ["StateDirectory=repliq", "LoadCredential=repliq:", "User=repliq"] {
+        let unit = fs::read_to_string(&unit).unwrap();
+        assert!(unit.lines().any(|line| line.starts_with(key)), "{key} in {unit}");
+    }
+}
+
+#[test]
+fn each_verb_has_its_manual_page_with_each_of_its_flags() {
     let place = Place::new();
     let share = install(&place).join("share");
-    let read = |name: &str| fs::read_to_string(share.join(name)).unwrap();
-    for verb in ["put", "serve", "queue", "queue-purge", "conn-kill", "config-check", "user-add"] {
-        let page = read(&format!("man/man1/repliq-{verb}.1"));
+    let flags = flags();
+    assert!(flags.len() > 25, "{flags:?}");
+    for (verb, flags) in &flags {
+        let name = format!("man/man1/repliq-{}.1", verb.replace(' ', "-"));
+        let page =
+            fs::read_to_string(share.join(&name)).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(page.contains(".TH") && page.contains(".SH"), "{page}");
-    }
-    let serve = read("man/man1/repliq-serve.1");
-    assert!(serve.contains("users\\-file") && serve.contains("log\\-format"), "{serve}");
-    for file in [
-        "bash-completion/completions/repliq",
-        "zsh/site-functions/_repliq",
-        "fish/vendor_completions.d/repliq.fish",
-    ] {
-        let script = read(file);
-        for word in ["serve", "purge", "users-file"] {
-            assert!(script.contains(word), "{word} is not in {file}");
+        for flag in flags {
+            let flag = flag.replace('-', "\\-");
+            assert!(page.contains(&flag), "{flag} is not in {name}: {page}");
         }
     }
-    let script = share.join("bash-completion/completions/repliq");
-    let status = Command::new("bash").arg("-n").arg(script).status().unwrap();
-    assert!(status.success());
+    let first = fs::read_to_string(share.join("man/man1/repliq.1")).unwrap();
+    for verb in flags.keys().filter_map(|verb| verb.split(' ').next()) {
+        assert!(
+            first.contains(&format!("repliq\\-{verb}(1)")),
+            "{verb} is not in repliq.1: {first}"
+        );
+    }
+}
+
+/// What bash offers for the last of these words.
+fn offered(script: &Path, words: &[&str]) -> Vec<String> {
+    let mut bash = Command::new("bash");
+    let last = words.len() - 1;
+    let line = format!(
+        "source {}; COMP_WORDS=({}); COMP_CWORD={last}; _repliq repliq '{}' '{}'; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        script.display(),
+        words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" "),
+        words[last],
+        words[last - 1]
+    );
+    let output = bash.arg("-c").arg(line).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_string).collect()
+}
+
+#[test]
+fn shells_complete_each_verb_and_its_flags() {
+    let place = Place::new();
+    let share = install(&place).join("share");
+    let bash = share.join("bash-completion/completions/repliq");
+    let flags = flags();
+    for (verb, flags) in &flags {
+        let words: Vec<&str> = verb.split(' ').collect();
+        let (parents, last) = words.split_at(words.len() - 1);
+        let begun = [&["repliq"], parents, &[&last[0][..1]]].concat();
+        assert!(offered(&bash, &begun).iter().any(|one| one == last[0]), "{verb}");
+        let begun = [&["repliq"], &words[..], &["--"]].concat();
+        let offered = offered(&bash, &begun);
+        for flag in flags {
+            assert!(offered.contains(flag), "{flag} of {verb}: {offered:?}");
+        }
+    }
+    for file in ["zsh/site-functions/_repliq", "fish/vendor_completions.d/repliq.fish"] {
+        let script = fs::read_to_string(share.join(file)).unwrap();
+        for (verb, flags) in &flags {
+            let words = verb.split(' ').map(str::to_string);
+            for word in
+                words.chain(flags.iter().map(|flag| flag.trim_start_matches('-').to_string()))
+            {
+                assert!(script.contains(&word), "{word} of {verb} is not in {file}");
+            }
+        }
+    }
 }

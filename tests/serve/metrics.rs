@@ -1,6 +1,7 @@
 //! `/healthz`, `/readyz`, `/metrics`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use super::child::{Running, ask, place_with_users};
 
@@ -44,6 +45,7 @@ fn value(text: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
 #[test]
 fn a_scrape_and_the_page_have_the_same_names_labels_and_kinds() {
     let place = place_with_users();
+    let begun = Instant::now();
     // A target, a consumer and full segments give each family a row.
     let lines: String = (0..3_000).map(|number| format!("{number:0>200}\n")).collect();
     place.run_with("put @s q --batch 100", lines.as_bytes()).text();
@@ -83,6 +85,15 @@ fn a_scrape_and_the_page_have_the_same_names_labels_and_kinds() {
     assert!(of("repliq_queue_bytes", &[("queue", "q")]) > 2_990.0 * 200.0);
     assert_eq!(of("repliq_target_lag_messages", &[("root", "q"), ("target", "far")]), 3_000.0);
     assert!(of("repliq_target_lag_bytes", &[("target", "far")]) > 3_000.0 * 200.0);
+    // Nobody took the first one, and some time went by since.
+    let most = begun.elapsed().as_secs_f64();
+    for (name, labels) in [
+        ("repliq_queue_oldest_seconds", [("queue", "q")]),
+        ("repliq_target_lag_seconds", [("target", "far")]),
+    ] {
+        let age = of(name, &labels);
+        assert!(age > 0.0 && age <= most, "{name} is {age} of {most}");
+    }
     let pinned = of("repliq_pinned_bytes", &[("kind", "consumer"), ("queue", "q"), ("name", "c")]);
     assert!(pinned >= 131_072.0 && of("repliq_segments", &[("state", "sealed")]) > 1.0);
     assert_eq!(of("repliq_poisoned", &[]), 0.0);

@@ -11,7 +11,7 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const PAGE: &str = include_str!("../../docs/OPTIONS.md");
 const HEADER: &str = include_str!("../../include/repliq.h");
 
-type Names = BTreeSet<String>;
+pub type Names = BTreeSet<String>;
 
 /// An option of the page: its name, and each place with the languages that have it there.
 struct Row {
@@ -150,7 +150,7 @@ fn the_keys_of_the_file_and_what_config_shows_are_in_the_page_with_their_default
 }
 
 /// The flags of each verb, by its name.
-fn flags() -> BTreeMap<String, Names> {
+pub fn flags() -> BTreeMap<String, Names> {
     let help = |words: &[&str]| {
         let output = command().args(words).arg("--help").output().unwrap();
         assert!(output.status.success(), "{words:?}");

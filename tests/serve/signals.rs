@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use repliq::{Client, Code, ConnectOptions, Endpoint, Message};
 
+use super::authority::{Authority, Leaf};
 use super::child::{Running, place_with_users, wait_until};
 use super::run::command;
 
@@ -67,6 +68,38 @@ fn a_reload_that_fails_leaves_all_as_it_was_and_says_so() {
     running.signal("-HUP");
     running.wait_for("were read again");
     place.run_with(&format!("put {} q", running.with("ann")), b"2\n").text();
+}
+
+#[test]
+fn a_reload_takes_a_new_certificate_and_those_who_are_connected_stay() {
+    let place = place_with_users();
+    let (first, second) = (Authority::new(), Authority::new());
+    let folder = place.path("");
+    let (certificate, key) = first.leaf(&folder, Leaf::Good);
+    let mut serve = command();
+    serve.arg("serve").arg(place.path("s")).arg("--users-file").arg(place.path("users"));
+    serve.args(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--certificate-file"]);
+    let running = Running::of(serve.arg(certificate).arg("--key-file").arg(key));
+    let status = |authority: &Authority| {
+        let ca = authority.file(&folder);
+        let url = format!("repliq://ann@{}", running.address);
+        place.run(&format!("status {url} --ca-file {} --password-file @pw", ca.display()))
+    };
+    status(&first).text();
+    let endpoint = Endpoint::parse(&format!("repliq://ann@{}", running.address)).unwrap();
+    let password = Some("secret of ann".into());
+    let ca_file = Some(first.file(&folder));
+    let options =
+        ConnectOptions { password, ca_file, reconnect: false, ..ConnectOptions::default() };
+    let connected = Client::connect(&endpoint, &options).unwrap();
+    // It is read at the reload, and not before.
+    second.leaf(&folder, Leaf::Good);
+    status(&second).fails(Code::Certificate, &[]);
+    running.signal("-HUP");
+    running.wait_for("were read again");
+    status(&second).text();
+    status(&first).fails(Code::Certificate, &[]);
+    connected.put("q", &[Message::new(b"x")]).unwrap();
 }
 
 #[test]

@@ -368,7 +368,7 @@ TEST(log_lines_arrive_and_end)
     int before = lines;
     store.queue("q").put("x");
     CHECK(lines == before);
-    CHECK(repliq::version() == REPLIQ_HEADER_VERSION && repliq_abi_version() == REPLIQ_ABI_VERSION);
+    CHECK(repliq::version() == REPLIQ_HEADER_VERSION && repliq::abi_version() == REPLIQ_ABI_VERSION);
 }
 
 } // namespace
