@@ -572,6 +572,14 @@ typedef struct repliq_consumer_options {
      * those before it never: REPLIQ_YES or REPLIQ_NO, which is the default.
      */
     int32_t conflate;
+    /**
+     * With keyed, and without per_key: whether a message whose header "repliq-version", a number, is not above the last
+     * one of its key that was acknowledged is acknowledged and not handed out: REPLIQ_YES or REPLIQ_NO, which is the
+     * default.
+     */
+    int32_t key_versions;
+    /** Must be 0. */
+    int32_t reserved;
 } repliq_consumer_options;
 
 /**
@@ -742,7 +750,10 @@ typedef struct repliq_server_options {
     uint32_t strangers_max;
     /** Failed logins of one user from one address before the next ones have to wait. */
     uint32_t failures_max;
-    /** How many percent of the next three, and of the sessions a store remembers, one user has at most, 1 to 100. */
+    /**
+     * How many percent of the next three, of the sessions a store remembers and of its prepared transactions one user
+     * has at most, 1 to 100.
+     */
     uint32_t user_share;
     /** Sessions that are open at one time, over all connections. */
     uint32_t sessions_max;
@@ -1635,7 +1646,7 @@ repliq_code repliq_server_close(repliq_server *server);
 #define REPLIQ_SESSION_OPTIONS {sizeof(repliq_session_options), 0, 0, 0, 0, 0, 0}
 
 /** Sets up a repliq_consumer_options: `repliq_consumer_options value = REPLIQ_CONSUMER_OPTIONS;`. */
-#define REPLIQ_CONSUMER_OPTIONS {sizeof(repliq_consumer_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define REPLIQ_CONSUMER_OPTIONS {sizeof(repliq_consumer_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /** Sets up a repliq_listener_options: `repliq_listener_options value = REPLIQ_LISTENER_OPTIONS;`. */
 #define REPLIQ_LISTENER_OPTIONS {sizeof(repliq_listener_options), 0, 0, 0, 0, 0, 0, 0, 0, 0}

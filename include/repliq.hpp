@@ -831,6 +831,8 @@ struct consumer_options {
     int after_dead_letter = REPLIQ_AFTER_SKIP;
     /** With keyed: of the messages of one key that wait the newest is handed out alone, and those before it never. */
     bool conflate = false;
+    /** With keyed: what has a version of its key in "repliq-version" that was processed before is not handed out. */
+    bool key_versions = false;
 };
 
 /** How to open a session. */
@@ -1289,6 +1291,7 @@ public:
         options.dead_letters = chosen.dead_letters;
         options.after_dead_letter = chosen.after_dead_letter;
         options.conflate = chosen.conflate ? REPLIQ_YES : REPLIQ_NO;
+        options.key_versions = chosen.key_versions ? REPLIQ_YES : REPLIQ_NO;
         repliq_consumer *made = nullptr;
         std::string text = detail::text(name, "consumer");
         detail::check(repliq_consumer_open(c(), text.c_str(), of.number(), &options, &made));

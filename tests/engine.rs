@@ -20,6 +20,7 @@
 //! | `repair` | what is left of a damaged store is sound again |
 //! | `staged` | transactions that outgrow memory |
 //! | `open` | what an open costs, who may open what |
+//! | `versions` | T2, T3 and T4 for the versions of keys that consumers have processed |
 //!
 //! Everything here is harness; nothing of it is shipped. Every random test prints its seed, every tier prints
 //! how many cases it ran and fails below its minimum.
@@ -62,6 +63,8 @@ mod seeds;
 mod shipped;
 #[path = "engine/staged.rs"]
 mod staged;
+#[path = "engine/versions.rs"]
+mod versions;
 #[path = "engine/work.rs"]
 mod work;
 #[allow(dead_code)]

@@ -73,6 +73,14 @@ const BUGS: &[(&str, Tier)] = &[
     ("row lost in a merge", RUNS),
     ("older base kept as the newest", RUNS),
     ("filter denies a row that is there", RUNS),
+    (
+        "row of an ended life taken along by a merge",
+        Tier("engine", "versions::what_a_deleted_consumer_processed_is_gone_from_the_disk"),
+    ),
+    (
+        "versions of keys lost at a roll",
+        Tier("engine", "versions::a_version_of_long_ago_is_known_after_any_number_of_runs"),
+    ),
     ("page cache believed", FAULT),
     ("watermark skipped", WATERMARKS),
     ("body not summed", DAMAGE),

@@ -10,6 +10,7 @@
 //! | `redrive` | the rest of a key behind a dead letter, and letters that are put back |
 //! | `rows` | transactions, looking, recipients, producers |
 //! | `workers` | leases, retries, what is counted |
+//! | `versions` | what was processed before |
 //! | `served` | the same rows once more, at a server |
 
 #![allow(clippy::unwrap_used)]
@@ -30,6 +31,8 @@ mod redrive;
 mod rows;
 #[path = "registry/served.rs"]
 mod served;
+#[path = "registry/versions.rs"]
+mod versions;
 #[path = "registry/workers.rs"]
 mod workers;
 

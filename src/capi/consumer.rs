@@ -81,6 +81,9 @@ unsafe fn consumer_options(options: *const repliq_consumer_options) -> Result<Co
         }
     };
     chosen.ack_level = level(options.ack_level, "ack_level")?;
+    if options.reserved != 0 {
+        return Err(invalid(format!("reserved is {}, not 0", options.reserved)));
+    }
     let after_dead_letter = match options.after_dead_letter {
         REPLIQ_AFTER_SKIP => Hold::Skip,
         REPLIQ_AFTER_BLOCK => Hold::Block,
@@ -97,6 +100,7 @@ unsafe fn consumer_options(options: *const repliq_consumer_options) -> Result<Co
         parallel: options.parallel,
         per_key: options.per_key,
         conflate: yes(options.conflate, false, "conflate")?,
+        key_versions: yes(options.key_versions, false, "key_versions")?,
         lease_ms: options.lease_ms,
         retry_delay_ms: options.retry_delay_ms,
         retry_multiplier: options.retry_multiplier,

@@ -377,6 +377,12 @@ pub struct repliq_consumer_options {
     /// With keyed, and without per_key: whether of the messages of one key that wait the newest is handed out alone, and
     /// those before it never: REPLIQ_YES or REPLIQ_NO, which is the default.
     pub conflate: i32,
+    /// With keyed, and without per_key: whether a message whose header "repliq-version", a number, is not above the last
+    /// one of its key that was acknowledged is acknowledged and not handed out: REPLIQ_YES or REPLIQ_NO, which is the
+    /// default.
+    pub key_versions: i32,
+    /// Must be 0.
+    pub reserved: i32,
 }
 
 /// How to listen: `repliq_listener_options o = REPLIQ_LISTENER_OPTIONS;`.
@@ -526,7 +532,8 @@ pub struct repliq_server_options {
     pub strangers_max: u32,
     /// Failed logins of one user from one address before the next ones have to wait.
     pub failures_max: u32,
-    /// How many percent of the next three, and of the sessions a store remembers, one user has at most, 1 to 100.
+    /// How many percent of the next three, of the sessions a store remembers and of its prepared transactions one user
+    /// has at most, 1 to 100.
     pub user_share: u32,
     /// Sessions that are open at one time, over all connections.
     pub sessions_max: u32,

@@ -96,7 +96,7 @@ pub use reader::{Cursor, Found};
 pub use reclaim::{Candidate, Held, Judged, Stretch};
 pub use recover::Recovered;
 pub use replay::{Replayed, Visitor};
-pub use rows::{COLD, Rows, Table};
+pub use rows::{COLD, GONE, Rows, Table};
 pub use spare::Space;
 pub use staged::{Put, Staging};
 pub use tail::{Appended, Record};

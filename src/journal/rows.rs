@@ -2,7 +2,8 @@
 //!
 //! Rows of one section and key are a *group*: they are written together, and a newer group takes the place of the
 //! older ones as a whole. A key is the beginning of each of its rows. Sections below [`COLD`] are read into memory by
-//! an open. Those from it on are not: they hold one row a key, which is looked for where it is needed.
+//! an open. Those from it on are not: they hold one row a key, which is looked for where it is needed. What says there
+//! that nothing is under its key any more says so of all keys that begin with it, for good: a merge leaves them out.
 //!
 //! What a roll freezes is put here as it is; sorting and writing are the helper's.
 
@@ -41,14 +42,12 @@ impl Group {
 pub trait Table: Send + Sync {
     /// Which section it is, [`COLD`] or above.
     fn section(&self) -> u32;
-    /// The table its rows are of.
-    fn table(&self) -> u32;
     /// The keys, in order.
     fn keys(&self) -> Vec<&[u8]>;
     /// How many there are.
     fn count(&self) -> usize;
-    /// The row of a key, which begins with the key.
-    fn find(&self, key: &[u8]) -> Option<Vec<u8>>;
+    /// Table and row of a key; the row begins with the key, and is of [`GONE`] where nothing is there any more.
+    fn find(&self, key: &[u8]) -> Option<(u32, Vec<u8>)>;
 }
 
 /// The rows of a run being frozen.
@@ -109,7 +108,7 @@ impl Rows {
             table.keys().into_iter().map(|key| Group {
                 section: table.section(),
                 key: key.to_vec(),
-                rows: vec![(table.table(), table.find(key).unwrap_or_default())],
+                rows: table.find(key).into_iter().collect(),
                 carried: false,
             })
         })
@@ -120,10 +119,33 @@ impl Rows {
         self.tables.iter().map(|table| table.count() as u64).sum()
     }
 
-    /// A cold row.
-    pub(super) fn find(&self, section: u32, key: &[u8]) -> Option<Vec<u8>> {
+    /// Table and row of a key of a cold section.
+    pub(super) fn find(&self, section: u32, key: &[u8]) -> Option<(u32, Vec<u8>)> {
         let table = self.tables.iter().find(|table| table.section() == section)?;
         table.find(key)
+    }
+}
+
+/// What a cold section says of keys that begin alike, as its groups come by in order.
+#[derive(Default)]
+pub struct Ended {
+    /// The last that says that nothing begins with its key any more.
+    last: Option<Group>,
+}
+
+impl Ended {
+    /// Whether nothing is under the key of this group any more, as one before it says.
+    pub fn has(&mut self, group: &Group) -> bool {
+        let (section, key) = group.place();
+        let over =
+            |last: &Group| last.section == section && key.starts_with(&last.key) && key != last.key;
+        if self.last.as_ref().is_some_and(over) {
+            return true;
+        }
+        if group.is_gone() {
+            self.last = Some(group.clone());
+        }
+        false
     }
 }
 
@@ -187,6 +209,18 @@ mod tests {
         merged(sources, take).unwrap();
         let expected = [group("a", "old"), group("b", "new"), group("c", "old"), group("d", "new")];
         assert_eq!(taken, expected);
+    }
+
+    #[test]
+    fn what_begins_with_a_key_that_is_gone_is_over_in_its_section_alone() {
+        let gone = |key: &str| Group { rows: vec![(GONE, key.into())], ..group(key, "") };
+        let mut ended = Ended::default();
+        let mut over = |group: &Group| ended.has(group);
+        let before = [group("ab", ""), gone("abc"), group("abc", "")];
+        assert!(before.iter().all(|group| !over(group)), "itself, and what comes before it");
+        assert!(over(&group("abc1", "")) && over(&group("abcz", "")));
+        assert!(!over(&Group { section: 3, ..group("abc1", "") }));
+        assert!(!over(&group("abd", "")) && !over(&gone("b")) && over(&gone("b1")));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use super::filter::hash_of;
 use super::format::u64_at;
 use super::key::Keys;
 use super::moved::{self, Moved, row_of};
-use super::rows::{Group, Rows, merged};
+use super::rows::{Ended, GONE, Group, Rows, merged};
 use super::slot::{Role, Slot};
 use super::sorted::{Found, Out, RowFile, head_of};
 use super::tail::Row;
@@ -414,8 +414,8 @@ impl Journal {
             let job = self.run.lock();
             (job.frozen.clone(), job.files.clone())
         };
-        if let Some(row) = frozen.and_then(|frozen| frozen.rows.find(section, key)) {
-            return Ok(Some(row));
+        if let Some((table, row)) = frozen.and_then(|frozen| frozen.rows.find(section, key)) {
+            return Ok((table != GONE).then_some(row));
         }
         if files.is_empty() {
             return Ok(None);
@@ -570,7 +570,11 @@ impl Journal {
                 let lost = group.key.ends_with(b"7") && sabotage!("row lost in a merge");
                 slot.role == Role::Base && (group.is_gone() || lost)
             };
-            merged(sources(true)?, |group| match over(&group) {
+            let mut ended = Ended::default();
+            let mut begins_gone = |group: &Group| {
+                ended.has(group) && !sabotage!("row of an ended life taken along by a merge")
+            };
+            merged(sources(true)?, |group| match begins_gone(&group) || over(&group) {
                 true => Ok(()),
                 false => out.cold(&group).map_err(failed),
             })?;

@@ -9,6 +9,7 @@
 
 use super::feed::{Feed, Place};
 use super::lanes::Waiting;
+use super::version::version_of;
 use super::visible;
 use crate::error::Result;
 use crate::journal::{Found, deliver_at_of};
@@ -44,21 +45,49 @@ impl Feed {
         }
         let mut newest = one;
         while let Some(next) = place.lanes.behind(one.key).filter(|_| one.key != 0) {
-            match self.may_replace(place, next) {
-                Ok(true) => {}
-                Ok(false) => break,
+            let older = match self.older(place, newest, next) {
+                Ok(Some(older)) => older,
+                Ok(None) => break,
                 Err(error) => {
                     place.lanes.back(newest);
                     return Err(error);
                 }
-            }
+            };
             let Some(next) = place.lanes.follow(one.key) else { break };
-            place.leave_out(newest.sequence);
+            place.leave_out(older);
             // The key stays as taken as it was.
             place.lanes.done(one.key);
-            newest = next;
+            newest = if older == next.sequence { newest } else { next };
         }
         Ok(newest)
+    }
+
+    /// Which of two messages of a key that follow each other need not come; `None` where both must. That is the first,
+    /// unless the second says that it has an earlier version.
+    fn older(&self, place: &mut Place, first: Waiting, next: Waiting) -> Result<Option<u64>> {
+        if !self.may_replace(place, next)? {
+            return Ok(None);
+        }
+        if self.rules.key_versions {
+            let of = [first, next].map(|one| self.version_in(place, one.sequence));
+            let [first_version, next_version] = of;
+            if let (Some(first), Some(second)) = (first_version?, next_version?)
+                && second < first
+            {
+                return Ok(Some(next.sequence));
+            }
+        }
+        Ok(Some(first.sequence))
+    }
+
+    fn version_in(&self, place: &mut Place, sequence: u64) -> Result<Option<u64>> {
+        if place.kept.get(sequence).is_none()
+            && let Some(found) = self.read_one(sequence)?
+        {
+            place.kept.insert(found);
+        }
+        let body = place.kept.get(sequence).map(|found| &found.buffer[found.body.clone()]);
+        Ok(body.and_then(version_of).map(|(_, version)| version))
     }
 
     fn may_replace(&self, place: &mut Place, next: Waiting) -> Result<bool> {

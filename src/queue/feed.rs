@@ -19,7 +19,7 @@ use super::kept::Kept;
 use super::lanes::{Lanes, Same, Waiting};
 use super::lease::Leases;
 use super::rules::Rules;
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::journal::{Cursor, Found, Type};
 use crate::limits;
 use crate::store::{Change, Core, Delivery, Level, Ranges, Staged};
@@ -63,6 +63,10 @@ pub struct Place {
     pub behind: BTreeMap<(u64, u64), Waiting>,
     /// Why the last try of messages failed that move to the dead letters next.
     pub reasons: BTreeMap<u64, String>,
+    /// Processed before, left out, and not acknowledged yet.
+    pub processed: BTreeSet<u64>,
+    /// Of what was given out, key and version.
+    pub versions: BTreeMap<u64, (Box<[u8]>, u64)>,
     /// Dead letters that were put and nobody waited for yet; the last of them.
     pub burial: Option<Staged>,
     /// Passed over because they are gone; every acknowledgement takes them along until one was committed.
@@ -171,6 +175,7 @@ impl Feed {
     pub fn receive(&self, owner: u64, max: usize, job: bool) -> Result<Vec<Received>> {
         let (out, note, burial) = self.with(|place| {
             let out = if job { self.next_job(place) } else { self.next(place, max) }?;
+            self.note_versions(place, &out);
             self.give_out(place, owner, out)
         })?;
         let noted = note.map_or(Ok(()), |(staged, synced)| self.settle_note(&staged, synced));
@@ -181,6 +186,25 @@ impl Feed {
             return Err(error);
         }
         Ok(out)
+    }
+
+    /// Fails where acknowledging these messages would leave too many ranges behind one that is not acknowledged; there
+    /// are so many `fragments` already, behind this floor.
+    pub(super) fn check_fragments(
+        &self,
+        (fragments, floor): (usize, u64),
+        sequences: &[u64],
+    ) -> Result<()> {
+        if fragments < limits::ACK_RANGES_MAX || sequences.contains(&(floor + 1)) {
+            return Ok(());
+        }
+        let text = format!(
+            "consumer {:?} has {fragments} acknowledged ranges behind message {}, which it never acknowledged: acknowledge \
+             that one first",
+            self.name,
+            floor + 1
+        );
+        Err(Error::new(Code::Quota, text))
     }
 
     pub(super) fn settle_note(&self, staged: &Staged, synced: bool) -> Result<()> {
@@ -308,6 +332,7 @@ impl Feed {
         how: Return<'_>,
     ) -> Option<(Waiting, Delivery)> {
         let sequence = one.sequence;
+        place.versions.remove(&sequence);
         let noted = self.core.look(|state| {
             let queue = state.queue(self.queue).ok()?;
             Some(queue.attempt(&self.name, sequence)?.deliveries)
@@ -473,6 +498,8 @@ impl Place {
             back: BTreeSet::new(),
             behind: BTreeMap::new(),
             reasons: BTreeMap::new(),
+            processed: BTreeSet::new(),
+            versions: BTreeMap::new(),
             burial: None,
             gone: Ranges::default(),
             lettered: HashMap::default(),
@@ -506,6 +533,7 @@ impl Place {
         for sequence in sequences {
             self.lanes.forget_place(*sequence);
             self.taken_in.remove(sequence);
+            self.versions.remove(sequence);
         }
     }
 

@@ -19,7 +19,8 @@ use std::sync::Arc;
 impl Feed {
     pub(super) fn next(&self, place: &mut Place, max: usize) -> Result<Vec<Received>> {
         let mut out = Vec::new();
-        match self.fill(place, max.clamp(1, limits::RECEIVE_MESSAGES_MAX), &mut out) {
+        let filled = self.fill(place, max.clamp(1, limits::RECEIVE_MESSAGES_MAX), &mut out);
+        match filled.and_then(|()| self.settle_processed(place)) {
             // What was found is given out; the next call meets the error again.
             Err(_) if !out.is_empty() => Ok(out),
             outcome => outcome.map(|()| out),
@@ -40,6 +41,9 @@ impl Feed {
             && self.may_give(place, out.len())
         {
             self.release(place)?;
+            if place.processed.len() >= limits::RECEIVE_MESSAGES_MAX {
+                self.settle_processed(place)?;
+            }
             let before = out.len();
             if !self.take_waiting(place, out, max)? {
                 let fresh = place.ahead.is_empty();
@@ -77,7 +81,8 @@ impl Feed {
     /// Whether what was read goes out as it is where its key is free: there are keys, and nothing else that changes the
     /// order.
     fn goes_straight(&self, place: &Place) -> bool {
-        let plain = self.rules.keyed && self.rules.per_key <= 1 && !self.rules.conflate;
+        let picky = self.rules.conflate || self.rules.key_versions;
+        let plain = self.rules.keyed && self.rules.per_key <= 1 && !picky;
         let in_order =
             place.lettered.is_empty() && place.taken_in.is_empty() && place.behind.is_empty();
         plain
@@ -243,7 +248,9 @@ impl Feed {
                     place.behind.insert(end, one);
                     continue;
                 }
-                let newest = self.rules.conflate && self.replaces(state, &found)?;
+                let newest = self.rules.conflate
+                    && !self.rules.key_versions
+                    && self.replaces(state, &found)?;
                 match letters.and_then(|letters| letters.back_at(sequence)) {
                     // Read before anybody looked what came back.
                     Some(at) if one.key != 0 => {
@@ -307,6 +314,17 @@ impl Feed {
             Ok(Judgement::Later(at)) => place.lanes.later(one, at),
             Ok(Judgement::Bury) => self.bury(place, one, found)?,
             Ok(Judgement::Give(count)) => {
+                match self.is_processed(&found) {
+                    Ok(false) => {}
+                    Ok(true) => {
+                        place.leave_out_processed(one);
+                        return Ok(false);
+                    }
+                    Err(error) => {
+                        place.lanes.back(one);
+                        return Err(error);
+                    }
+                }
                 place.forget(&[one.sequence]);
                 out.push(Received::new(found, count)?);
             }
@@ -334,6 +352,7 @@ impl Feed {
 
     /// A message of the lanes that nobody waits for any more: its key goes on, once that may be seen.
     pub(super) fn pass_over(&self, place: &mut Place, one: Waiting) {
+        place.versions.remove(&one.sequence);
         place.leases.end_key(one.key, self.core.journal().appended());
         let shown = self.core.journal().shown_offset();
         while let Some(key) = place.leases.ended(shown) {

@@ -30,6 +30,12 @@ impl Kept {
         }
     }
 
+    /// One of them, which stays.
+    pub fn get(&self, sequence: u64) -> Option<&Found> {
+        let at = self.place(sequence).ok()?;
+        self.found[at].1.as_ref()
+    }
+
     /// Takes one out.
     pub fn remove(&mut self, sequence: u64) -> Option<Found> {
         let at = match self.found.front() {

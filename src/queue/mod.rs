@@ -10,6 +10,7 @@
 //! | `giving` | which messages come next, and which not yet |
 //! | `end` | which were put to the end |
 //! | `kept` | the bytes of what was read last |
+//! | `version` | which were processed before |
 //! | `conflate` | which are left out for a newer one of their key |
 //! | `letter` | dead letters, as they stand in their queue |
 //! | `dead` | moving messages there, and the rest of their keys |
@@ -31,6 +32,7 @@ mod message;
 mod reader;
 mod received;
 mod rules;
+mod version;
 
 pub use feed::Return;
 pub use held::prepared_ended;

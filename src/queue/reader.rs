@@ -12,7 +12,6 @@ use super::feed::{Feed, Return};
 use super::rules::Rules;
 use crate::error::{Code, Error, Result};
 use crate::journal::{Appended, Type};
-use crate::limits;
 use crate::store::{
     Change, Commit, Core, Level, QueueState, Shared, Staged, check_name, ranges_of,
 };
@@ -270,7 +269,7 @@ impl Reader {
 
     fn noted(&self, sequences: &[u64], with_gone: bool) -> Result<Vec<(Type, u32, Vec<u8>)>> {
         self.feed.with(|place| {
-            let (fragments, floor, gone) = self.core().look(|state| {
+            let (fragments, gone) = self.core().look(|state| {
                 let next = state.queue(self.queue())?.next;
                 if let Some(bad) = sequences.iter().find(|sequence| !(1..next).contains(*sequence))
                 {
@@ -279,18 +278,11 @@ impl Reader {
                     return Err(Error::new(Code::Invalid, text));
                 }
                 let acked = state.consumer(self.queue(), self.name())?;
-                Ok((acked.fragments(), acked.floor(), place.gone.beyond(acked)))
+                Ok(((acked.fragments(), acked.floor()), place.gone.beyond(acked)))
             })?;
             place.gone = gone;
-            if fragments >= limits::ACK_RANGES_MAX && !sequences.contains(&(floor + 1)) {
-                let text = format!(
-                    "consumer {:?} has {fragments} acknowledged ranges behind message {}, which it \
-                     never acknowledged: acknowledge that one first",
-                    self.name(),
-                    floor + 1
-                );
-                return Err(Error::new(Code::Quota, text));
-            }
+            self.feed.check_fragments(fragments, sequences)?;
+            let processed = self.feed.process(place, sequences, !with_gone)?;
             if self.feed.is_leased() {
                 let lost = place.leases.missing(self.owner, sequences);
                 if let Some(lost) = lost.filter(|_| !sabotage!("stale lease accepted")) {
@@ -305,7 +297,8 @@ impl Reader {
                 }
                 ranges.extend(place.gone.above());
             }
-            let mut changes = self.feed.go_on(place, sequences);
+            let mut changes = processed;
+            changes.extend(self.feed.go_on(place, sequences));
             let ack = Change::Ack(self.name().as_bytes(), ranges).encode();
             changes.push((Type::Ack, self.queue(), ack));
             Ok(changes)

@@ -17,6 +17,8 @@ pub struct Rules {
     pub per_key: u32,
     /// Whether of the messages of one key that wait the newest is given out alone, and those before it never.
     pub conflate: bool,
+    /// Whether messages say the versions of their keys, and one that was processed before is left out.
+    pub key_versions: bool,
     /// Milliseconds after which a message that is out may be given to somebody else; 0 = never.
     pub lease_ms: u64,
     /// Milliseconds before a message that came back is given out again; 0 = at once.
@@ -49,6 +51,11 @@ impl Rules {
         if self.conflate && (!self.keyed || self.per_key > 1) {
             return refused(
                 "conflate leaves the newest message of a key: it needs keyed, and no per_key",
+            );
+        }
+        if self.key_versions && (!self.keyed || self.per_key > 1) {
+            return refused(
+                "key_versions tells what was processed of a key: it needs keyed, and no per_key",
             );
         }
         if self.lease_ms > 0 && !(self.shared || self.keyed) {

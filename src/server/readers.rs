@@ -74,6 +74,7 @@ pub fn options(from: Start, giving: Giving) -> ConsumerOptions {
         keyed: giving.keyed,
         per_key: giving.per_key,
         conflate: giving.conflate,
+        key_versions: giving.key_versions,
         lease_ms: giving.lease_ms,
         retry_delay_ms: giving.retry_delay_ms,
         retry_multiplier: giving.retry_multiplier,

@@ -12,6 +12,7 @@
 //! | `redrive` | dead letters, put back or dropped |
 //! | `listener` | a consumer with a handler |
 //! | `remembered` | the sessions a store remembers, as others see them |
+//! | `info` | queues and consumers as they are |
 //! | `prepared` | prepared transactions, and how they end |
 //! | `snapshot` | a look at everything as it was |
 //! | `port` | completions of what was started without waiting |
@@ -20,6 +21,7 @@
 //! | `metrics` | what a store counts |
 
 mod consumer;
+mod info;
 mod listener;
 mod metrics;
 mod options;
@@ -38,6 +40,7 @@ mod transaction;
 mod watched;
 
 pub use consumer::{Consumer, ConsumerOptions};
+pub use info::{ConsumerInfo, QueueInfo};
 pub use listener::{Handled, Listener, ListenerOptions, ListenerStatus, Policy, Unit, Work};
 pub use metrics::{Metrics, PreparedMetrics, QueueMetrics, SegmentMetrics, TargetMetrics};
 pub use options::StoreOptions;
@@ -52,5 +55,5 @@ pub(crate) use remembered::session_id;
 pub use remote::interruptible;
 pub(crate) use remote::{Asker, Lost, Reply, odd, reply};
 pub use snapshot::Snapshot;
-pub use store::{ConsumerInfo, QueueInfo, Store};
+pub use store::Store;
 pub use transaction::{Session, SessionOptions};

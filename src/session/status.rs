@@ -1,6 +1,6 @@
 //! What a store is and has, as JSON.
 
-use super::store::QueueInfo;
+use super::info::QueueInfo;
 use crate::error::{Code, Error, Result};
 use crate::journal::Recovered;
 use crate::store::{Core, Level, Pin};

@@ -6,6 +6,7 @@
 //! how many-th it was behind that one (8).
 
 use super::record::Delivery;
+use super::state::{QueueState, State, text};
 use crate::journal::{u32_at, u64_at};
 use crate::limits::NUMBERS_END;
 use std::collections::BTreeMap;
@@ -126,6 +127,38 @@ impl Attempts {
             attempts.rows.insert(sequence, attempt);
         }
         Some(attempts)
+    }
+}
+
+impl State {
+    /// Takes the row of a consumer back; false when it does not fit its length, or is the second.
+    pub(super) fn thaw_attempts(&mut self, row: &[u8]) -> bool {
+        let name_end = 5 + row.get(4).copied().map_or(0, usize::from);
+        let Some(name) = row.get(5..name_end).and_then(|name| text(name).ok()) else {
+            return false;
+        };
+        let queue = self.queue_mut(u32_at(row, 0));
+        let of = queue.zip(Attempts::decode(&row[name_end..]));
+        of.is_some_and(|(queue, attempts)| queue.attempts.insert(name, attempts).is_none())
+    }
+}
+
+impl QueueState {
+    /// Notes what a consumer was given; what it has acknowledged meanwhile is of no interest.
+    pub(super) fn deliver(&mut self, name: String, time_ms: u64, rows: &[Delivery]) {
+        let Some(acked) = self.consumers.get(&name) else { return };
+        let attempts = self.attempts.entry(name).or_default();
+        for row in rows {
+            attempts.note(row, time_ms, self.next.saturating_sub(1));
+            (row.first..=row.last)
+                .filter(|sequence| acked.contains(*sequence))
+                .for_each(|sequence| attempts.forget(sequence, sequence));
+        }
+    }
+
+    /// What is known of a message that a consumer was given.
+    pub fn attempt(&self, consumer: &str, sequence: u64) -> Option<&Attempt> {
+        self.attempts.get(consumer)?.get(sequence)
     }
 }
 

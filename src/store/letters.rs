@@ -8,7 +8,7 @@
 //! was acknowledged last since (8), 0 = none, how many are given up (4), their places (8 each), how many are back (4), of
 //! each its sequence and its place (8 each), the key.
 
-use super::state::QueueState;
+use super::state::{QueueState, State, text};
 use crate::journal::{Rows, u32_at, u64_at};
 use crate::limits::{self, NUMBERS_END};
 use std::collections::{BTreeMap, BTreeSet};
@@ -259,6 +259,18 @@ fn read(row: &[u8]) -> Option<(KeyLetters, &[u8])> {
     };
     let all = numbers(places).into_iter().chain(numbers(pairs)).chain([of.went_on]);
     all.into_iter().all(|number| number < NUMBERS_END).then_some((of, key))
+}
+
+impl State {
+    /// Takes the row of a key back; false when it does not fit its length, or is the second.
+    pub(super) fn thaw_letters(&mut self, row: &[u8]) -> bool {
+        let name_end = 5 + row.get(4).copied().map_or(0, usize::from);
+        let Some(name) = row.get(5..name_end).and_then(|name| text(name).ok()) else {
+            return false;
+        };
+        let queue = self.queue_mut(u32_at(row, 0));
+        queue.is_some_and(|queue| queue.letters.entry(name).or_default().thaw(&row[name_end..]))
+    }
 }
 
 impl QueueState {

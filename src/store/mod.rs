@@ -30,6 +30,7 @@ mod state;
 mod stream;
 mod targets;
 mod unheard;
+mod versions;
 
 use crate::error::{Code, Error, Result};
 use crate::journal::{self, Appended, Front, Journal, Parts, Record, Rows, Space, Type};

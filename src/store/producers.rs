@@ -61,10 +61,6 @@ impl Table for Frozen {
         PRODUCERS
     }
 
-    fn table(&self) -> u32 {
-        PRODUCER
-    }
-
     fn keys(&self) -> Vec<&[u8]> {
         let mut keys: Vec<&[u8]> = self.0.keys().map(|id| &id[..]).collect();
         keys.sort_unstable();
@@ -75,9 +71,10 @@ impl Table for Frozen {
         self.0.len()
     }
 
-    fn find(&self, id: &[u8]) -> Option<Vec<u8>> {
+    fn find(&self, id: &[u8]) -> Option<(u32, Vec<u8>)> {
         let row = self.0.get(id)?;
-        Some([id, &row.sequence.to_le_bytes(), &row.transaction.to_le_bytes()].concat())
+        let row = [id, &row.sequence.to_le_bytes(), &row.transaction.to_le_bytes()].concat();
+        Some((PRODUCER, row))
     }
 }
 

@@ -7,7 +7,9 @@
 //!           counts as acknowledged (8); 2 delete; for 4 a message became a dead letter: its place (8), what becomes
 //!           of the rest of its key (1, the number of its `Hold`), key; for 5 one of a key with letters was acknowledged;
 //!           for 6 a letter is put back as the last message this transaction puts into the queue, for this consumer
-//!           alone; for 7 a letter is dropped: its place (8), key.
+//!           alone; for 7 a letter is dropped: its place (8), key; for 8 versions are noted from now on, unless they are:
+//!           the number of this life of the consumer (8); for 9 a message of a version was processed: the version (8),
+//!           key; for 10 so many messages were left out because they were processed before (8).
 //! ack       length of the consumer's name (1), name, then ranges: first (8), last (8).
 //! delivery  length of the consumer's name (1), name, time (8), then rows: first (8), last (8), how often they were
 //!           given out (4), not to be given out again before (8), 0 = at any time, where they stand (1): 0 as before,
@@ -50,6 +52,12 @@ pub enum Change<'a> {
     Back(&'a [u8], u64, &'a [u8]),
     /// The consumer's letter of this place and key is dropped.
     Drop(&'a [u8], u64, &'a [u8]),
+    /// The consumer notes versions in a life of this number.
+    BeginVersions(&'a [u8], u64),
+    /// The consumer has processed this version of a key.
+    Processed(&'a [u8], u64, &'a [u8]),
+    /// The consumer has left out so many messages that were processed before.
+    LeftOut(&'a [u8], u64),
     /// The consumer has acknowledged these ranges.
     Ack(&'a [u8], Vec<(u64, u64)>),
     /// How often the consumer was given messages by this time, and when they may come again.
@@ -142,6 +150,9 @@ impl Change<'_> {
             Change::GoOn(name, place, key) => placed(named(&[5], name), *place, key),
             Change::Back(name, place, key) => placed(named(&[6], name), *place, key),
             Change::Drop(name, place, key) => placed(named(&[7], name), *place, key),
+            Change::BeginVersions(name, life) => placed(named(&[8], name), *life, &[]),
+            Change::Processed(name, version, key) => placed(named(&[9], name), *version, key),
+            Change::LeftOut(name, count) => placed(named(&[10], name), *count, &[]),
             Change::Ack(name, ranges) => {
                 let mut body = named(&[], name);
                 for (first, last) in ranges {
@@ -207,6 +218,9 @@ pub fn consumer(body: &[u8]) -> Result<Change<'_>> {
         5 => Change::GoOn(name, sequence(rest, 0)?, &rest[8..]),
         6 => Change::Back(name, sequence(rest, 0)?, &rest[8..]),
         7 => Change::Drop(name, sequence(rest, 0)?, &rest[8..]),
+        8 if rest.len() == 8 => Change::BeginVersions(name, u64_at(rest, 0)),
+        9 if rest.len() > 8 => Change::Processed(name, u64_at(rest, 0), &rest[8..]),
+        10 if rest.len() == 8 => Change::LeftOut(name, u64_at(rest, 0)),
         _ => return Err(unread("consumer")),
     })
 }

@@ -4,7 +4,7 @@
 //! later, a batch from another store all go through it. The same state is written to runs row by row and read
 //! back from them.
 //!
-//! A run holds the rows of what changed since the one before. All rows of a queue (2, 3, 6, 7, 11, 12, 14) stand under its
+//! A run holds the rows of what changed since the one before. All rows of a queue (2, 3, 6, 7, 11, 12, 14, 16) stand under its
 //! number and are written together; of history, origins, files and counters all are, when one changed.
 //!
 //! | table | row |
@@ -24,16 +24,19 @@
 //! | 13 session | as `sessions` describes it |
 //! | 14 letters | as `letters` describes it |
 //! | 15 prepared | as `prepared` describes it |
+//! | 16 versions | as `versions` describes it |
+//! | 17 version | the same; in the cold section 65 |
 
-use super::attempts::{Attempt, Attempts};
+use super::attempts::Attempts;
 use super::letters::{Letters, Version};
 use super::prepared::Prepared;
 use super::producers::{ProducerRow, Producers};
 use super::ranges::Ranges;
 use super::received::{Received, StreamId};
-use super::record::{self, Change, Delivery};
+use super::record::{self, Change};
 use super::remembered::Remembered;
 use super::stream::Stream;
+use super::versions::{KeyVersions, Versions};
 use crate::error::{Code, Error, Result};
 use crate::journal::{Adoption, COLD, Front, Held, Rows, Stretch, Type, u32_at, u64_at};
 use crate::limits;
@@ -63,6 +66,8 @@ pub struct QueueState {
     pub letters: BTreeMap<String, Letters>,
     /// Which of them that is.
     pub letters_version: Version,
+    /// Its consumers that go by versions of keys.
+    pub versions: BTreeMap<String, Versions>,
     /// Its streams, by the name of the target.
     pub streams: BTreeMap<String, Stream>,
     /// A message that keeps a segment: when it is acknowledged, segments may go.
@@ -82,6 +87,8 @@ pub struct State {
     names: HashMap<String, u32>,
     /// Producers whose rows changed.
     pub(super) producers: Producers,
+    /// Versions of keys that changed.
+    pub(super) key_versions: KeyVersions,
     /// Streams this store receives.
     pub received: BTreeMap<StreamId, Received>,
     /// The history of each group streams come from.
@@ -121,12 +128,16 @@ const ATTEMPTS: u32 = 12;
 const SESSION: u32 = 13;
 const LETTERS: u32 = 14;
 const PREPARED: u32 = 15;
+const LIVES: u32 = 16;
+pub(super) const VERSION: u32 = 17;
 
 /// The sections of a run are named after the table of their first row; rows of a queue, its number being their key, are
 /// written together.
 const NUMBER: usize = 4;
 /// The cold section of the producers.
 pub(super) const PRODUCERS: u32 = COLD;
+/// The one of the versions of keys.
+pub(super) const VERSIONS: u32 = COLD + 1;
 
 impl State {
     /// The queue with this number.
@@ -309,7 +320,11 @@ impl State {
     }
 
     fn change_queue(&mut self, number: u32, change: Change<'_>) -> Result<()> {
+        if let Some(done) = self.change_versions(number, &change) {
+            return done;
+        }
         let Some(queue) = self.changing(number) else { return Ok(()) };
+        let mut ended = None;
         match change {
             Change::Pause => queue.paused = true,
             Change::Resume => queue.paused = false,
@@ -323,16 +338,11 @@ impl State {
                 names.iter().for_each(|name| queue.change_letters(name, |of| of.forget(1, last)));
                 queue.letters_version.advance();
             }
-            Change::CreateConsumer(name, floor) | Change::MoveConsumer(name, floor) => {
-                let name = text(name)?;
-                queue.attempts.remove(&name);
-                queue.forget_letters(&name);
-                queue.consumers.insert(name, Ranges::up_to(floor));
-            }
+            Change::CreateConsumer(name, floor) => ended = queue.place(text(name)?, floor, false),
+            Change::MoveConsumer(name, floor) => ended = queue.place(text(name)?, floor, true),
             Change::DeleteConsumer(name) => {
                 let name = text(name)?;
-                queue.attempts.remove(&name);
-                queue.forget_letters(&name);
+                ended = queue.place(name.clone(), 0, false);
                 queue.consumers.remove(&name);
             }
             Change::GiveUp(name, place, hold, key) => {
@@ -363,18 +373,26 @@ impl State {
             Change::Delivery(name, time_ms, rows) => queue.deliver(text(name)?, time_ms, &rows),
             Change::DeleteQueue => {
                 let name = std::mem::take(&mut queue.name);
+                let lives: Vec<u64> = queue.versions.values().map(|of| of.life).collect();
+                self.end_lives(lives);
                 self.names.remove(&name);
                 self.deleted.insert(number, name);
                 self.queues[number as usize] = None;
                 self.reclaim_due = true;
                 return Ok(());
             }
-            Change::CreateQueue(_) | Change::History(..) => {}
+            // Changed elsewhere.
+            Change::CreateQueue(_)
+            | Change::History(..)
+            | Change::BeginVersions(..)
+            | Change::Processed(..)
+            | Change::LeftOut(..) => {}
         }
         if queue.watch.is_some_and(|sequence| queue.last_waited_for(sequence, sequence).is_none()) {
             queue.watch = None;
             self.reclaim_due = true;
         }
+        self.end_lives(ended);
         Ok(())
     }
 
@@ -422,12 +440,14 @@ impl State {
     pub fn freeze(&self, rows: &mut Rows) {
         self.freeze_memory(rows);
         self.producers.copy_to(rows);
+        self.key_versions.copy_to(rows);
     }
 
     /// Puts what changed since the last call into a run; what is not kept in memory is found there from now on.
     pub fn hand_over(&mut self, rows: &mut Rows) {
         self.freeze_memory(rows);
         self.producers.move_to(rows);
+        self.key_versions.move_to(rows);
         for number in std::mem::take(&mut self.changed) {
             if let Some(queue) = self.queue_mut(number) {
                 queue.changed = false;
@@ -494,6 +514,7 @@ impl State {
             }
             letters.freeze((key, LETTERS), (u32::from_le_bytes(number), name), rows);
         }
+        queue.freeze_versions(u32::from_le_bytes(number), (key, LIVES), rows);
         queue.freeze_streams(u32::from_le_bytes(number), (key, [STREAM, MISSING]), rows);
     }
 
@@ -505,6 +526,7 @@ impl State {
             CONSUMER => self.thaw_consumer(row),
             ATTEMPTS => self.thaw_attempts(row),
             LETTERS => self.thaw_letters(row),
+            LIVES => self.thaw_versions(row),
             DELETED if row.len() > 4 => {
                 let number = u32_at(row, 0);
                 // No queue had a higher one; who learns names makes room up to it.
@@ -582,43 +604,16 @@ impl State {
         let queue = self.queue_mut(u32_at(row, 0));
         queue.is_some_and(|queue| queue.consumers.insert(name, ranges).is_none())
     }
-
-    fn thaw_attempts(&mut self, row: &[u8]) -> bool {
-        let name_end = 5 + row.get(4).copied().map_or(0, usize::from);
-        let Some(name) = row.get(5..name_end).and_then(|name| text(name).ok()) else {
-            return false;
-        };
-        let queue = self.queue_mut(u32_at(row, 0));
-        let of = queue.zip(Attempts::decode(&row[name_end..]));
-        of.is_some_and(|(queue, attempts)| queue.attempts.insert(name, attempts).is_none())
-    }
-
-    fn thaw_letters(&mut self, row: &[u8]) -> bool {
-        let name_end = 5 + row.get(4).copied().map_or(0, usize::from);
-        let Some(name) = row.get(5..name_end).and_then(|name| text(name).ok()) else {
-            return false;
-        };
-        let queue = self.queue_mut(u32_at(row, 0));
-        queue.is_some_and(|queue| queue.letters.entry(name).or_default().thaw(&row[name_end..]))
-    }
 }
 
 impl QueueState {
-    /// Notes what a consumer was given; what it has acknowledged meanwhile is of no interest.
-    fn deliver(&mut self, name: String, time_ms: u64, rows: &[Delivery]) {
-        let Some(acked) = self.consumers.get(&name) else { return };
-        let attempts = self.attempts.entry(name).or_default();
-        for row in rows {
-            attempts.note(row, time_ms, self.next.saturating_sub(1));
-            (row.first..=row.last)
-                .filter(|sequence| acked.contains(*sequence))
-                .for_each(|sequence| attempts.forget(sequence, sequence));
-        }
-    }
-
-    /// What is known of a message that a consumer was given.
-    pub fn attempt(&self, consumer: &str, sequence: u64) -> Option<&Attempt> {
-        self.attempts.get(consumer)?.get(sequence)
+    /// A consumer begins at a place, or goes on there where it was `moved`; the life of its versions that this ends.
+    fn place(&mut self, name: String, floor: u64, moved: bool) -> Option<u64> {
+        self.attempts.remove(&name);
+        self.forget_letters(&name);
+        let ended = self.end_versions(&name, moved);
+        self.consumers.insert(name, Ranges::up_to(floor));
+        ended
     }
 
     /// Whether somebody waits for a message.
@@ -658,7 +653,7 @@ impl QueueState {
     }
 }
 
-fn text(name: &[u8]) -> Result<String> {
+pub(super) fn text(name: &[u8]) -> Result<String> {
     String::from_utf8(name.to_vec())
         .map_err(|_| Error::new(Code::Corrupt, "the journal holds a name that is not UTF-8"))
 }

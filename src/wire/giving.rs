@@ -3,7 +3,7 @@
 //! ```text
 //! offset  size  giving
 //!      0     1  flags: 1 shared, 2 keyed, and of 4 and 8 at most one: behind a dead letter the rest of its key waits (4), or
-//!               becomes dead letters, too (8); 16 conflate
+//!               becomes dead letters, too (8); 16 conflate, 32 versions of keys
 //!      1     4  messages of all workers at a time
 //!      5     4  messages of a key at a time
 //!      9     8  lease in ms
@@ -25,6 +25,7 @@ const KEYED: u8 = 2;
 const BLOCK: u8 = 4;
 const PARK: u8 = 8;
 const CONFLATE: u8 = 16;
+const KEY_VERSIONS: u8 = 32;
 
 /// How a consumer gives out its messages: the rules of its options.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub struct Giving {
     pub per_key: u32,
     /// Whether of the messages of a key that wait the newest comes alone.
     pub conflate: bool,
+    /// Whether what was processed of a key before is left out.
+    pub key_versions: bool,
     /// Milliseconds after which another may have a message.
     pub lease_ms: u64,
     /// Milliseconds before the next try.
@@ -59,7 +62,12 @@ impl Giving {
     /// Appends the bytes.
     pub(super) fn put(&self, out: &mut Vec<u8>) {
         let hold = [0, BLOCK, PARK][self.after_dead_letter as usize];
-        let kinds = [(self.shared, SHARED), (self.keyed, KEYED), (self.conflate, CONFLATE)];
+        let kinds = [
+            (self.shared, SHARED),
+            (self.keyed, KEYED),
+            (self.conflate, CONFLATE),
+            (self.key_versions, KEY_VERSIONS),
+        ];
         let flags = kinds.iter().filter(|(on, _)| *on).map(|(_, flag)| *flag);
         out.push(flags.sum::<u8>() + hold);
         out.extend_from_slice(&self.parallel.to_le_bytes());
@@ -75,7 +83,7 @@ impl Giving {
     /// Takes them from what arrived.
     pub(super) fn take(rest: &mut Rest<'_>) -> Result<Giving> {
         let flags = rest.byte()?;
-        let after_dead_letter = match flags & !(SHARED | KEYED | CONFLATE) {
+        let after_dead_letter = match flags & !(SHARED | KEYED | CONFLATE | KEY_VERSIONS) {
             0 => Hold::Skip,
             BLOCK => Hold::Block,
             PARK => Hold::Park,
@@ -91,6 +99,7 @@ impl Giving {
             parallel: rest.word()?,
             per_key: rest.word()?,
             conflate: flags & CONFLATE != 0,
+            key_versions: flags & KEY_VERSIONS != 0,
             lease_ms: rest.long()?,
             retry_delay_ms: rest.long()?,
             retry_multiplier: rest.word()?,

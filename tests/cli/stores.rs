@@ -89,7 +89,7 @@ fn consumers_are_listed_reset_and_removed() {
     let row = place.run("consumer ls @s --json").json().remove(0);
     let expected = json!({
         "queue": "q", "name": "c", "acknowledged": 2, "waiting": 3,
-        "workers": null, "out": null, "lease_ms": null,
+        "workers": null, "out": null, "lease_ms": null, "already_processed": 0,
     });
     assert_eq!(row, expected);
     assert!(place.run("consumer ls @s").text().lines().nth(1).unwrap().starts_with("q "));

@@ -157,6 +157,7 @@ fn rules(step: &Step) -> Outcome<Rules> {
         parallel: of(step, "parallel")?,
         per_key: of(step, "per_key")?,
         conflate: step.text("conflate") == Some("yes"),
+        key_versions: step.text("key_versions") == Some("yes"),
         lease_ms: of(step, "lease_ms")?,
         retry_delay_ms: of(step, "retry_delay_ms")?,
         retry_multiplier: of(step, "retry_multiplier")?,

@@ -84,6 +84,26 @@ fn letters(store: &Store, work: Queue, dead: Queue) -> Model {
     before
 }
 
+/// A version of a key that is processed, and comes again.
+fn versions(store: &Store, queue: Queue) {
+    let rules = Rules { keyed: true, key_versions: true, ..Rules::default() };
+    let options = ConsumerOptions { rules, ..ConsumerOptions::default() };
+    let worker = store.consumer("versions", queue, &options).unwrap();
+    let headers = [("repliq-version", &b"7"[..])];
+    let message = Message { key: b"K", headers: &headers, ..Message::new(b"K7") };
+    store.put(queue, &[message; 2]).unwrap();
+    loop {
+        let got = worker.receive(9, Duration::ZERO).unwrap();
+        if got.is_empty() {
+            break;
+        }
+        worker.ack(&got.iter().map(repliq::Received::sequence).collect::<Vec<_>>()).unwrap();
+    }
+    let info = store.queues().unwrap().into_iter().find(|info| info.queue == queue).unwrap();
+    assert!(info.consumers.iter().any(|one| one.name == "versions" && one.already_processed == 1));
+    drop(worker);
+}
+
 /// Everything that happens to a queue and a consumer without a message; returns what the store was before.
 fn manage(store: &Store) -> Model {
     let queue = store.queue("managed").unwrap();
@@ -94,6 +114,7 @@ fn manage(store: &Store) -> Model {
     consumer.seek(1).unwrap();
     let gone = store.queue("gone").unwrap();
     store.put(gone, &[Message::new(b"with it")]).unwrap();
+    versions(store, gone);
     let (work, dead) = (store.queue("work").unwrap(), store.queue("dead").unwrap());
     let earlier = letters(store, work, dead);
     let mut before = observe(store).unwrap().model();
@@ -243,7 +264,7 @@ fn every_record_type_and_every_kind_of_it_is_in_a_store_that_is_damaged() {
     let arrived = include_str!("../../src/store/received.rs");
     let tables = [
         (record, "queue ", 5),
-        (record, "consumer ", 7),
+        (record, "consumer ", 10),
         (stream, "stream ", 8),
         (arrived, "received ", 7),
     ];

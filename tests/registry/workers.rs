@@ -14,6 +14,7 @@ const SHORT: Rules = Rules {
     keyed: true,
     per_key: 0,
     conflate: false,
+    key_versions: false,
     lease_ms: 20,
     retry_delay_ms: 0,
     retry_multiplier: 0,

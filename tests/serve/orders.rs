@@ -25,6 +25,7 @@ fn queues_consumers_and_targets_are_changed_over_the_url() {
     place.run(&format!("queue resume {with} q")).text();
     let expected = json!({
         "name": "c", "acknowledged": 2, "waiting": 1, "workers": 0, "out": null, "lease_ms": 0,
+        "already_processed": 0,
     });
     assert_eq!(row()["consumers"], json!([expected]));
     place.run(&format!("consumer reset {with} q c --to oldest")).text();

@@ -706,6 +706,7 @@ static int on_consumer(const step *of, const char *verb)
         options.parallel = (uint32_t)number_of(of, "parallel");
         options.per_key = (uint32_t)number_of(of, "per_key");
         options.conflate = is_yes(of, "conflate");
+        options.key_versions = is_yes(of, "key_versions");
         options.lease_ms = number_of(of, "lease_ms");
         options.retry_delay_ms = number_of(of, "retry_delay_ms");
         options.retry_multiplier = (uint32_t)number_of(of, "retry_multiplier");

@@ -475,6 +475,7 @@ private:
         options.parallel = static_cast<std::uint32_t>(number("parallel"));
         options.per_key = static_cast<std::uint32_t>(number("per_key"));
         options.conflate = of.field("conflate") == "yes";
+        options.key_versions = of.field("key_versions") == "yes";
         options.lease = std::chrono::milliseconds(number("lease_ms"));
         options.retry_delay = std::chrono::milliseconds(number("retry_delay_ms"));
         options.retry_multiplier = static_cast<std::uint32_t>(number("retry_multiplier"));

@@ -219,7 +219,8 @@ impl Store {
     #[doc = stub!("Store.consumer")]
     #[pyo3(signature = (name, queue, *, start=None, ack_level=None, shared=false, keyed=false, parallel=0,
         per_key=0, lease=0.0, retry_delay=0.0, retry_multiplier=0, retry_delay_max=0.0,
-        max_deliveries=0, dead_letters=None, after_dead_letter="skip", conflate=false))]
+        max_deliveries=0, dead_letters=None, after_dead_letter="skip", conflate=false,
+        key_versions=false))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn consumer(
         &self,
@@ -240,6 +241,7 @@ impl Store {
         dead_letters: Option<&Bound<'_, Queue>>,
         after_dead_letter: &str,
         conflate: bool,
+        key_versions: bool,
     ) -> Answer<Consumer> {
         self.of.owns(queue.get())?;
         dead_letters.map_or(Ok(()), |dead| self.of.owns(dead.get()))?;
@@ -249,6 +251,7 @@ impl Store {
             parallel,
             per_key,
             conflate,
+            key_versions,
             lease_ms: milliseconds(lease, "lease")?,
             retry_delay_ms: milliseconds(retry_delay, "retry_delay")?,
             retry_multiplier,

@@ -372,7 +372,7 @@ class World:
         times = {"lease_ms": "lease", "retry_delay_ms": "retry_delay", "retry_delay_ms_max": "retry_delay_max"}
         options: dict[str, Any] = {}
         for name, value in step.fields:
-            if name in ("shared", "keyed", "conflate"):
+            if name in ("shared", "keyed", "conflate", "key_versions"):
                 options[name] = value == "yes"
             elif name in times:
                 options[times[name]] = int(value) / 1000

@@ -104,12 +104,22 @@ fn ls(list: &List) -> Done {
                     known(consumer.workers),
                     known(consumer.out),
                     known(consumer.lease_ms),
+                    consumer.already_processed.to_string(),
                 ]);
             }
         }
     }
     if !list.json {
-        let titles = ["queue", "consumer", "acknowledged", "waiting", "workers", "out", "lease_ms"];
+        let titles = [
+            "queue",
+            "consumer",
+            "acknowledged",
+            "waiting",
+            "workers",
+            "out",
+            "lease_ms",
+            "already_processed",
+        ];
         output.table(&titles, &rows)?;
     }
     output.flush()

@@ -100,6 +100,8 @@ pub struct ConsumerRow {
     pub out: Option<u64>,
     /// How long a lease lasts.
     pub lease_ms: Option<u64>,
+    /// Messages that were left out because they were processed before.
+    pub already_processed: u64,
 }
 
 impl Folder {
@@ -293,6 +295,7 @@ fn row(info: repliq::QueueInfo, pins: &[repliq::Pin]) -> QueueRow {
         workers: None,
         out: None,
         lease_ms: None,
+        already_processed: consumer.already_processed,
     });
     QueueRow {
         name: info.name,

@@ -11,11 +11,11 @@ use crate::journal::{Found, Head, LAST, Type, body_sum};
 use crate::link::{ConnectOptions, Endpoint};
 use crate::position::Token;
 use crate::queue::{Message, Queue, Received};
+use crate::session::info::{ConsumerInfo, QueueInfo};
 use crate::session::port::Port;
 use crate::session::prepared::PreparedInfo;
 use crate::session::redrive::Worked;
 use crate::session::remembered::{SessionInfo, session_text};
-use crate::session::store::{ConsumerInfo, QueueInfo};
 use crate::session::transaction::SessionOptions;
 use crate::store::{Commit, Level, Outcome, TransactionId};
 use crate::sync::{Condvar, Mutex};
@@ -511,6 +511,7 @@ fn info(row: &Value) -> Option<QueueInfo> {
             workers: row["workers"].as_u64()?,
             out: row["out"].as_u64(),
             lease_ms: row["lease_ms"].as_u64()?,
+            already_processed: row["already_processed"].as_u64()?,
         })
     };
     Some(QueueInfo {

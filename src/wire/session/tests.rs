@@ -11,6 +11,7 @@ const GIVING: Giving = Giving {
     parallel: 1,
     per_key: 2,
     conflate: true,
+    key_versions: true,
     lease_ms: 3,
     retry_delay_ms: 4,
     retry_multiplier: 5,
@@ -112,7 +113,7 @@ fn golden_bytes_of_session_requests_and_answers() {
         (one.encode(0x0102, &mut out).unwrap(), out)
     };
     let all = requests();
-    let giving = b"\x1b\x01\0\0\0\x02\0\0\0\x03\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0\x05\0\0\0\x06\0\0\0\0\0\0\0\x07\0\0\0\x08\0\0\0";
+    let giving = b"\x3b\x01\0\0\0\x02\0\0\0\x03\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0\x05\0\0\0\x06\0\0\0\0\0\0\0\x07\0\0\0\x08\0\0\0";
     let consumer = [&b"\x02\x01\0\0\x01\0\0\0\x01c\0\0\0\0\0\0\0\0\0\xff"[..], giving].concat();
     let plain = [&b"\x02\x01\0\0\x01\0\0\0\x01c\x02\x08\0\0\0\0\0\0\0\xff"[..], &[0; 45]].concat();
     let rows: [(usize, u8, &[u8]); 13] = [

@@ -283,6 +283,7 @@ fn consumer_options(args: &mut Reader<'_>) -> Result<ConsumerOptions, Failure> {
             _ => Hold::Skip,
         },
         conflate: args.flag()?,
+        key_versions: args.flag()?,
     };
     Ok(ConsumerOptions { from, ack_level, rules })
 }

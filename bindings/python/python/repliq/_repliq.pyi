@@ -239,14 +239,16 @@ class Store:
         dead_letters: Queue | None = None,
         after_dead_letter: Literal["skip", "block", "park"] = "skip",
         conflate: bool = False,
+        key_versions: bool = False,
     ) -> Consumer:
         """Opens the consumer of this name on a queue; it is created on first use and begins at ``start``.
 
         With an ``ack_level`` of "process" acknowledgements ride with the next sync. With ``shared`` several may be
         open, each message going to one, ``parallel`` of them out at a time. With ``keyed`` messages of one key are
         handed out one after the other, ``per_key`` of them at a time, or, with ``conflate``, the newest of those that
-        wait alone, and those before it never. What was handed out for longer than ``lease``
-        may be handed to another. What was given back comes again after ``retry_delay``, which is multiplied with
+        wait alone, and those before it never. With ``key_versions`` a message whose header "repliq-version", a number, is
+        not above the last one of its key that was acknowledged is acknowledged and not handed out. What was handed out
+        for longer than ``lease`` may be handed to another. What was given back comes again after ``retry_delay``, which is multiplied with
         each further time; what comes back from the last of ``max_deliveries`` moves to ``dead_letters``, with headers
         that say why, how often, when and from where. With ``keyed`` the rest of its key goes on then, waits
         (``after_dead_letter="block"``) or moves, too ("park"), until ``Queue.redrive``.

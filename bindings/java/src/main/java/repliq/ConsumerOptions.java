@@ -11,6 +11,7 @@ public final class ConsumerOptions {
     private int parallel;
     private int perKey;
     private boolean conflate;
+    private boolean keyVersions;
     private int retryMultiplier;
     private long leaseMs;
     private long retryDelayMs;
@@ -101,6 +102,18 @@ public final class ConsumerOptions {
     }
 
     /**
+     * Whether a message whose header {@code repliq-version}, a number, is not above the last one of its key that was
+     * acknowledged is acknowledged and not handed out. It needs {@link #keyed(boolean)}, and no {@link #perKey(int)}.
+     *
+     * @param keyVersions no by default
+     * @return this
+     */
+    public ConsumerOptions keyVersions(boolean keyVersions) {
+        this.keyVersions = keyVersions;
+        return this;
+    }
+
+    /**
      * After how long another may be handed what this one has.
      *
      * @param lease 0 by default, for never; taken to the millisecond
@@ -180,6 +193,7 @@ public final class ConsumerOptions {
     void pack(Packer to) {
         to.from(from).level(ackLevel).flag(shared).flag(keyed).i32(parallel).i32(perKey).i32(retryMultiplier);
         to.i64(leaseMs).i64(retryDelayMs).i64(retryDelayMsMax).i32(maxDeliveries);
-        to.i32(deadLetters == null ? 0 : deadLetters.number()).u8(afterDeadLetter.ordinal()).flag(conflate);
+        to.i32(deadLetters == null ? 0 : deadLetters.number()).u8(afterDeadLetter.ordinal())
+            .flag(conflate).flag(keyVersions);
     }
 }

@@ -200,7 +200,7 @@ public final class ServerOptions extends Options {
     }
 
     /**
-     * How many percent of each of these three, and of the sessions a store remembers, one user has at most.
+     * How many percent of each of these three, of the sessions a store remembers and of its prepared transactions, one user has at most.
      *
      * @param userShare 1 to 100; 50 by default
      * @return this

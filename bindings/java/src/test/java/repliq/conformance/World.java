@@ -487,6 +487,7 @@ final class World implements AutoCloseable {
                     .shared(step.field("shared", "no").equals("yes")).keyed(step.field("keyed", "no").equals("yes"))
                     .parallel((int) number(step, "parallel")).perKey((int) number(step, "per_key"))
                     .conflate(step.field("conflate", "no").equals("yes"))
+                    .keyVersions(step.field("key_versions", "no").equals("yes"))
                     .lease(Duration.ofMillis(number(step, "lease_ms")))
                     .retryDelay(Duration.ofMillis(number(step, "retry_delay_ms")))
                     .retryMultiplier((int) number(step, "retry_multiplier"))
