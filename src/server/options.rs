@@ -58,7 +58,7 @@ pub struct ServerLimits {
     pub transactions_max: usize,
     /// Bytes that open transactions have staged, with 64 for each message.
     pub staged_bytes_max: u64,
-    /// How many percent of each of these three, and of the sessions a store remembers, one user has at most.
+    /// How many percent of each of these three, of the sessions a store remembers and of its prepared transactions, one user has at most.
     pub user_share: u32,
 }
 

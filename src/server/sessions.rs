@@ -328,8 +328,12 @@ impl Worker {
         // It counts from here on, so that two of them cannot be the last one.
         let share = self.shared.usage.session(&self.name)?;
         self.check_remembered(which)?;
-        let own =
-            SessionOptions { user: self.name.clone(), bytes_max, ..SessionOptions::default() };
+        let own = SessionOptions {
+            user: self.name.clone(),
+            bytes_max,
+            prepared_share: self.shared.limits.user_share,
+            ..SessionOptions::default()
+        };
         let options = match which {
             Which::New => own,
             Which::Named(name, takeover) => SessionOptions { name: name.into(), takeover, ..own },

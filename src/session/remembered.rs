@@ -114,7 +114,7 @@ impl Store {
     }
 
     /// Takes a session away from whoever has it open: that one is FENCED by its next call, and what it had not committed
-    /// never will be. What it holds at a server goes back at once; in a directory, with that call, unless it has `idle_ms`.
+    /// never will be. What it holds goes back at once.
     ///
     /// Fails with NO_SUCH_NAME for a session that is not remembered. At a server this needs the right `admin` on `*`.
     pub fn session_kill(&self, session: [u8; 16]) -> Result<()> {

@@ -43,6 +43,8 @@ pub struct LocalSession {
     received: Vec<(Arc<Reader>, Vec<u64>)>,
     /// Who it is, where it is remembered.
     identity: Option<Box<Identity>>,
+    /// Percent of all prepared transactions that may be of its user.
+    prepared_share: u32,
     /// Whether commits were started of which nobody has heard here.
     unheard: bool,
 }
@@ -53,6 +55,9 @@ impl LocalSession {
         if options.bytes_max > 0 {
             session.bytes_max = options.bytes_max;
             session.measure();
+        }
+        if options.prepared_share > 0 {
+            session.prepared_share = options.prepared_share;
         }
         let SessionOptions { name, takeover, user, resume, .. } = options;
         let identity = match resume {
@@ -81,6 +86,7 @@ impl LocalSession {
             failed: None,
             received,
             identity: None,
+            prepared_share: 100,
             unheard: false,
         })
     }
@@ -265,6 +271,13 @@ impl LocalSession {
         Ok(self.identity.insert(known).id)
     }
 
+    /// The session, for another place; `None` where nobody remembers it, and it stays here.
+    pub(super) fn move_remembered(&mut self) -> Option<LocalSession> {
+        self.identity.as_ref()?;
+        let nothing = LocalSession::open_unnamed(&self.inner).ok()?;
+        Some(std::mem::replace(self, nothing))
+    }
+
     /// Receives at most `max` messages, waiting at most `wait` for the first; the commit acknowledges them.
     pub fn receive(
         &mut self,
@@ -391,7 +404,8 @@ impl LocalSession {
         }
         let changes = self.note_received(Reader::hold)?;
         let core = self.inner.core.clone();
-        let staged = core.prepare(id, xid, self.staging.as_deref_mut(), changes);
+        let staged =
+            core.prepare(id, xid, self.staging.as_deref_mut(), changes, self.prepared_share);
         for (reader, sequences) in &self.received {
             match &staged {
                 Ok(_) => reader.held(sequences),

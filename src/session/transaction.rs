@@ -37,11 +37,16 @@ pub struct SessionOptions {
     /// The session and epoch to go on with, whose owner lost its connection.
     #[doc(hidden)]
     pub resume: Option<([u8; 16], u32)>,
+    /// Percent of the prepared transactions of the store that its user may have; 0 for all.
+    #[doc(hidden)]
+    pub prepared_share: u32,
 }
 
 /// An open session: transactions over any number of queues, one after the other. One thread uses it at a time.
 pub struct Session {
     home: Home,
+    /// Whether it is opened for somebody else, by who looks after it himself.
+    hosted: bool,
 }
 
 #[allow(clippy::large_enum_variant)] // The local one is the one that is to be fast.
@@ -53,24 +58,35 @@ enum Home {
 
 impl Session {
     pub(super) fn open(inner: &Arc<Inner>) -> Result<Session> {
-        Ok(Session { home: Home::Local(LocalSession::open_unnamed(inner)?) })
+        Ok(Session { home: Home::Local(LocalSession::open_unnamed(inner)?), hosted: false })
     }
 
     pub(super) fn open_with(inner: &Arc<Inner>, options: &SessionOptions) -> Result<Session> {
         let session = LocalSession::open(inner, options)?;
-        Ok(Session {
-            home: match options.idle_ms {
-                0 => Home::Local(session),
-                idle_ms => Home::Watched(Watched::new(session, idle_ms)),
-            },
-        })
+        let home = match options.idle_ms {
+            0 => Home::Local(session),
+            idle_ms => Home::Watched(Watched::new(session, idle_ms)),
+        };
+        let mut session = Session { home, hosted: !options.user.is_empty() };
+        session.look_after();
+        Ok(session)
     }
 
     pub(super) fn open_remote(
         store: &Arc<RemoteStore>,
         options: &SessionOptions,
     ) -> Result<Session> {
-        Ok(Session { home: Home::Remote(Box::new(store.session(options)?)) })
+        Ok(Session { home: Home::Remote(Box::new(store.session(options)?)), hosted: false })
+    }
+
+    /// Whoever is remembered may lose the session to another owner: then what it holds goes back at once.
+    fn look_after(&mut self) {
+        if let Home::Local(session) = &mut self.home
+            && !self.hosted
+            && let Some(session) = session.move_remembered()
+        {
+            self.home = Home::Watched(Watched::new(session, 0));
+        }
     }
 
     /// The identity of the transaction that is open: what became of it is told by
@@ -80,8 +96,16 @@ impl Session {
     /// its own; its later commits write a line more.
     pub fn id(&mut self) -> Result<TransactionId> {
         match &mut self.home {
-            Home::Local(session) => session.id(),
-            Home::Watched(session) => session.work(LocalSession::id),
+            Home::Local(session) => {
+                let id = session.id();
+                self.look_after();
+                id
+            }
+            Home::Watched(session) => {
+                let id = session.work(LocalSession::id);
+                session.hears();
+                id
+            }
             Home::Remote(session) => session.id(),
         }
     }
@@ -233,13 +257,21 @@ impl Session {
     /// it, at most 255 bytes, or nothing: [`Store::prepared`](crate::Store::prepared) shows it. One call is enough for what
     /// a commit could still be refused for: a commit of what is prepared fails for want of space at most, and waits on then.
     ///
-    /// Fails as [`Session::commit`] does; with QUOTA where 1,024 are prepared already, EXISTS where one that waits has the
-    /// same xid, BUSY where one that waits has messages of the same producer, TOO_LARGE for the xid: the transaction is as it
-    /// was. After OUTCOME_UNKNOWN [`Store::resolve`](crate::Store::resolve) tells: PENDING where it is prepared.
+    /// Fails as [`Session::commit`] does; with QUOTA where 1,024 are prepared already, or at a server the share of its user,
+    /// EXISTS where one that waits has the same xid, BUSY where one that waits has messages of the same producer, TOO_LARGE
+    /// for the xid: the transaction is as it was. After OUTCOME_UNKNOWN [`Store::resolve`](crate::Store::resolve) tells: PENDING where it is prepared.
     pub fn prepare(&mut self, xid: &[u8]) -> Result<TransactionId> {
         match &mut self.home {
-            Home::Local(session) => session.prepare(xid),
-            Home::Watched(session) => session.work(|session| session.prepare(xid)),
+            Home::Local(session) => {
+                let prepared = session.prepare(xid);
+                self.look_after();
+                prepared
+            }
+            Home::Watched(session) => {
+                let prepared = session.work(|session| session.prepare(xid));
+                session.hears();
+                prepared
+            }
             Home::Remote(session) => session.prepare(xid),
         }
     }

@@ -1,14 +1,17 @@
-//! Sessions whose transactions may not be idle for long.
+//! Sessions whose transactions may be ended by others than their owners: those that may not be idle for long, and those that
+//! are remembered, which another owner may take over.
 //!
 //! The session stands under a lock, which each call holds until it returns. A transaction that is open and was not used
 //! for the time given is rolled back by the watch, one thread for all sessions of the process, which exists while such a
-//! transaction is open.
+//! transaction is open. That of a session that is taken over is rolled back by who takes it, or by the call that is under
+//! way.
 //!
-//! Promises: a transaction is rolled back between two calls, never within one; the owner is told once, by the next call.
+//! Promises: a transaction is rolled back between two calls, never within one; the owner is told once, by the next call;
+//! what was received goes back at once.
 
 use super::session::LocalSession;
 use crate::error::{Code, Error, Result};
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
@@ -18,7 +21,10 @@ pub struct Watched(Arc<Place>);
 
 /// Where its owner and the watch find it.
 struct Place {
-    idle: Duration,
+    /// How long a transaction may be idle, where there is a bound.
+    idle: Option<Duration>,
+    /// Whether another owner has the session.
+    lost: AtomicBool,
     held: Mutex<Held>,
 }
 
@@ -32,21 +38,34 @@ struct Held {
 }
 
 impl Watched {
-    /// Watches a session.
+    /// Watches a session, whose transactions may be idle for so long, 0 = for ever.
     pub fn new(session: LocalSession, idle_ms: u32) -> Watched {
         let held = Held { session, used: Instant::now(), watched: false, ended: false };
-        let idle = Duration::from_millis(idle_ms.into());
-        let place = Arc::new(Place { idle, held: Mutex::new(held) });
-        let theirs = Arc::downgrade(&place);
-        // What a session held that was taken away goes back at once, unless a call is under way, which hears of it.
-        place.held.lock().session.on_fenced(Box::new(move || {
-            if let Some(place) = theirs.upgrade()
-                && let Some(mut held) = place.held.try_lock()
-            {
-                let _ = held.session.rollback();
+        let idle = (idle_ms > 0).then(|| Duration::from_millis(idle_ms.into()));
+        let place = Arc::new(Place { idle, lost: AtomicBool::new(false), held: Mutex::new(held) });
+        let watched = Watched(place);
+        watched.hears();
+        watched
+    }
+
+    /// Hears of it when another owner takes the session over, as soon as it is remembered.
+    pub fn hears(&self) {
+        let theirs = Arc::downgrade(&self.0);
+        let tell = move || {
+            if let Some(place) = theirs.upgrade() {
+                place.lost.store(true, Ordering::SeqCst);
+                place.give_back();
             }
-        }));
-        Watched(place)
+        };
+        self.0.held.lock().session.on_fenced(Box::new(tell));
+        self.go_back();
+    }
+
+    /// Whoever took the session over may have found a call under way.
+    fn go_back(&self) {
+        if self.0.lost.load(Ordering::SeqCst) {
+            self.0.give_back();
+        }
     }
 
     /// Does something with the session; ROLLED_BACK when its transaction was idle for too long.
@@ -56,21 +75,21 @@ impl Watched {
     ) -> std::result::Result<T, E> {
         let mut held = self.0.held.lock();
         if std::mem::take(&mut held.ended) {
-            let text = format!(
-                "the transaction was rolled back: nobody went on with it for {} ms",
-                self.0.idle.as_millis()
-            );
+            let idle = self.0.idle.unwrap_or_default().as_millis();
+            let text =
+                format!("the transaction was rolled back: nobody went on with it for {idle} ms");
             return Err(Error::new(Code::RolledBack, text).caused_by(Code::Timeout).into());
         }
         let done = act(&mut held.session);
         held.used = Instant::now();
-        let begun = !held.watched && !held.session.is_empty();
-        let at = held.used + self.0.idle;
-        held.watched |= begun;
+        let begun = self.0.idle.filter(|_| !held.watched && !held.session.is_empty());
+        let at = begun.map(|idle| held.used + idle);
+        held.watched |= begun.is_some();
         drop(held);
-        if begun {
+        if let Some(at) = at {
             watch(at, &self.0);
         }
+        self.go_back();
         done
     }
 
@@ -90,6 +109,16 @@ impl Watched {
     pub fn is_empty(&self) -> bool {
         let held = self.0.held.lock();
         !held.ended && held.session.is_empty()
+    }
+}
+
+impl Place {
+    /// Rolls back what a session holds that was taken away; a call that is under way does it at its end.
+    fn give_back(&self) {
+        if let Some(mut held) = self.held.try_lock() {
+            // A store that was closed meanwhile has nothing to give back to.
+            let _ = held.session.rollback();
+        }
     }
 }
 
@@ -179,8 +208,8 @@ fn run(watch: &Watch) {
             drop(plan);
             let again = due.upgrade().and_then(|place| match place.held.try_lock() {
                 // A call is under way: the transaction is not idle.
-                None => Some(now + place.idle),
-                Some(mut held) => held.look(place.idle, now),
+                None => place.idle.map(|idle| now + idle),
+                Some(mut held) => place.idle.and_then(|idle| held.look(idle, now)),
             });
             plan = watch.plan.lock();
             if let Some(at) = again {

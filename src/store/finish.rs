@@ -54,7 +54,8 @@ impl Large<'_> {
 impl Core {
     /// Prepares a transaction: it is durable once [`Core::finish`] has returned for it, and nobody sees it.
     ///
-    /// Fails as a commit does, with QUOTA where too many wait, and EXISTS where one of the same user has this xid. After an
+    /// Fails as a commit does, with QUOTA where too many wait, or more than a `share` of them in percent are of its user,
+    /// and EXISTS where one of the same user has this xid. After an
     /// error other than OUTCOME_UNKNOWN nothing has changed.
     pub fn prepare(
         &self,
@@ -62,6 +63,7 @@ impl Core {
         xid: &[u8],
         staging: Option<&mut Staging>,
         changes: Vec<Noted>,
+        share: u32,
     ) -> Result<Staged> {
         self.check_writable()?;
         if xid.len() > limits::XID_BYTES_MAX {
@@ -93,7 +95,7 @@ impl Core {
         let row = PreparedRow { user, xid: xid.to_vec(), since_ms, phase };
         let check = |state: &State| {
             state.may_commit(id)?;
-            state.prepared.check_room(&row)?;
+            state.prepared.check_room(&row, share)?;
             // It must be possible to commit it.
             staging.as_ref().map_or(Ok(()), |one| self.adoption(state, one, false).map(|_| ()))
         };

@@ -100,6 +100,8 @@ pub struct Prepared {
     waiting: usize,
     /// Bytes of the rows of those that wait.
     bytes: usize,
+    /// The same of each user.
+    users: BTreeMap<String, (usize, usize)>,
     /// By the transaction that ended them: those that ended as was planned, and those that were ended by hand.
     ended: [BTreeMap<u64, TransactionId>; 2],
     /// Those that changed since the state was last handed over.
@@ -372,8 +374,8 @@ impl Prepared {
         self.waiting().find(|(.., work)| puts(work)).map(|(id, ..)| id)
     }
 
-    /// Whether there is room for one more of this user.
-    pub fn check_room(&self, row: &PreparedRow) -> Result<()> {
+    /// Whether there is room for one more of this user, who has so many percent of it.
+    pub fn check_room(&self, row: &PreparedRow, share: u32) -> Result<()> {
         let same = |other: &PreparedRow| other.user == row.user && other.xid == row.xid;
         if !row.xid.is_empty()
             && let Some((id, ..)) = self.waiting().find(|(_, other, _)| same(other))
@@ -382,6 +384,17 @@ impl Prepared {
             return Err(Error::new(Code::Exists, text));
         }
         let more = row.work().map_or(0, Work::bytes);
+        let part = |most: usize| most * share.clamp(1, 100) as usize / 100;
+        let (count, bytes) = self.users.get(&row.user).copied().unwrap_or_default();
+        let fits = count < part(limits::PREPARED_MAX);
+        if share < 100 && !(fits && bytes + more <= part(limits::PREPARED_BYTES_MAX)) {
+            let text = format!(
+                "user {:?} has {count} prepared transactions that wait, and {bytes} bytes of what they acknowledge and \
+                 name: the most of one user",
+                row.user
+            );
+            return Err(Error::new(Code::Quota, text));
+        }
         if self.waiting < limits::PREPARED_MAX && self.bytes + more <= limits::PREPARED_BYTES_MAX {
             return Ok(());
         }
@@ -398,6 +411,8 @@ impl Prepared {
             Phase::Waits(work) => {
                 self.waiting += 1;
                 self.bytes += work.bytes();
+                let (count, bytes) = self.users.entry(row.user.clone()).or_default();
+                (*count, *bytes) = (*count + 1, *bytes + work.bytes());
                 self.producers.extend(work.producers().cloned());
                 for (queue, consumer, runs) in work.held() {
                     self.held.entry(queue).or_default().entry(consumer).or_default().extend(runs);
@@ -416,6 +431,7 @@ impl Prepared {
             Phase::Waits(work) => {
                 self.waiting -= 1;
                 self.bytes -= work.bytes();
+                self.count_less(&row.user, work.bytes());
                 work.producers().for_each(|id| _ = self.producers.remove(id));
                 for (queue, consumer, runs) in work.held() {
                     self.let_go(queue, &consumer, &runs);
@@ -423,6 +439,15 @@ impl Prepared {
             }
             Phase::Ended(end) => {
                 self.ended[usize::from(end.by_hand)].remove(&end.transaction);
+            }
+        }
+    }
+
+    fn count_less(&mut self, user: &str, less: usize) {
+        if let Some((count, bytes)) = self.users.get_mut(user) {
+            (*count, *bytes) = (*count - 1, *bytes - less);
+            if *count == 0 {
+                self.users.remove(user);
             }
         }
     }
@@ -532,6 +557,7 @@ mod tests {
     use super::*;
 
     const ID: TransactionId = TransactionId { session: *b"0123456789abcdef", epoch: 2, number: 7 };
+    const ID_OF_ONE: TransactionId = TransactionId { number: 1, ..ID };
 
     fn row() -> PreparedRow {
         let ack = Change::Ack(b"c", vec![(3, 3), (5, 9)]).encode();
@@ -617,12 +643,43 @@ mod tests {
         assert_eq!(held, [3, 5, 6, 7, 8, 9]);
         assert_eq!(state.prepared.held_of(4, "c"), 6);
         assert!(!state.prepared.holds(4, "d", 3) && !state.prepared.holds(5, "c", 3));
-        let again = state.prepared.check_room(&row()).unwrap_err();
+        let again = state.prepared.check_room(&row(), 100).unwrap_err();
         assert_eq!(again.code(), Code::Exists);
         state.prepared_change(4, &end_record(&ID, true, 9, (false, "")).2).unwrap();
         assert_eq!(state.prepared.held_of(4, "c"), 0);
-        state.prepared.check_room(&row()).unwrap();
+        state.prepared.check_room(&row(), 100).unwrap();
         assert_eq!((state.prepared.waiting, state.prepared.bytes), (0, 0));
+        assert!(state.prepared.users.is_empty());
+    }
+
+    #[test]
+    fn a_user_has_its_share_and_others_have_the_rest() {
+        let mut state = State::default();
+        let of = |user: &str| PreparedRow { user: user.into(), xid: Vec::new(), ..row() };
+        let add = |state: &mut State, number: usize, row: &PreparedRow| {
+            let id = TransactionId { number: number as u64, ..ID };
+            state.prepared_change(number as u64, &row.record(&id, &name).2).unwrap();
+        };
+        let most = limits::PREPARED_MAX / 4;
+        for number in 1..=most {
+            state.prepared.check_room(&of("ann"), 25).unwrap();
+            add(&mut state, number, &of("ann"));
+        }
+        let refused = state.prepared.check_room(&of("ann"), 25).unwrap_err();
+        assert_eq!(refused.code(), Code::Quota);
+        assert!(refused.to_string().contains("\"ann\" has 256 prepared"), "{refused}");
+        state.prepared.check_room(&of("ben"), 25).unwrap();
+        state.prepared.check_room(&of("ann"), 26).unwrap();
+        state.prepared.check_room(&of("ann"), 100).unwrap();
+        state.prepared_change(9_999, &end_record(&ID_OF_ONE, true, 9, (false, "")).2).unwrap();
+        state.prepared.check_room(&of("ann"), 25).unwrap();
+        // Of the bytes, too.
+        let ranges = (0..limits::PREPARED_BYTES_MAX as u64 / 64).map(|n| (2 * n + 1, 2 * n + 1));
+        let ack = Change::Ack(b"c", ranges.collect()).encode();
+        let large = Work { changes: vec![(Type::Ack, 4, ack)], body: None };
+        let large = PreparedRow { phase: Phase::Waits(large), ..of("cid") };
+        assert_eq!(state.prepared.check_room(&large, 25).unwrap_err().code(), Code::Quota);
+        state.prepared.check_room(&large, 50).unwrap();
     }
 
     #[test]

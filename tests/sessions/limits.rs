@@ -91,6 +91,34 @@ fn txs_08_the_limit_is_exact_counts_each_transaction_anew_and_holds_for_what_is_
 }
 
 #[test]
+fn txs_30_one_user_fills_its_share_of_the_prepared_transactions_and_others_go_on() {
+    let limits = ServerLimits { user_share: 1, ..ServerLimits::default() };
+    let place = Place::local().served_with(limits);
+    let queue = place.own.queue("q").unwrap();
+    let prepare = |store: &repliq::Store| {
+        let mut session = store.session().unwrap();
+        session.put(queue, &Message::new(b"one")).unwrap();
+        session.prepare(b"")
+    };
+    let most = repliq::limits::PREPARED_MAX / 100;
+    let ids: Vec<_> = (0..most).map(|_| prepare(&place.store).unwrap()).collect();
+    let mut session = place.store.session().unwrap();
+    session.put(queue, &Message::new(b"refused")).unwrap();
+    let error = session.prepare(b"").unwrap_err();
+    assert_eq!(error.code(), Code::Quota);
+    assert!(error.to_string().contains("\"ann\" has 10 prepared"), "{error}");
+    // It is as it was: it may be committed.
+    session.commit().unwrap();
+    let ben = by_url(&place.url("ben"), connect()).unwrap();
+    prepare(&ben).unwrap();
+    // Whoever has the directory has all of it.
+    (0..=most).for_each(|_| _ = prepare(&place.own).unwrap());
+    place.store.finish(&ids[0], true).unwrap();
+    prepare(&place.store).unwrap();
+    assert_eq!(waiting(&place.own, queue), ["refused", "one"]);
+}
+
+#[test]
 fn txs_29_a_transaction_that_is_idle_is_rolled_back_and_its_owner_is_told_once() {
     everywhere(|place| {
         let queue = place.store.queue("q").unwrap();

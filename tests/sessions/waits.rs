@@ -1,6 +1,8 @@
 //! Waiting at a server: what it costs, and what is left behind when somebody is called away from it.
 
-use crate::place::{NOW, Place, SOON, by_url, connect, deliveries, payloads, put, until, waiting};
+use crate::place::{
+    NOW, Place, SOON, by_url, connect, deliveries, everywhere, payloads, put, until, waiting,
+};
 use crate::remote::Cable;
 use repliq::{Code, ConnectOptions, ConsumerOptions, Message, Port, SessionOptions, Store};
 use std::time::{Duration, Instant};
@@ -158,29 +160,59 @@ fn what_was_opened_for_somebody_who_was_called_away_is_closed_when_the_answer_co
 
 #[test]
 fn a_session_that_is_killed_or_taken_over_gives_back_at_once_what_it_held() {
-    let place = Place::remote();
+    everywhere(|place| {
+        let queue = place.store.queue("q").unwrap();
+        let named =
+            |takeover| SessionOptions { name: "mover".into(), takeover, ..Default::default() };
+        for (killed, name) in [(true, true), (false, true), (true, false)] {
+            put(&place.own, queue, &["held"]);
+            let reader = place.store.consumer("r", queue, &ConsumerOptions::default()).unwrap();
+            let mut session = match name {
+                true => place.store.session_with(&named(false)).unwrap(),
+                false => place.store.session().unwrap(),
+            };
+            assert_eq!(session.receive(&reader, 1, SOON).unwrap().len(), 1);
+            session.put(queue, &Message::new(b"never")).unwrap();
+            let id = session.id().unwrap();
+            let other = match killed {
+                true => place.own.session_kill(id.session).map(|()| None).unwrap(),
+                false => Some(place.another().session_with(&named(true)).unwrap()),
+            };
+            // Its owner makes no call meanwhile, and the consumer is open as before.
+            let again = reader.receive(1, SOON).unwrap();
+            assert_eq!((payloads(&again), deliveries(&again)), (vec!["held".into()], vec![2]));
+            reader.ack(&[again[0].sequence()]).unwrap();
+            assert_eq!(session.commit().unwrap_err().code(), Code::Fenced, "{}", place.name);
+            drop((session, other));
+            until("the session is free", || place.store.session_with(&named(false)).is_ok());
+            reader.close();
+        }
+    });
+}
+
+#[test]
+fn a_receive_that_is_under_way_when_its_session_is_taken_over_keeps_nothing_it_gets() {
+    let place = Place::local();
     let queue = place.store.queue("q").unwrap();
+    let reader = place.store.consumer("r", queue, &ConsumerOptions::default()).unwrap();
     let named = |takeover| SessionOptions { name: "mover".into(), takeover, ..Default::default() };
-    for killed in [true, false] {
-        put(&place.own, queue, &["held"]);
-        let reader = place.store.consumer("r", queue, &ConsumerOptions::default()).unwrap();
-        let mut session = place.store.session_with(&named(false)).unwrap();
-        assert_eq!(session.receive(&reader, 1, SOON).unwrap().len(), 1);
-        session.put(queue, &Message::new(b"never")).unwrap();
-        let id = session.id().unwrap();
-        let other = match killed {
-            true => place.own.session_kill(id.session).map(|()| None).unwrap(),
-            false => Some(place.another().session_with(&named(true)).unwrap()),
-        };
-        // Its owner makes no call meanwhile, and the consumer is open as before.
-        let again = reader.receive(1, SOON).unwrap();
-        assert_eq!((payloads(&again), deliveries(&again)), (vec!["held".into()], vec![2]));
-        reader.ack(&[again[0].sequence()]).unwrap();
-        assert_eq!(session.commit().unwrap_err().code(), Code::Fenced);
-        drop((session, other));
-        until("the session is free", || place.store.session_with(&named(false)).is_ok());
-        reader.close();
-    }
+    let mut session = place.store.session_with(&named(false)).unwrap();
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| {
+            let got = session.receive(&reader, 1, HOUR);
+            assert_eq!(session.commit().unwrap_err().code(), Code::Fenced);
+            got.map(|got| got.len()).map_err(|error| error.code())
+        });
+        // Should it begin later than this, it finds the session gone.
+        std::thread::sleep(Duration::from_millis(100));
+        let other = place.store.session_with(&named(true)).unwrap();
+        put(&place.store, queue, &["1"]);
+        let got = waits.join().unwrap();
+        assert!([Ok(1), Err(Code::Fenced)].contains(&got), "{got:?}");
+        let count = if got.is_ok() { 2 } else { 1 };
+        assert_eq!(deliveries(&reader.receive(1, SOON).unwrap()), [count]);
+        drop(other);
+    });
 }
 
 #[test]
