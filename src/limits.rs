@@ -94,6 +94,11 @@ pub const DELIVERED_MAX: usize = 1 << 20;
 /// Messages of a consumer that were read and cannot be given out yet, for their time, their key or their priority: each
 /// costs at most 64 bytes of memory, and nothing is read beyond.
 pub const WAITING_MAX: usize = 4 << 20;
+/// Messages that a consumer that conflates reads beyond those it gives out, to know the newest of each key: of what waits,
+/// so many at 64 bytes each, and what they replace, which costs nothing. One receive reads no more than this.
+pub const CONFLATE_MESSAGES_MAX: usize = 65_536;
+/// The same in bytes of messages that one receive reads, unless a single one is larger.
+pub const CONFLATE_BYTES_MAX: usize = 16 << 20;
 /// Keys a listener sets aside before it blocks: they are kept in memory.
 pub const PARKED_KEYS_MAX: usize = 1_000;
 /// Threads of a listener: each has a session.
@@ -162,3 +167,4 @@ const _: () = assert!(PRODUCER_BYTES_MAX <= u8::MAX as usize);
 const _: () = assert!(XID_BYTES_MAX <= u8::MAX as usize);
 const _: () = assert!(RECEIVE_MESSAGES_MAX <= ARRAY_MAX);
 const _: () = assert!(RECEIVE_BYTES_MAX <= MESSAGE_BYTES_MAX);
+const _: () = assert!(CONFLATE_MESSAGES_MAX <= WAITING_MAX);

@@ -4,7 +4,11 @@
 //! of the key comes, which is the turn of the oldest that waited, so that a key that changes all the time comes, too. What
 //! was left out is acknowledged together with whatever is acknowledged next.
 //!
-//! Promises: nothing is left out for a message that is not durable, may not come yet, or has expired; what is left out is
+//! A receive looks ahead as far as [`limits::CONFLATE_MESSAGES_MAX`] and [`limits::CONFLATE_BYTES_MAX`] say, from where the
+//! one before stopped. So the first message of a large backlog comes soon, the newest of a key is the newest of what was
+//! looked at, and one that stands behind that comes by itself, later.
+//!
+//! Promises: what a receive reads, and what is kept of it, is bounded; nothing is left out for a message that is not durable, may not come yet, or has expired; what is left out is
 //! older than what comes; a message that is out is left to its worker, unless its lease is over.
 
 use super::feed::{Feed, Place};
@@ -17,10 +21,17 @@ use crate::limits;
 use crate::store::State;
 
 impl Feed {
-    /// Reads all there is, so that the newest of each key is known.
-    pub(super) fn read_all(&self, place: &mut Place) -> Result<()> {
+    /// Reads ahead, so that the newest of each key is known, as far as one receive may.
+    pub(super) fn look_ahead(&self, place: &mut Place) -> Result<()> {
         self.sort(place)?;
-        while place.lanes.len() < limits::WAITING_MAX && self.read_ahead(place)? {
+        let (mut messages, mut bytes) = (0, 0);
+        while messages < limits::CONFLATE_MESSAGES_MAX
+            && bytes < limits::CONFLATE_BYTES_MAX
+            && place.lanes.len() < limits::CONFLATE_MESSAGES_MAX
+            && self.read_ahead(place)?
+        {
+            messages += place.ahead.len();
+            bytes += place.ahead.iter().map(|found| found.body.len()).sum::<usize>();
             self.sort(place)?;
         }
         Ok(())

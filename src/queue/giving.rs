@@ -34,7 +34,7 @@ impl Feed {
             self.read_all_ranked(place)?;
         }
         if self.rules.conflate {
-            self.read_all(place)?;
+            self.look_ahead(place)?;
         }
         while out.len() < max
             && bytes < limits::RECEIVE_BYTES_MAX

@@ -1,8 +1,10 @@
 //! Conflation: of the messages of a key that wait, the newest alone.
 
 use crate::{NOW, Place, SOON, keyed, take, texts};
-use repliq::disk::model::{Cut, ModelDisk};
-use repliq::{Code, Consumer, ConsumerOptions, Hold, Message, Rules, Store, StoreOptions};
+use repliq::disk::model::{Cut, ModelDisk, Op};
+use repliq::{
+    Code, Consumer, ConsumerOptions, Hold, Message, Received, Rules, Store, StoreOptions,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -193,6 +195,56 @@ fn reg_05_ten_thousand_changes_of_a_hundred_keys_come_as_a_hundred_messages() {
     assert!(got.iter().all(|one| one.sequence() > 99 * KEYS as u64), "each is the newest");
     worker.ack(&got.iter().map(|one| one.sequence()).collect::<Vec<_>>()).unwrap();
     assert_eq!(floor(&place), (100 * KEYS as u64, 0));
+}
+
+#[test]
+fn reg_05_the_first_of_a_large_backlog_comes_without_reading_all_of_it_and_the_last_of_each_key_comes()
+ {
+    const KEYS: usize = 100;
+    for (count, length) in [(160_000, 1), (120_000, 400)] {
+        let place = Place::new();
+        let keys: Vec<String> = (0..KEYS).map(|key| key.to_string()).collect();
+        let payload = vec![b'.'; length];
+        let key = |at: usize| keys[at % KEYS].as_bytes();
+        for first in (0..count).step_by(2_000) {
+            let messages: Vec<Message<'_>> = (first..first + 2_000)
+                .map(|at| Message { key: key(at), ..Message::new(&payload) })
+                .collect();
+            place.store.put(place.queue, &messages).unwrap();
+        }
+        let place = place.killed();
+        let worker = place.open(newest());
+        let read = || place.disk.bytes(Op::ReadAt);
+        let all = count * (48 + 20 + length);
+        let before = read();
+        let first = worker.receive(1, NOW).unwrap();
+        let looked = read() - before;
+        println!("{looked} bytes were read of at least {all} for the first of {count}");
+        assert!(looked < all as u64 * 2 / 3, "{looked} bytes of {all}");
+        // As far as it looked the newest came.
+        assert!(first[0].sequence() > 20_000, "{}", first[0].sequence());
+        let mut last = vec![0; KEYS];
+        let mut note = |got: &[Received]| {
+            for one in got {
+                let last = &mut last[(one.sequence() as usize - 1) % KEYS];
+                assert!(one.sequence() > *last, "{} after {last}", one.sequence());
+                *last = one.sequence();
+            }
+            worker.ack(&got.iter().map(|one| one.sequence()).collect::<Vec<_>>()).unwrap();
+            got.len()
+        };
+        let mut given = note(&first);
+        loop {
+            let got = worker.receive(KEYS, NOW).unwrap();
+            if got.is_empty() {
+                break;
+            }
+            given += note(&got);
+        }
+        assert!(given < 10 * KEYS, "{given} came");
+        assert!(last.iter().all(|last| *last > (count - KEYS) as u64), "the newest of each came");
+        assert_eq!(floor(&place), (count as u64, 0));
+    }
 }
 
 /// A key of one letter and its version.
