@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "examples/banks.rs"]
+mod banks;
 #[path = "examples/build.rs"]
 mod build;
 #[path = "examples/ledgers.rs"]

@@ -14,6 +14,7 @@ pub struct Programs {
     pub hello_world: Vec<String>,
     pub replication: Vec<String>,
     pub transacted_session: Vec<String>,
+    pub two_banks: Vec<String>,
     pub registry: Vec<String>,
 }
 
@@ -25,6 +26,7 @@ impl Programs {
             hello_world: of("hello_world"),
             replication: of("replication"),
             transacted_session: of("transacted_session"),
+            two_banks: of("two_banks"),
             registry: of("registry"),
         }
     }
@@ -106,6 +108,7 @@ fn java() -> Result<Programs, String> {
             "hello_world" => "HelloWorld",
             "replication" => "Replication",
             "registry" => "Registry",
+            "two_banks" => "TwoBanks",
             _ => "TransactedSession",
         };
         ["java", "--enable-native-access=ALL-UNNAMED", "-cp", class_path.trim(), class]

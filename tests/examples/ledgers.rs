@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 const STEPS: [&str; 3] = ["taken", "put", "committed"];
 
 /// What a transfer moves from Alice to Bob.
-fn amount(number: i64) -> i64 {
+pub fn amount(number: i64) -> i64 {
     number * 7 % 100 * if number % 2 == 0 { -1 } else { 1 }
 }
 
@@ -37,6 +37,7 @@ fn transfers(bank: &Path) -> i64 {
     count
 }
 
+/// Starts a program that waits after each step.
 fn start(program: &[String], bank: &Path) -> Child {
     Command::new(&program[0])
         .args(&program[1..])
@@ -49,7 +50,7 @@ fn start(program: &[String], bank: &Path) -> Child {
 }
 
 /// Lets it take so many steps, and kills it while it waits, or where it is in the next one. Returns the last line.
-fn take_steps(program: &[String], bank: &Path, steps: usize, waits: bool) -> String {
+pub fn take_steps(program: &[String], bank: &Path, steps: usize, waits: bool) -> String {
     let mut child = start(program, bank);
     let mut input = child.stdin.take().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
