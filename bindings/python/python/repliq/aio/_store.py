@@ -179,6 +179,7 @@ class Store:
         dead_letters: Queue | None = None,
         after_dead_letter: Literal["skip", "block", "park"] = "skip",
         conflate: bool = False,
+        key_versions: bool = False,
     ) -> Opening[Consumer]:
         """Opens the consumer of this name on a queue; see ``repliq.Store.consumer``, which has the same options."""
 
@@ -201,6 +202,7 @@ class Store:
                     dead_letters=None if dead_letters is None else dead_letters.queue,
                     after_dead_letter=after_dead_letter,
                     conflate=conflate,
+                    key_versions=key_versions,
                 )
             )
             return Consumer(consumer, queue, self._operations)
