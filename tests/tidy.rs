@@ -40,7 +40,7 @@ const WITHOUT_SWITCHES: &[&str] = &["journal", "store", "queue"];
 /// Blocks and impls of `unsafe` in released code. A larger number needs a reason in the commit.
 const UNSAFE: &[(&str, usize)] = &[
     ("src/capi/", 120),
-    ("src/disk/", 19),
+    ("src/disk/", 21),
     ("src/sum.rs", 3),
     ("bindings/java/native/", 8),
     ("bindings/python/", 1),

@@ -83,6 +83,10 @@ pub trait File: Send + Sync {
     /// Reads at `offset` until `bytes` is full or the file ends; returns what was read.
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize>;
 
+    /// The same in place of what `bytes` held, until there are `most` or the file ends; nobody fills them first, so a large
+    /// `most` costs nothing where the file is short.
+    fn read_into(&self, bytes: &mut Vec<u8>, most: usize, offset: u64) -> io::Result<()>;
+
     /// Writes all of `bytes` at `offset`.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 

@@ -241,6 +241,10 @@ impl File for RealFile {
         read_full_at(&self.file, bytes, offset)
     }
 
+    fn read_into(&self, bytes: &mut Vec<u8>, most: usize, offset: u64) -> io::Result<()> {
+        read_into(&self.file, bytes, most, offset)
+    }
+
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         write_all_at(&self.file, bytes, offset)
     }
@@ -437,6 +441,32 @@ fn read_full_at(file: &fs::File, bytes: &mut [u8], offset: u64) -> io::Result<us
         }
     }
     Ok(filled)
+}
+
+fn read_into(file: &fs::File, bytes: &mut Vec<u8>, most: usize, offset: u64) -> io::Result<()> {
+    bytes.clear();
+    bytes.reserve(most);
+    while bytes.len() < most {
+        let at = libc::off_t::try_from(offset + bytes.len() as u64)
+            .map_err(|_| io::ErrorKind::InvalidInput)?;
+        let wanted = most - bytes.len();
+        let room = &mut bytes.spare_capacity_mut()[..wanted];
+        // SAFETY: `room` is memory of ours, as long as is said, and may hold anything.
+        let count =
+            unsafe { libc::pread(file.as_raw_fd(), room.as_mut_ptr().cast(), room.len(), at) };
+        match usize::try_from(count) {
+            Ok(0) => break,
+            // SAFETY: the call has filled the next `count` bytes, which are inside the capacity.
+            Ok(count) => unsafe { bytes.set_len(bytes.len() + count) },
+            Err(_) => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 fn write_all_at(file: &fs::File, bytes: &[u8], offset: u64) -> io::Result<()> {

@@ -327,12 +327,11 @@ impl Journal {
             return Ok(None);
         }
         let (at, length) = (index - first + FRAMES_AT, (end - index) as usize);
-        let mut bytes = vec![0; length];
-        let read = file.read_at(&mut bytes, at).map_err(failed)?;
-        bytes.truncate(read);
+        let mut bytes = Vec::new();
+        file.read_into(&mut bytes, length, at).map_err(failed)?;
         // The index is seeded by the last life of its segment, which only it names: the sum of the body and
         // the places it leads to, which are checked frame by frame, are enough.
-        if read < length {
+        if bytes.len() < length {
             return Ok(None);
         }
         let mut offset = index;
@@ -495,9 +494,8 @@ fn read_chunk(plan: &Plan, from: u64, max_bytes: usize, places: &mut Places<'_>)
     let failed = |error| Error::io(format!("cannot read {}", plan.name()), &error);
     let last = plan.places[plan.places.len() - 1].0;
     let wanted = (u64::from(last) * 8 - from) as usize + STEP;
-    let mut buffer = vec![0; wanted.min(max_bytes.max(STEP))];
-    let read = plan.file.read_at(&mut buffer, from).map_err(failed)?;
-    buffer.truncate(read);
+    let mut buffer = Vec::new();
+    plan.file.read_into(&mut buffer, wanted.min(max_bytes.max(STEP)), from).map_err(failed)?;
     let mut frames: Vec<(usize, u32)> = Vec::new();
     while let Some((place, seed)) = places.peek().copied().copied() {
         let at = (u64::from(place) * 8 - from) as usize;
@@ -507,9 +505,9 @@ fn read_chunk(plan: &Plan, from: u64, max_bytes: usize, places: &mut Places<'_>)
             let Some(length) = length.filter(|_| frames.is_empty()) else { break };
             // A message larger than the step: read just it. A length beyond the limits is damage.
             let sound = length <= crate::limits::MESSAGE_BYTES_MAX;
-            buffer = vec![0; HEAD + if sound { length } else { 0 }];
-            let read = plan.file.read_at(&mut buffer, from).map_err(failed)?;
-            buffer.truncate(read);
+            plan.file
+                .read_into(&mut buffer, HEAD + if sound { length } else { 0 }, from)
+                .map_err(failed)?;
         }
         frames.push((at, seed));
         places.next();

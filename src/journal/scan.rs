@@ -83,11 +83,11 @@ impl Window {
                 let there = self.file.len()?.saturating_sub(at);
                 most = most.min(usize::try_from(there).unwrap_or(usize::MAX));
             }
-            self.bytes.resize(length.max(self.step).min(most), 0);
-            let read = self.file.read_at(&mut self.bytes, at)?;
-            self.bytes.truncate(read);
+            // What is not read after all is nowhere: the old view is given up first.
+            self.bytes.clear();
+            self.file.read_into(&mut self.bytes, length.max(self.step).min(most), at)?;
             self.from = at;
-            self.read += read as u64;
+            self.read += self.bytes.len() as u64;
         }
         let start = (at - self.from) as usize;
         let end = (start + length).min(self.bytes.len());

@@ -334,6 +334,11 @@ impl File for ModelFile {
         self.disk.act_or_nothing(Op::ReadAt, |state| state.read_at(self.node, bytes, offset))
     }
 
+    fn read_into(&self, bytes: &mut Vec<u8>, most: usize, offset: u64) -> io::Result<()> {
+        self.disk
+            .act_or_nothing(Op::ReadAt, |state| state.read_into(self.node, bytes, most, offset))
+    }
+
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.check_writable()?;
         self.disk.act(

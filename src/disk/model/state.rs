@@ -324,13 +324,32 @@ impl State {
         Ok(self.node(node)?.live.len() as u64)
     }
 
-    pub fn read_at(&mut self, node: u64, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+    /// At most `most` bytes at `offset`: fewer where the file ends.
+    fn there(&self, node: u64, most: usize, offset: u64) -> io::Result<&[u8]> {
         let live = &self.node(node)?.live;
         let start = usize::try_from(offset).unwrap_or(usize::MAX).min(live.len());
-        let count = bytes.len().min(live.len() - start);
-        bytes[..count].copy_from_slice(&live[start..start + count]);
+        Ok(&live[start..start + most.min(live.len() - start)])
+    }
+
+    pub fn read_at(&mut self, node: u64, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        let there = self.there(node, bytes.len(), offset)?;
+        let count = there.len();
+        bytes[..count].copy_from_slice(there);
         self.counts.add_bytes(Op::ReadAt, count as u64);
         Ok(count)
+    }
+
+    pub fn read_into(
+        &mut self,
+        node: u64,
+        bytes: &mut Vec<u8>,
+        most: usize,
+        offset: u64,
+    ) -> io::Result<()> {
+        bytes.clear();
+        bytes.extend_from_slice(self.there(node, most, offset)?);
+        self.counts.add_bytes(Op::ReadAt, bytes.len() as u64);
+        Ok(())
     }
 
     pub fn write_at(&mut self, node: u64, bytes: &[u8], offset: u64) -> io::Result<()> {

@@ -80,6 +80,9 @@ impl File for CountingFile {
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
         self.file.read_at(bytes, offset)
     }
+    fn read_into(&self, bytes: &mut Vec<u8>, most: usize, offset: u64) -> io::Result<()> {
+        self.file.read_into(bytes, most, offset)
+    }
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.file.write_at(bytes, offset)
     }
