@@ -10,6 +10,8 @@ stage=$PWD/target/stage
 room=$(mktemp -d)
 trap 'rm -rf "$room"' EXIT
 mkdir "$room"/{here,tcp,unix}
+# In `make test`, what the next tier needs is compiled while the tests of this one, which mostly wait, run.
+ahead() { [ -z "${AHEAD-}" ] || "$@" > target/ahead.log 2>&1 & }
 case ${1:-} in c | cpp) PREFIX=$stage PROFILE=dev scripts/install.sh ;; esac
 
 case ${1:-} in
@@ -51,6 +53,7 @@ case ${1:-} in
         cp target/debug/lib_repliq.so target/python-sabotage/repliq/_repliq.abi3.so
         # A test loads the shared library beside the wheel, and others talk to a server.
         cargo build --quiet --locked --lib --bin repliq
+        ahead cargo build --locked --package repliq-java
         # Both run, and either failure fails the tier.
         failed=0
         python -m pytest -q -p no:cacheprovider bindings/python/tests || failed=1
@@ -72,6 +75,7 @@ case ${1:-} in
         cargo build --quiet --locked --bin repliq
         mkdir -p "$native"
         strip --strip-debug -o "$native/librepliq_jni.so" target/debug/librepliq_jni.so
+        ahead cargo test --locked --no-run
         failed=0
         mvn --batch-mode --no-transfer-progress --file bindings/java "-Dnative.directory=$native" test 2>&1 \
             | tee target/java.log || failed=1
