@@ -18,7 +18,7 @@ use super::transaction::Session;
 use crate::error::{Code, Error, Result};
 use crate::limits;
 use crate::queue::{Death, Queue, Received, with_letter};
-use crate::sync::thread::{self, JoinHandle};
+use crate::sync::thread::{self, JoinHandle, ThreadId};
 use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -110,6 +110,9 @@ type Handler = Box<dyn FnMut(&mut Session, &[Received]) -> Handled + Send>;
 /// A running listener. Dropping it closes it.
 pub struct Listener {
     shared: Arc<Shared>,
+    /// Who calls the handler.
+    callers: Mutex<Vec<ThreadId>>,
+    /// Those that nobody has waited for; locked until they have ended.
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -190,7 +193,8 @@ impl Listener {
             Work { shared, session, dead, options, handler, tries: 0 }
         };
         let work = sessions.into_iter().zip(handlers).map(work).collect();
-        Ok(Prepared { listener: Listener { shared, threads: Mutex::default() }, work })
+        let (callers, threads) = (Mutex::default(), Mutex::default());
+        Ok(Prepared { listener: Listener { shared, callers, threads }, work })
     }
 
     /// What it has done so far.
@@ -200,12 +204,12 @@ impl Listener {
 
     /// Ends the work after the unit under way and closes the consumer. BUSY from inside the handler.
     pub fn close(&self) -> Result<()> {
-        let mut threads = self.threads.lock();
-        let here = thread::current().id();
-        if threads.iter().any(|thread| thread.thread().id() == here) {
+        // Asked without the lock under which somebody else may wait for this very handler.
+        if self.callers.lock().contains(&thread::current().id()) {
             return Err(Error::new(Code::Busy, "a listener cannot be closed by its own handler"));
         }
         self.shared.close();
+        let mut threads = self.threads.lock();
         let ended: Vec<_> = threads.drain(..).map(JoinHandle::join).collect();
         match ended.iter().any(std::result::Result::is_err) {
             true => Err(Error::new(Code::Panic, "the thread of a listener panicked")),
@@ -232,13 +236,17 @@ struct Prepared {
 
 impl Prepared {
     fn start(self) -> Result<Listener> {
+        // A handler that closes it at once waits until all of them are known.
+        let mut callers = self.listener.callers.lock();
         for mut work in self.work {
             let thread = thread::Builder::new()
                 .name("repliq-listener".into())
                 .spawn(move || work.run())
                 .map_err(|error| Error::io("cannot start a thread of a listener", &error))?;
+            callers.push(thread.thread().id());
             self.listener.threads.lock().push(thread);
         }
+        drop(callers);
         Ok(self.listener)
     }
 }
@@ -263,8 +271,10 @@ fn copies(
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        // Its own handler may hold the last handle; then the thread ends by itself.
-        let _ = self.close();
+        if self.close().is_err() {
+            // Its own handler held the last handle: the threads end by themselves.
+            self.shared.close();
+        }
     }
 }
 

@@ -1,7 +1,11 @@
 //! The rows of the scenarios that need one process.
 
 use crate::place::{NOW, SOON, deliveries, everywhere, payloads, put, until, waiting};
-use repliq::{Code, ConsumerOptions, Message, Outcome, SessionOptions};
+use repliq::{
+    Code, ConsumerOptions, Handled, Listener, ListenerOptions, Message, Outcome, SessionOptions,
+};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 fn named(name: &str) -> SessionOptions {
     SessionOptions { name: name.into(), ..SessionOptions::default() }
@@ -213,6 +217,107 @@ fn txs_21_a_receive_without_time_on_an_empty_queue_gives_none_and_a_closed_consu
         reader.close();
         assert_eq!(session.receive(&reader, 1, NOW).unwrap_err().code(), Code::Closed);
         session.rollback().unwrap();
+    });
+}
+
+#[test]
+fn txs_22_a_handler_may_commit_and_roll_back_and_not_close_and_is_called_for_one_after_the_other() {
+    everywhere(|place| {
+        let (from, to) = (place.store.queue("from").unwrap(), place.store.queue("to").unwrap());
+        let reader = place.store.consumer("r", from, &ConsumerOptions::default()).unwrap();
+        let own: Arc<Mutex<Option<Arc<Listener>>>> = Arc::default();
+        let (inside, seen) = (AtomicBool::new(false), Arc::new(Mutex::new(Vec::new())));
+        let (known, calls) = (own.clone(), seen.clone());
+        let options = ListenerOptions { retry_ms: 1, ..ListenerOptions::default() };
+        let handler = move |session: &mut repliq::Session, unit: &[repliq::Received]| {
+            assert!(!inside.swap(true, Ordering::SeqCst), "the next one came too early");
+            let (one, again) = (&unit[0], unit[0].deliveries() > 1);
+            calls.lock().unwrap().push((one.sequence(), one.deliveries()));
+            match one.payload() {
+                b"commits" => {
+                    session.put(to, &Message::new(b"of the handler")).unwrap();
+                    session.commit().unwrap();
+                    session.put(to, &Message::new(b"of the listener")).unwrap();
+                }
+                b"rolls back" if !again => {
+                    session.put(to, &Message::new(b"never")).unwrap();
+                    session.rollback().unwrap();
+                }
+                b"closes" => {
+                    let listener = known.lock().unwrap().clone().unwrap();
+                    assert_eq!(listener.close().unwrap_err().code(), Code::Busy);
+                    session.put(to, &Message::new(b"goes on")).unwrap();
+                }
+                _ => session.put(to, &Message::new(one.payload())).unwrap(),
+            }
+            inside.store(false, Ordering::SeqCst);
+            Handled::Done
+        };
+        let listener = Arc::new(Listener::open(&place.store, reader, &options, handler).unwrap());
+        *own.lock().unwrap() = Some(listener.clone());
+        put(&place.store, from, &["commits", "rolls back", "closes", "last"]);
+        until("all are worked on", || waiting(&place.own, to).len() == 5);
+        own.lock().unwrap().take();
+        listener.close().unwrap();
+        let expected = ["of the handler", "of the listener", "rolls back", "goes on", "last"];
+        assert_eq!(waiting(&place.own, to), expected, "{}", place.name);
+        assert_eq!(*seen.lock().unwrap(), [(1, 1), (2, 1), (2, 2), (3, 1), (4, 1)]);
+        let info = place.own.queues().unwrap();
+        let from = info.iter().find(|info| info.name == "from").unwrap();
+        assert_eq!(from.consumers[0].acknowledged, 4, "{}", place.name);
+    });
+}
+
+#[test]
+fn txs_22_a_close_from_outside_and_one_from_the_handler_do_not_wait_for_each_other() {
+    everywhere(|place| {
+        let from = place.store.queue("from").unwrap();
+        let reader = place.store.consumer("r", from, &ConsumerOptions::default()).unwrap();
+        let (called, hears) = std::sync::mpsc::channel();
+        let (go_on, waits) = std::sync::mpsc::channel::<Arc<Listener>>();
+        let (answers, inside) = std::sync::mpsc::channel();
+        let handler = move |_: &mut repliq::Session, _: &[repliq::Received]| {
+            called.send(()).unwrap();
+            let listener = waits.recv_timeout(SOON).unwrap();
+            // The one outside is in its close by then, and waits for this handler.
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            answers.send(listener.close().map_err(|error| error.code())).unwrap();
+            Handled::Done
+        };
+        let options = ListenerOptions::default();
+        let listener = Arc::new(Listener::open(&place.store, reader, &options, handler).unwrap());
+        put(&place.store, from, &["1"]);
+        hears.recv_timeout(SOON).unwrap();
+        let (ended, hears) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            go_on.send(listener.clone()).unwrap();
+            ended.send(listener.close()).unwrap();
+        });
+        let closed = hears.recv_timeout(SOON);
+        assert!(closed.is_ok_and(|closed| closed.is_ok()), "{}: they wait", place.name);
+        assert_eq!(inside.try_recv().unwrap(), Err(Code::Busy), "{}", place.name);
+    });
+}
+
+#[test]
+fn a_listener_whose_last_handle_is_dropped_by_its_handler_ends_behind_it() {
+    everywhere(|place| {
+        let from = place.store.queue("from").unwrap();
+        let reader = || place.store.consumer("r", from, &ConsumerOptions::default());
+        let (give, take) = std::sync::mpsc::channel::<Listener>();
+        let handler = move |_: &mut repliq::Session, _: &[repliq::Received]| {
+            drop(take.recv_timeout(SOON));
+            Handled::Done
+        };
+        let options = ListenerOptions::default();
+        let listener = Listener::open(&place.store, reader().unwrap(), &options, handler).unwrap();
+        put(&place.store, from, &["1", "2"]);
+        give.send(listener).unwrap();
+        until("the consumer is free", || reader().is_ok());
+        until("the work is done or given back", || {
+            let left = reader().and_then(|reader| reader.receive(9, NOW));
+            left.is_ok_and(|left| !left.is_empty() && payloads(&left).concat().ends_with('2'))
+        });
     });
 }
 
