@@ -8,7 +8,7 @@
 //! {"process":2,"op":"poll","place":"server 1","queue":"a","rows":[[1,12,40],[2,13,40]]}
 //! {"process":3,"op":"final","place":"server 1","queue":"a","rows":[[1,12,40],[2,13,40]]}
 //! {"process":4,"op":"applied","place":"server 1","transaction":7}
-//! {"process":1,"op":"take","transaction":7,"queue":"b","values":[3,4]}
+//! {"process":1,"op":"take","transaction":7,"queue":"b","values":[3,4],"keys":[1,2],"deliveries":[1,3],"time":99}
 //! {"process":3,"op":"consumed","place":"server 1","queue":"b","values":[1,2,3,4]}
 //! ```
 //!
@@ -40,6 +40,12 @@ struct Event {
     place: String,
     #[serde(default)]
     values: Vec<u64>,
+    #[serde(default)]
+    keys: Vec<u64>,
+    #[serde(default)]
+    deliveries: Vec<u64>,
+    #[serde(default)]
+    time: u64,
     #[serde(default)]
     rows: Vec<(u64, u64, u64)>,
     #[serde(default)]
@@ -103,6 +109,8 @@ struct History {
     applied: Vec<(String, u64)>,
     /// By transaction and queue: what it received.
     takes: BTreeMap<u64, BTreeMap<String, Vec<u64>>>,
+    /// By queue: each message that was given to somebody, with what was told beside it.
+    given: BTreeMap<String, Vec<taken::Given>>,
     /// By place and queue: what is acknowledged.
     consumed: BTreeMap<(String, String), BTreeSet<u64>>,
     sent: u64,

@@ -1,7 +1,17 @@
-//! What transactions received: consumed once, and whole with what they put.
+//! What transactions received: consumed once, and whole with what they put; under leases that nobody else has, and in the
+//! order of its key.
 
 use super::{Event, History, Outcome, Put, Report};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// A message that was given to a transaction.
+pub struct Given {
+    transaction: u64,
+    value: u64,
+    key: Option<u64>,
+    deliveries: Option<u64>,
+    time: u64,
+}
 
 /// What is known of a transaction in the end.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -19,6 +29,14 @@ impl History {
         self.puts.entry(event.transaction).or_insert_with(put);
         let of = self.takes.entry(event.transaction).or_default();
         of.entry(event.queue.clone()).or_default().extend(&event.values);
+        let given = self.given.entry(event.queue.clone()).or_default();
+        given.extend(event.values.iter().enumerate().map(|(at, value)| Given {
+            transaction: event.transaction,
+            value: *value,
+            key: event.keys.get(at).copied(),
+            deliveries: event.deliveries.get(at).copied(),
+            time: event.time,
+        }));
     }
 
     /// Whether a transaction was committed, as far as what it put tells.
@@ -40,6 +58,10 @@ impl History {
     pub fn taken(&self, report: &mut Report) {
         let known: BTreeMap<u64, Known> =
             self.takes.keys().map(|transaction| (*transaction, self.known(*transaction))).collect();
+        for (queue, given) in &self.given {
+            counts(queue, given, report);
+            self.keys(queue, given, &known, report);
+        }
         for ((place, queue), consumed) in &self.consumed {
             let mut takers: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
             for (transaction, of) in &self.takes {
@@ -74,6 +96,56 @@ impl History {
                     }
                 }
             }
+        }
+    }
+
+    /// What comes later in a key was given to nobody before what is before it was committed: each was received, by the
+    /// clock they share, behind the receive of the transaction that consumed the one before.
+    fn keys(
+        &self,
+        queue: &str,
+        given: &[Given],
+        known: &BTreeMap<u64, Known>,
+        report: &mut Report,
+    ) {
+        let mut of: BTreeMap<u64, Vec<(u64, &Given)>> = BTreeMap::new();
+        for one in given {
+            if let (Some(key), Some((_, _, place))) = (one.key, self.origins.get(&one.value)) {
+                of.entry(key).or_default().push((*place, one));
+            }
+        }
+        for (key, mut all) in of {
+            all.sort_unstable_by_key(|(place, _)| *place);
+            let mut before: Option<&Given> = None;
+            for of_one in all.chunk_by(|one, other| one.0 == other.0) {
+                for (_, one) in of_one {
+                    let early = before.filter(|before| {
+                        one.time < before.time && one.transaction != before.transaction
+                    });
+                    if let Some(before) = early {
+                        let text = format!(
+                            "{} of key {key} in queue {queue} came to {} before {} was done by {}",
+                            one.value, one.transaction, before.value, before.transaction
+                        );
+                        report.say("key-overlap", text);
+                    }
+                }
+                let done = |one: &&(u64, &Given)| known[&one.1.transaction] == Known::Committed;
+                let done = of_one.iter().filter(done).map(|(_, one)| *one);
+                before = before.into_iter().chain(done).max_by_key(|one| one.time);
+            }
+        }
+    }
+}
+
+/// A message is given out with each count once: a count that is told again was lost.
+fn counts(queue: &str, given: &[Given], report: &mut Report) {
+    let mut known: HashMap<u64, BTreeSet<u64>> = HashMap::new();
+    for one in given {
+        let Some(deliveries) = one.deliveries else { continue };
+        if !known.entry(one.value).or_default().insert(deliveries) {
+            let text = format!("{} in queue {queue} came twice as number {deliveries}", one.value);
+            report.say("count-twice", text);
         }
     }
 }

@@ -6,13 +6,15 @@ use super::movers::{far, path, port, way};
 use super::proxy::{self, Direction, Weather};
 use super::{Harness, Random, Running, checker, seeds};
 use crate::authority::{Authority, Leaf};
-use repliq::{Code, ConsumerOptions, Message, Rules, Store};
+use repliq::{Code, ConsumerOptions, Message, Received, Rules, Store};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// Messages to be worked on in one cycle.
 const MESSAGES: u64 = 4_000;
@@ -25,10 +27,13 @@ const LEASE_MS: u64 = 300;
 /// What happens on the way in one cycle.
 const FAULTS: u32 = 25;
 
-/// A number no other transaction has.
+/// Nanoseconds on the clock that all processes share: a number no other transaction has, and when it received.
 fn number() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    now.as_nanos() as u64
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: is given a struct that lives as long as the call.
+    let done = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
 /// Moves messages until it is killed, or until there are none for longer than a lease.
@@ -51,9 +56,12 @@ pub fn work(folder: &Path, to_the_end: bool) {
             }
         };
         let (number, process) = (number(), std::process::id());
-        let values: Vec<String> =
-            got.iter().map(|one| String::from_utf8(one.payload().to_vec()).unwrap()).collect();
-        say(&format!("take {number} {process} {}", values.join(" ")));
+        let text = |bytes: &[u8]| std::str::from_utf8(bytes).unwrap().to_string();
+        let told = |one: &Received| {
+            format!("{}:{}:{}", text(one.payload()), text(one.key()), one.deliveries())
+        };
+        let told: Vec<String> = got.iter().map(told).collect();
+        say(&format!("take {number} {process} {}", told.join(" ")));
         // Now and then it is too slow for its lease.
         if number.is_multiple_of(40) {
             std::thread::sleep(Duration::from_millis(2 * LEASE_MS));
@@ -96,6 +104,17 @@ fn fill(folder: &Path) {
     store.close().unwrap();
 }
 
+/// What was said of the messages of a take: value, key and deliveries of each.
+fn taken(words: &[&str]) -> [Vec<u64>; 3] {
+    let mut all = [const { Vec::new() }; 3];
+    for word in words {
+        for (one, text) in all.iter_mut().zip(word.split(':')) {
+            one.push(text.parse().unwrap());
+        }
+    }
+    all
+}
+
 /// What the workers said, as the checker reads it.
 fn history(said: &[String]) -> String {
     let mut lines = String::new();
@@ -113,9 +132,9 @@ fn history(said: &[String]) -> String {
         }
         let process: u64 = words[3].parse().unwrap();
         // What it puts are the same values again, and names of events are unique: `judge` looks after those.
-        let taken: Vec<u64> = words[4..].iter().map(|word| word.parse().unwrap()).collect();
+        let [values, keys, deliveries] = taken(&words[4..]);
         add(json!({"process": process, "op": "take", "transaction": number, "queue": "from",
-            "values": taken}));
+            "values": values, "keys": keys, "deliveries": deliveries, "time": number}));
     }
     lines
 }
@@ -150,10 +169,33 @@ fn workers_and_their_server_killed_at_any_instant_work_on_each_message_once_and_
     });
 }
 
-/// One thing that goes wrong on the way, and ends.
-fn strike(weather: &Weather, random: &mut Random) {
+/// Stops a process, or lets it go on.
+fn signal(running: &Running, signal: libc::c_int) {
+    // SAFETY: takes numbers only; the child is ours and was not waited for.
+    let done = unsafe { libc::kill(running.child.id() as i32, signal) };
+    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+}
+
+/// Says to the server once more all that was said on a connection before.
+fn replay(weather: &Weather, server: SocketAddr) {
+    let Ok(mut stream) = TcpStream::connect(server) else { return };
+    stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+    // It hangs up as soon as it hears what that is.
+    let _ = stream.write_all(&weather.said());
+    let _ = stream.read_to_end(&mut Vec::new());
+}
+
+/// One thing that goes wrong on the way, or with one of those who talk on it, and ends.
+fn strike(
+    weather: &Weather,
+    random: &mut Random,
+    (bank, server): (&Running, SocketAddr),
+    worker: &Running,
+) {
     let on = |flag: &std::sync::atomic::AtomicBool| flag.store(true, Ordering::SeqCst);
-    match random.below(8) {
+    let mut frozen = None;
+    match random.below(11) {
         cut @ 0..2 => {
             on(&weather.breaks);
             std::thread::sleep(Duration::from_millis(30));
@@ -166,9 +208,19 @@ fn strike(weather: &Weather, random: &mut Random) {
         4 => weather.portion.store(1 + random.below(200) as usize, Ordering::SeqCst),
         5 => on(&weather.hole[random.below(2) as usize]),
         6 => on(&weather.flips),
-        _ => on(&weather.doubles),
+        7 => on(&weather.doubles),
+        8 => replay(weather, server),
+        // For longer than its leases, now and then.
+        9 => frozen = Some(worker),
+        _ => frozen = Some(bank),
+    }
+    if let Some(one) = frozen {
+        signal(one, libc::SIGSTOP);
     }
     std::thread::sleep(Duration::from_millis(50 + random.below(400)));
+    if let Some(one) = frozen {
+        signal(one, libc::SIGCONT);
+    }
     weather.clear();
 }
 
@@ -187,7 +239,7 @@ fn workers_whose_network_does_everything_wrong_work_on_each_message_once_and_kee
         while !port(&folder).exists() {
             std::thread::sleep(Duration::from_millis(5));
         }
-        let address = std::fs::read_to_string(port(&folder)).unwrap().parse().unwrap();
+        let address: SocketAddr = std::fs::read_to_string(port(&folder)).unwrap().parse().unwrap();
         let weather = Arc::new(Weather::default());
         let there = proxy::open("127.0.0.1", Arc::new(Mutex::new(address)), weather.clone());
         std::fs::write(way(&folder), there.to_string()).unwrap();
@@ -204,7 +256,7 @@ fn workers_whose_network_does_everything_wrong_work_on_each_message_once_and_kee
                     harness.kill(victim);
                     workers.push(harness.start("worker"));
                 }
-                _ => strike(&weather, &mut random),
+                _ => strike(&weather, &mut random, (&bank, address), &workers[0]),
             }
         }
         workers.into_iter().for_each(|worker| harness.kill(worker));
@@ -240,14 +292,15 @@ fn judge(harness: &Harness, folder: &Path, seed: u64) {
     for one in &there {
         of.entry(one.transaction()).or_default().insert(value(one.payload()));
     }
-    let (mut takes, mut ends) = (BTreeMap::new(), BTreeMap::new());
+    let (mut takes, mut ends, mut again) = (BTreeMap::new(), BTreeMap::new(), 0);
     for line in &harness.said {
         let words: Vec<&str> = line.split(' ').collect();
         let number: u64 = words[2].parse().unwrap();
         match words[1] {
             "take" => {
-                let taken = words[4..].iter().map(|word| word.parse::<u64>().unwrap());
-                takes.insert(number, taken.collect::<BTreeSet<u64>>());
+                let [values, _, deliveries] = taken(&words[4..]);
+                takes.insert(number, values.into_iter().collect::<BTreeSet<u64>>());
+                again += deliveries.iter().filter(|count| **count > 1).count();
             }
             end => _ = ends.insert(number, end.to_string()),
         }
@@ -268,7 +321,7 @@ fn judge(harness: &Harness, folder: &Path, seed: u64) {
     let report = checker::check(&lines);
     assert!(report.is_good(), "seed {seed}: {report:#?}");
     println!(
-        "{} transactions, {} unknown, {} refused",
+        "{} transactions, {again} messages not for the first time, {} unknown, {} refused",
         takes.len(),
         report.unknown,
         ends.values().filter(|end| *end == "fail").count()

@@ -46,6 +46,14 @@ fn moved(transaction: u64, puts: &str, takes: &str, kind: &str) -> String {
     [take, put(transaction, 1, puts), end(transaction, kind)].join("\n")
 }
 
+/// A transaction that received a value of key 1, with this count and at this time.
+fn given(transaction: u64, value: u64, deliveries: u64, time: u64, kind: &str) -> String {
+    let take = format!(
+        r#"{{"process":1,"op":"take","transaction":{transaction},"queue":"a","values":[{value}],"keys":[1],"deliveries":[{deliveries}],"time":{time}}}"#
+    );
+    [take, end(transaction, kind)].join("\n")
+}
+
 /// What is there in the end beside the three, and what was consumed.
 fn rest(rows: &str, consumed: &str) -> String {
     let rows = if rows.is_empty() { ALL.to_string() } else { format!("{ALL},{rows}") };
@@ -83,6 +91,11 @@ fn what_a_committed_transaction_received_is_consumed_and_of_an_unknown_one_with_
         assert!(report.is_good(), "{report:?}");
     };
     whole(&[moved(7, "70", "10,20", "ok"), rest("[5,70,8]", "10,20")]);
+    // Of a key one comes after the other, or both to one transaction, and each time with another count.
+    let tries = [given(7, 10, 1, 1, "fail"), given(8, 10, 3, 2, "ok"), given(9, 20, 1, 4, "ok")];
+    whole(&[tries.join("\n"), rest("", "10,20")]);
+    let both = r#"{"process":1,"op":"take","transaction":7,"queue":"a","values":[10,20],"keys":[1,1],"deliveries":[1,1],"time":1}"#;
+    whole(&[both.to_string(), end(7, "ok"), rest("", "10,20")]);
     // The second try is the one that counts, whatever became of the first.
     whole(&[moved(7, "70", "10", "fail"), moved(8, "80", "10", "ok"), rest("[5,80,9]", "10")]);
     let more = [ok(5, "50"), ok(6, "60")].join("\n");
@@ -164,6 +177,23 @@ fn bad() -> Vec<(&'static str, Vec<String>)> {
         ("aborted-take", with(&[moved(7, "70", "10", "unknown"), rest("", "10")])),
         ("aborted-read", with(&[moved(7, "70", "10", "fail"), rest("[5,70,8]", "")])),
         ("unexpected-take", with(&[moved(7, "70", "10", "ok"), rest("[5,70,8]", "10,20")])),
+        (
+            "count-twice",
+            with(&[given(7, 10, 1, 1, "fail"), given(8, 10, 1, 2, "ok"), rest("", "10")]),
+        ),
+        (
+            "key-overlap",
+            with(&[given(7, 10, 1, 5, "ok"), given(8, 20, 1, 4, "ok"), rest("", "10,20")]),
+        ),
+        (
+            "key-overlap",
+            with(&[
+                given(7, 20, 1, 1, "fail"),
+                given(8, 10, 1, 2, "ok"),
+                given(9, 20, 2, 3, "ok"),
+                rest("", "10,20"),
+            ]),
+        ),
         ("inconsistent-order", {
             let two = vec![put(7, 2, "70"), end(7, "ok"), ok(8, "80")];
             let lines =
