@@ -38,6 +38,8 @@ tiers() {
 3 200000 replication simulation::everything_arrives_once_in_order_and_whole_whatever_happens
 1 20000  net         fuzz::no_login_and_no_request_makes_a_server_panic_hang_or_forget_its_users
 1 5000   net         fuzz::no_answer_of_a_server_makes_a_client_panic_hang_or_believe_it
+1 2000   net         spoiled::no_request_of_a_session_makes_a_server_panic_hang_or_store_what_cannot_be_read
+1 1000   net         spoiled::no_answer_to_a_session_makes_a_client_panic_or_hang
 1 5000   net         fuzz::no_bytes_but_those_of_a_token_are_a_token
 1 5000   net         urls::a_spoiled_url_is_read_as_it_is_printed_or_refused_and_no_password_is_repeated
 1 5000   serve       mangled::a_spoiled_configuration_is_read_as_it_stands_or_refused_with_its_line

@@ -36,6 +36,8 @@ mod seeds;
 mod sessions;
 #[path = "net/signals.rs"]
 mod signals;
+#[path = "net/spoiled.rs"]
+mod spoiled;
 #[path = "net/tls.rs"]
 mod tls;
 #[path = "net/urls.rs"]

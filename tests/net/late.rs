@@ -1,6 +1,6 @@
 //! Packets that come late: every COMMIT, ROLLBACK and RESOLVE of up to four transactions in every later slot, alone and
-//! in pairs, sent again instead of late, and from a connection that was resumed elsewhere. What is answered must be what
-//! readers see, for ever.
+//! in pairs, sent again instead of late, and from a connection that was resumed elsewhere; PREPARE and FINISH among those
+//! of up to three. What is answered must be what readers see, for ever.
 
 use crate::place::{PASSWORD, Place};
 use crate::raw::Raw;
@@ -24,6 +24,23 @@ enum Packet {
     Commit(u64),
     Rollback(u64),
     Resolve(u64),
+    Prepare(u64),
+    /// To commit it, or to roll it back.
+    Finish(u64, bool),
+}
+
+impl Packet {
+    /// The transaction it is about.
+    fn number(self) -> u64 {
+        match self {
+            Packet::Stage(number)
+            | Packet::Commit(number)
+            | Packet::Rollback(number)
+            | Packet::Resolve(number)
+            | Packet::Prepare(number)
+            | Packet::Finish(number, _) => number,
+        }
+    }
 }
 
 /// What was said of a transaction.
@@ -33,8 +50,20 @@ enum Said {
     /// A commit of nothing.
     Empty,
     RolledBack,
-    /// A later one of its session is committed.
+    /// It is prepared, and somebody has to end it.
+    Pending,
+    /// A later one of its session is committed, or prepared.
     Expired,
+}
+
+/// What a refusal says of a transaction; `None` where it says nothing.
+fn said_by(code: u16) -> Option<Said> {
+    match code {
+        code if code == Code::RolledBack as u16 => Some(Said::RolledBack),
+        code if code == Code::OutcomeExpired as u16 => Some(Said::Expired),
+        code if code == Code::NoSuchName as u16 => None,
+        code => panic!("refused with {code}"),
+    }
 }
 
 struct Office {
@@ -85,10 +114,21 @@ impl Office {
                     let empty = token[8..16] == [0; 8];
                     return Some(if empty { Said::Empty } else { Said::Committed(token) });
                 }
-                match refused(answer).0 {
-                    code if code == Code::RolledBack as u16 => Some(Said::RolledBack),
-                    code if code == Code::OutcomeExpired as u16 => Some(Said::Expired),
-                    code => panic!("{packet:?} was refused with {code}"),
+                let said = said_by(refused(answer).0);
+                assert!(said.is_some(), "{packet:?} was refused without a word on its outcome");
+                said
+            }
+            Packet::Prepare(number) => {
+                let xid = [&at.id[..], &long(number)].concat();
+                let answer = client.ask(110, &[session, &long(number), &[xid.len() as u8], &xid]);
+                if answer.0 == DONE { None } else { said_by(refused(answer).0) }
+            }
+            Packet::Finish(number, commit) => {
+                let answer = client.ask(111, &[&at.identity(number), &[u8::from(commit), 0]]);
+                match answer.0 {
+                    STORED if commit => Some(Said::Committed(answer.1[..40].to_vec())),
+                    STORED => Some(Said::RolledBack),
+                    _ => said_by(refused(answer).0),
                 }
             }
             Packet::Rollback(number) => {
@@ -96,12 +136,12 @@ impl Office {
                 None
             }
             Packet::Resolve(number) => {
-                let id = [&at.id[..], &at.epoch.to_be_bytes(), &number.to_be_bytes()].concat();
-                let (kind, body) = client.ask(103, &[&id]);
+                let (kind, body) = client.ask(103, &[&at.identity(number)]);
                 assert_eq!(kind, RESOLVED);
                 Some(match body[0] {
                     1 => Said::Committed(body[1..].to_vec()),
                     2 => Said::RolledBack,
+                    3 => Said::Pending,
                     4 => Said::Expired,
                     other => panic!("outcome {other}"),
                 })
@@ -132,6 +172,10 @@ impl Seat {
         let (session, id, epoch) = client.session();
         Seat { session, id, epoch }
     }
+
+    fn identity(&self, number: u64) -> Vec<u8> {
+        [&self.id[..], &self.epoch.to_be_bytes(), &number.to_be_bytes()].concat()
+    }
 }
 
 /// The packets of transactions one after the other; the bits say which are rolled back.
@@ -149,11 +193,13 @@ fn in_order(count: u64, rolled_back: u64) -> Vec<Packet> {
 /// Compares what was said with what is there.
 fn judge(said: &BTreeMap<u64, Vec<Said>>, seen: &[(u64, u64)], packets: &[Packet]) {
     let text = || format!("{packets:?}: {said:?}, and {seen:?} is there");
-    assert!(seen.is_sorted(), "order: {}", text());
+    let prepared = |number: u64| packets.contains(&Packet::Prepare(number));
+    // What was prepared comes when it is committed, behind whatever was meanwhile.
+    assert!(seen.iter().filter(|one| !prepared(one.0)).is_sorted(), "order: {}", text());
     for (number, all) in said {
         let there: Vec<u64> = seen.iter().filter(|one| one.0 == *number).map(|one| one.1).collect();
         assert!(there.len() <= 1, "twice: {}", text());
-        for one in all {
+        for (at, one) in all.iter().enumerate() {
             match one {
                 Said::Committed(token) => {
                     let place = u64::from_be_bytes(token[8..16].try_into().unwrap());
@@ -163,8 +209,14 @@ fn judge(said: &BTreeMap<u64, Vec<Said>>, seen: &[(u64, u64)], packets: &[Packet
                     assert!(there.is_empty(), "transaction {number}: {}", text());
                 }
                 Said::Expired => {
-                    let later = seen.iter().any(|(other, _)| other > number);
+                    let later = seen.iter().any(|(other, _)| other > number)
+                        || (number + 1..=TRANSACTIONS).any(prepared);
                     assert!(later, "transaction {number}: {}", text());
+                }
+                // Who asks later may hear something else.
+                Said::Pending => {
+                    let last = at + 1 == all.len();
+                    assert!(prepared(*number) && (!last || there.is_empty()), "{}", text());
                 }
             }
         }
@@ -177,10 +229,7 @@ fn try_out(office: &Office, client: &mut Asking, packets: &[Packet]) {
     let seat = Seat::open(client);
     let mut said: BTreeMap<u64, Vec<Said>> = BTreeMap::new();
     for packet in packets {
-        let (Packet::Stage(number)
-        | Packet::Commit(number)
-        | Packet::Rollback(number)
-        | Packet::Resolve(number)) = *packet;
+        let number = packet.number();
         said.entry(number).or_default().extend(office.send(client, &seat, *packet));
     }
     // What they all became is asked for once more, the last first, so that nothing is expired by the asking.
@@ -188,8 +237,14 @@ fn try_out(office: &Office, client: &mut Asking, packets: &[Packet]) {
         let outcome = office.send(client, &seat, Packet::Resolve(number));
         said.entry(number).or_default().extend(outcome);
     }
-    assert_eq!(client.ask(102, &[&seat.session, &[1]]).0, DONE);
     judge(&said, &office.seen(from), packets);
+    for (number, _) in said.iter().filter(|(_, all)| all.last() == Some(&Said::Pending)) {
+        for packet in [Packet::Finish(*number, false), Packet::Resolve(*number)] {
+            let outcome = office.send(client, &seat, packet);
+            assert_eq!(outcome, Some(Said::RolledBack), "{packet:?} after {packets:?}");
+        }
+    }
+    assert_eq!(client.ask(102, &[&seat.session, &[1]]).0, DONE);
 }
 
 /// Every order in which one of the packets, but no STAGE, comes in a later slot.
@@ -224,6 +279,44 @@ fn a_commit_abort_or_resolve_in_any_later_slot_is_answered_as_readers_see_it() {
         }
     }
     println!("{tried} orders");
+}
+
+/// How a transaction is ended.
+const ENDS: [fn(u64) -> Vec<Packet>; 4] = [
+    |number| vec![Packet::Commit(number)],
+    |number| vec![Packet::Rollback(number)],
+    |number| vec![Packet::Prepare(number), Packet::Finish(number, true)],
+    |number| vec![Packet::Prepare(number), Packet::Finish(number, false)],
+];
+
+#[test]
+fn a_prepare_or_its_end_in_any_later_slot_is_answered_as_readers_see_it() {
+    let office = Office::new();
+    let mut client = office.client();
+    let mut tried = 0;
+    for count in 1..=3u64 {
+        for ends in 0..ENDS.len().pow(count as u32) {
+            let end = |number: u64| ends / ENDS.len().pow(number as u32 - 1) % ENDS.len();
+            // Those without a prepared one are tried elsewhere.
+            if (1..=count).all(|number| end(number) < 2) {
+                continue;
+            }
+            let packets: Vec<Packet> = (1..=count)
+                .flat_map(|number| {
+                    let mut of = ENDS[end(number)](number);
+                    of.insert(0, Packet::Stage(number));
+                    of.push(Packet::Resolve(number));
+                    of
+                })
+                .collect();
+            for order in std::iter::once(packets.clone()).chain(delayed(&packets)) {
+                try_out(&office, &mut client, &order);
+                tried += 1;
+            }
+        }
+    }
+    println!("{tried} orders");
+    assert!(tried > 2_000, "only {tried}");
 }
 
 #[test]
@@ -286,10 +379,7 @@ fn whatever_a_connection_still_brings_after_its_session_was_resumed_elsewhere_is
             }
             let before = office.seen(from);
             for packet in &packets[cut..] {
-                let (Packet::Stage(number)
-                | Packet::Commit(number)
-                | Packet::Rollback(number)
-                | Packet::Resolve(number)) = *packet;
+                let number = packet.number();
                 match packet {
                     Packet::Resolve(_) => {
                         let outcome = office.send(&mut old, &seat, *packet);
@@ -302,6 +392,7 @@ fn whatever_a_connection_still_brings_after_its_session_was_resumed_elsewhere_is
                         let final_ones = [Code::Fenced as u16, Code::RolledBack as u16];
                         assert!(final_ones.contains(&code), "{packet:?} after {cut}: {code}");
                     }
+                    Packet::Prepare(_) | Packet::Finish(..) => unreachable!("nothing is prepared"),
                     Packet::Stage(_) | Packet::Rollback(_) => {
                         let kind = if matches!(packet, Packet::Stage(_)) { 98 } else { 101 };
                         let nothing = 0u32.to_le_bytes();

@@ -23,6 +23,10 @@ impl Asking {
         Asking { raw, number: 7 }
     }
 
+    pub fn into_raw(self) -> Raw {
+        self.raw
+    }
+
     /// Asks and gives kind and body of the answer, without the number.
     pub fn ask(&mut self, kind: u8, body: &[&[u8]]) -> (u8, Vec<u8>) {
         self.number += 1;
