@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `oracle` | what a client was told, and whether a store may be what it is |
 //! | `work` | the workloads the tiers have in common |
+//! | `beneath` | bytes that change beneath an open store |
 //! | `backup` | backups of stores that go on, restores, and stops of both |
 //! | `chance` | T2, T3 and T4 by chance, from seeds |
 //! | `damage` | T2: every truncation, and flipped bits of every byte |
@@ -29,6 +30,8 @@
 
 #[path = "engine/backup.rs"]
 mod backup;
+#[path = "engine/beneath.rs"]
+mod beneath;
 #[path = "engine/chance.rs"]
 mod chance;
 #[path = "engine/crash.rs"]

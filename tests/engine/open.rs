@@ -425,3 +425,25 @@ fn an_open_behind_a_gibibyte_reads_no_more_than_two_segments() {
         assert!(calls <= 2 * segment / (64 << 10) + 200, "{what}: {calls} calls");
     }
 }
+
+#[test]
+fn a_second_open_by_another_name_of_the_directory_never_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (real, way) = (folder.path().join("real"), folder.path().join("way"));
+    std::fs::create_dir(&real).unwrap();
+    let path = real.join("store");
+    let store = Store::open(&path, &StoreOptions::default()).unwrap();
+    let queue = store.queue("a").unwrap();
+    std::os::unix::fs::symlink(&real, &way).unwrap();
+    std::os::unix::fs::symlink(&path, folder.path().join("direct")).unwrap();
+    let open = |path: &std::path::Path| Store::open(path, &StoreOptions::default());
+    for other in [way.join("store"), real.join("./store"), real.join("../way/../real/store")] {
+        let error = open(&other).err().unwrap();
+        assert_eq!(error.code(), Code::Locked, "{}: {error}", other.display());
+    }
+    let error = open(&folder.path().join("direct")).err().unwrap();
+    assert_eq!(error.code(), Code::Locked, "{error}");
+    store.put(queue, &[Message::new(b"of the one writer")]).unwrap();
+    drop(store);
+    open(&way.join("store")).unwrap().find_queue("a").unwrap();
+}

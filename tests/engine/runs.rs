@@ -155,9 +155,22 @@ fn a_producer_of_long_ago_is_known_after_any_number_of_runs() {
 fn a_session_that_was_forgotten_stays_so_through_runs_and_merges() {
     let (disk, mut told) = grown();
     let mut forgotten = told.committed.clone();
+    let old: Vec<TransactionId> = forgotten.values().map(|(id, _)| *id).collect();
     disk.advance_ms(repliq::limits::SESSION_KEEP_MS + 1);
     for life in 0..3 {
         let store = open(&disk).unwrap();
+        if life > 0 {
+            // Nobody has opened a session yet, which would have what came back forgotten anew.
+            let listed = store.sessions().unwrap();
+            assert_eq!(
+                listed.len(),
+                told.committed.len() - forgotten.len(),
+                "life {life}: {listed:?}"
+            );
+            for id in &old {
+                assert_eq!(store.resolve(id).unwrap(), Outcome::Expired, "life {life}: {id}");
+            }
+        }
         // Whoever opens a session has those of age forgotten.
         live(&store, &mut told, 3 * ROUNDS..=3 * ROUNDS + 7).unwrap();
         forgotten.retain(|name, (id, _)| told.committed[name].0 == *id);
