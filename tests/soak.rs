@@ -1,6 +1,7 @@
 //! T16: what a long load leaves behind. A sender and a server in one process do, round after round, all that there is
-//! to do: jobs, rolled back ones, messages that go on to another queue, consumers, ports, snapshots and connections
-//! that come and go, a backup, a reopen. Behind a warm-up neither memory nor files, threads or disk may grow.
+//! to do: jobs, rolled back ones, messages that go on to another queue in transactions and under leases, prepared ones,
+//! dead letters, listeners, consumers, ports, snapshots and connections that come and go, a backup, a reopen. Behind a
+//! warm-up neither memory nor files, threads or disk may grow.
 
 #![allow(clippy::unwrap_used)]
 
@@ -8,9 +9,10 @@
 mod seeds;
 
 use repliq::{
-    Client, ConnectOptions, ConsumerOptions, Endpoint, Message, Port, Replication,
-    ReplicationOptions, Right, Server, ServerOptions, Store, StoreOptions, TargetOptions, Token,
-    UserSource, Users, Verb,
+    Client, ConnectOptions, ConsumerOptions, Endpoint, Handled, Listener, ListenerOptions, Message,
+    Outcome, Port, RedriveOptions, Replication, ReplicationOptions, Right, Rules, Server,
+    ServerOptions, SessionOptions, Store, StoreOptions, TargetOptions, Token, UserSource, Users,
+    Verb,
 };
 use std::path::Path;
 use std::time::Duration;
@@ -145,6 +147,80 @@ fn put(store: &Store, replication: &Replication, round: usize) -> Token {
     session.commit().unwrap().token
 }
 
+/// Works on messages of five keys, one in ten of which is bad, with two workers that share them, in transactions of one
+/// session; what was bad twice is a dead letter.
+fn work(store: &Store, round: usize) {
+    let [jobs, done, dead] = ["jobs", "done", "dead"].map(|name| store.queue(name).unwrap());
+    let text = |n: usize| if n % 10 == 3 { "bad".to_string() } else { format!("job {round} {n}") };
+    let jobs_put: Vec<(String, String)> =
+        (0..30).map(|n| (format!("{}", n % 5), text(n))).collect();
+    let messages: Vec<Message<'_>> = jobs_put
+        .iter()
+        .map(|(key, text)| Message { key: key.as_bytes(), ..Message::new(text.as_bytes()) })
+        .collect();
+    store.put(jobs, &messages).unwrap();
+    let rules = Rules {
+        shared: true,
+        keyed: true,
+        max_deliveries: 2,
+        dead_letters: Some(dead),
+        ..Rules::default()
+    };
+    let options = ConsumerOptions { rules, ..ConsumerOptions::default() };
+    let workers = [0, 1].map(|_| store.consumer("worker", jobs, &options).unwrap());
+    let named = SessionOptions { name: "mover".into(), ..SessionOptions::default() };
+    let mut session = store.session_with(&named).unwrap();
+    // Three of them come twice.
+    let mut left = 33;
+    for turn in 0.. {
+        if left == 0 {
+            break;
+        }
+        assert!(turn < 1_000, "{left} do not come");
+        for one in session.receive(&workers[turn % 2], 1, Duration::ZERO).unwrap() {
+            left -= 1;
+            session.put(done, &Message::new(one.payload())).unwrap();
+            match one.payload() {
+                b"bad" => session.rollback().unwrap(),
+                _ => _ = session.commit().unwrap(),
+            }
+        }
+    }
+    // Whoever asks next moves the last one.
+    session.receive(&workers[0], 1, Duration::ZERO).unwrap();
+    drop(workers);
+    let prepared = {
+        session.put(done, &Message::new(&[2; 2_000])).unwrap();
+        session.prepare(b"").unwrap()
+    };
+    let commit = round.is_multiple_of(2);
+    store.finish(&prepared, commit).unwrap();
+    let outcome = store.resolve(&prepared).unwrap();
+    assert_eq!(matches!(outcome, Outcome::Committed(_)), commit, "{outcome:?}");
+    drop(session);
+    let dropped = store.redrive(dead, &RedriveOptions { drop: true, max: 0 }).unwrap();
+    assert_eq!(dropped.done, 3);
+    listen(store, 27 + usize::from(commit));
+}
+
+/// A listener takes what was done, so many messages.
+fn listen(store: &Store, count: usize) {
+    let done = store.queue("done").unwrap();
+    let consumer = store.consumer("ear", done, &ConsumerOptions::default()).unwrap();
+    let (say, hear) = std::sync::mpsc::channel();
+    let handler = move |_: &mut repliq::Session, _: &[repliq::Received]| {
+        // Where nobody hears it any more, the test has failed.
+        let _ = say.send(());
+        Handled::Done
+    };
+    let listener = Listener::open(store, consumer, &ListenerOptions::default(), handler).unwrap();
+    for _ in 0..count {
+        hear.recv_timeout(WAIT).unwrap();
+    }
+    // It ends behind the commit of the last one.
+    listener.close().unwrap();
+}
+
 fn soak(seed: u64) -> u64 {
     // What a disk does is not looked at here.
     let memory = Path::new("/dev/shm");
@@ -167,6 +243,11 @@ fn soak(seed: u64) -> u64 {
         replication.close().unwrap();
         consume(&store, "c", "root");
         consume(&there, "c", "root");
+        work(&store, round);
+        let far = StoreOptions { connect: connect(), ..StoreOptions::default() };
+        let far = Store::open(&url, &far).unwrap();
+        work(&far, round);
+        far.close().unwrap();
         there.snapshot().unwrap().browse(there.queue("root").unwrap(), 1, 10).unwrap();
         let client = Client::connect(&Endpoint::parse(&url).unwrap(), &connect()).unwrap();
         client.status().unwrap();
