@@ -72,6 +72,10 @@ const BUGS: &[(&str, Tier)] = &[
     ("attempted not stored", FAULT),
     ("row lost in a merge", RUNS),
     ("older base kept as the newest", RUNS),
+    (
+        "deleted row comes back",
+        Tier("engine", "runs::a_session_that_was_forgotten_stays_so_through_runs_and_merges"),
+    ),
     ("filter denies a row that is there", RUNS),
     (
         "row of an ended life taken along by a merge",

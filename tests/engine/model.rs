@@ -6,6 +6,7 @@ use crate::work::{self, Act};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use repliq::disk::Disk;
 use repliq::disk::model::{Cut, ModelDisk};
 use repliq::{Level, Message, Store, StoreOptions};
 use std::sync::Arc;
@@ -42,7 +43,11 @@ enum Step {
     Kill,
     Cut(u64),
     Wait(u32),
+    /// The clock is set: so many years on, or back.
+    Jump(i64),
 }
+
+const YEAR_MS: i64 = 365 * 24 * 60 * 60 * 1000;
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let queue = prop::sample::select(vec!["a", "b", "c"]);
@@ -75,6 +80,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Kill),
         2 => any::<u64>().prop_map(Step::Cut),
         1 => (0..5000_u32).prop_map(Step::Wait),
+        1 => prop::sample::select(vec![-10, -1, 1, 10]).prop_map(Step::Jump),
     ];
     vec(step, 1..40)
 }
@@ -132,6 +138,10 @@ fn take(client: &mut Client, step: &Step) {
         }
         Step::Wait(ms) => {
             client.disk.advance_ms(u64::from(*ms));
+            ("", true)
+        }
+        Step::Jump(years) => {
+            client.disk.set_now_ms(client.disk.now_ms().saturating_add_signed(years * YEAR_MS));
             ("", true)
         }
     };
