@@ -80,12 +80,18 @@ impl Chain {
         {
             self.name_queue(queue, name);
         }
-        if self.open.is_empty() {
-            self.open.extend_from_slice(&self.value.to_le_bytes());
-            self.open.extend_from_slice(&self.epoch.to_le_bytes());
-            self.open.extend_from_slice(&u64_at(frame, 8).to_le_bytes());
-        }
         let name = self.names.get(queue as usize).copied().unwrap_or(0);
+        if self.open.is_empty() {
+            if flags & LAST != 0 && kind == Type::Message as u8 {
+                self.value = self.link_of_one(frame, name);
+                return;
+            }
+            let mut begun = [0; 20];
+            begun[..8].copy_from_slice(&self.value.to_le_bytes());
+            begun[8..12].copy_from_slice(&self.epoch.to_le_bytes());
+            begun[12..].copy_from_slice(&frame[8..16]);
+            self.open.extend_from_slice(&begun);
+        }
         let mut record = [0; 13];
         record[0] = kind;
         record[1..9].copy_from_slice(&name.to_le_bytes());
@@ -103,6 +109,25 @@ impl Chain {
         }
     }
 
+    /// The link of a transaction that is one message: the same bytes, put together as words, since a processor waits where
+    /// it reads together what was written in pieces.
+    #[inline]
+    fn link_of_one(&self, frame: &[u8], name: u64) -> u64 {
+        let (transaction, sum) = (u64_at(frame, 8), u64::from(u32_at(frame, 40)));
+        let words = [
+            self.value,
+            u64::from(self.epoch) | transaction << 32,
+            transaction >> 32 | u64::from(frame[4]) << 32 | name << 40,
+            name >> 24 | sum << 40,
+        ];
+        let mut link = [0; 33];
+        for (to, word) in link.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+            *to = word.to_le_bytes();
+        }
+        link[32] = (sum >> 24) as u8;
+        xxh3_64(&link)
+    }
+
     /// Goes on from another place in the order.
     pub fn restart(&mut self, value: u64, epoch: u32) {
         (self.value, self.epoch) = (value, epoch);
@@ -112,5 +137,56 @@ impl Chain {
     /// Forgets a transaction that was begun and is not whole.
     pub fn drop_open(&mut self) {
         self.open.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::format::Head;
+    use super::*;
+
+    /// A link as it is described at the head of this file, of records of a transaction: type, queue and body sum.
+    fn described(chain: &Chain, transaction: u64, records: &[(Type, u32, u32)]) -> u64 {
+        let mut bytes = chain.value.to_le_bytes().to_vec();
+        bytes.extend_from_slice(&chain.epoch.to_le_bytes());
+        bytes.extend_from_slice(&transaction.to_le_bytes());
+        for (kind, queue, sum) in records {
+            bytes.push(*kind as u8);
+            let name = chain.names.get(*queue as usize).copied().unwrap_or(0);
+            bytes.extend_from_slice(&name.to_le_bytes());
+            bytes.extend_from_slice(&sum.to_le_bytes());
+        }
+        xxh3_64(&bytes)
+    }
+
+    #[test]
+    fn transactions_of_one_message_and_of_more_have_the_links_that_are_described() {
+        let mut chain = Chain::new(0x0123_4567_89ab_cdef, 0xfedc_ba98);
+        chain.name_queue(3, b"orders");
+        let transactions: [&[(Type, u32, u32)]; 4] = [
+            &[(Type::Message, 3, 0x89ab_cdef)],
+            &[(Type::Message, 9, 1)],
+            &[(Type::Message, 3, 7), (Type::Message, 3, u32::MAX)],
+            &[(Type::Ack, 3, 0xf00d_f00d)],
+        ];
+        for (transaction, records) in (0x3edc_ba98_7654_3210..).zip(transactions) {
+            let link = described(&chain, transaction, records);
+            for (index, (kind, queue, body_sum)) in records.iter().enumerate() {
+                let flags = if index + 1 == records.len() { LAST } else { 0 };
+                let head = Head {
+                    length: 0,
+                    kind: *kind,
+                    flags,
+                    transaction,
+                    sequence: 1,
+                    time_ms: 0,
+                    queue: *queue,
+                    index: index as u32,
+                    body_sum: *body_sum,
+                };
+                chain.fold_frame(&head.encode(0, 0));
+            }
+            assert_eq!(chain.value(), link, "{records:?}");
+        }
     }
 }
