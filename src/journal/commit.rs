@@ -14,6 +14,7 @@
 
 use super::chain::Chain;
 use super::key::veiled;
+use super::receivers::Watcher;
 use super::seal::Sealer;
 use super::slot::{FRAMES_AT, Role};
 use super::tail::{Appended, Part, Tail};
@@ -24,31 +25,13 @@ use crate::error::{Code, Error, Result};
 use crate::sync::{
     AtomicBool, AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, thread,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A closure that waits for durability.
 pub type Waiter = Box<dyn FnOnce(Result<()>) + Send>;
-
-/// A closure that is told of every change of the horizon.
-type Watcher = Arc<dyn Fn() + Send + Sync>;
-
-/// What a reader knew when it looked; see [`Journal::wait_beyond`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen {
-    shown: u64,
-    appended: u64,
-    nudges: u64,
-}
-
-impl Seen {
-    /// Whether records wait for somebody to show them.
-    pub fn is_behind(&self) -> bool {
-        self.appended > self.shown
-    }
-}
 
 /// Who hands bytes to the files; held while they are written, so that they go out in order.
 pub struct Writer {
@@ -97,9 +80,9 @@ pub(super) struct Taken {
 
 /// Where the durable horizon stands, and who waits for it.
 pub struct Gate {
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
     groups: [Condvar; 2],
-    moved: Condvar,
+    pub(super) moved: Condvar,
     durable: AtomicU64,
     /// How far others may see: journal offset and sequence.
     pub(super) shown: AtomicU64,
@@ -107,31 +90,31 @@ pub struct Gate {
     /// What had come to wait for the writer when it last handed all to the files; see `Tail::waits`.
     pub(super) flushed: AtomicU64,
     poisoned: AtomicBool,
-    receivers: AtomicUsize,
+    pub(super) receivers: AtomicUsize,
     arrived: AtomicUsize,
     waiting: AtomicUsize,
     syncs: AtomicU64,
     times: Times,
-    nudges: AtomicU64,
-    watched: AtomicUsize,
-    watchers: Mutex<BTreeMap<u64, Watcher>>,
+    pub(super) nudges: AtomicU64,
+    pub(super) watched: AtomicUsize,
+    pub(super) watchers: Mutex<BTreeMap<u64, Watcher>>,
 }
 
-struct State {
+pub(super) struct State {
     durable: u64,
     sequence: u64,
     leading: bool,
     /// How many wait for the leader's turn to end, without one of their own to wait for.
     resting: usize,
-    poisoned: Option<Error>,
+    pub(super) poisoned: Option<Error>,
     /// The group led last.
     led_group: u64,
     /// The newest group of which bytes may have reached a file.
     written_group: u64,
     last_group: usize,
     sync_time: Duration,
-    waiters: BTreeMap<(u64, u64), (u64, Waiter)>,
-    next_waiter: u64,
+    /// Who waits for which offset, in the order of these, and the group that decides about its fate.
+    waiters: VecDeque<(u64, u64, Waiter)>,
     /// Waiters whose wait is over; called when no turn is held.
     ended: Vec<(Waiter, Result<()>)>,
 }
@@ -149,8 +132,7 @@ impl Gate {
                 written_group: 0,
                 last_group: 0,
                 sync_time: Duration::from_micros(200),
-                waiters: BTreeMap::new(),
-                next_waiter: 0,
+                waiters: VecDeque::new(),
                 ended: Vec::new(),
             }),
             groups: [Condvar::new(), Condvar::new()],
@@ -252,6 +234,7 @@ impl Journal {
     }
 
     /// The same where it waits to be written.
+    #[inline(never)]
     fn publish_written(&self, at: &Appended) -> Result<()> {
         let outcome = self.poisoned().and_then(|()| self.flush(Take::Nothing).map(|_| ()));
         self.call_ended();
@@ -285,9 +268,12 @@ impl Journal {
     pub fn when_durable(&self, at: &Appended, waiter: Waiter) {
         let mut state = self.gate.state.lock();
         if state.durable < at.end && state.poisoned.is_none() {
-            state.next_waiter += 1;
-            let key = (at.end, state.next_waiter);
-            state.waiters.insert(key, (at.fate(), waiter));
+            let last = state.waiters.back().is_none_or(|(end, ..)| *end <= at.end);
+            let place = match last {
+                true => state.waiters.len(),
+                false => state.waiters.partition_point(|(end, ..)| *end <= at.end),
+            };
+            state.waiters.insert(place, (at.end, at.fate(), waiter));
             self.gate.waiting.fetch_add(1, Ordering::Release);
             return;
         }
@@ -323,75 +309,17 @@ impl Journal {
     }
 
     /// Fails when a write or a sync failed earlier.
+    #[inline]
     pub fn poisoned(&self) -> Result<()> {
-        if !self.gate.poisoned.load(Ordering::Acquire) {
-            return Ok(());
-        }
+        if self.gate.poisoned.load(Ordering::Acquire) { self.look_poisoned() } else { Ok(()) }
+    }
+
+    #[cold]
+    fn look_poisoned(&self) -> Result<()> {
         match &self.gate.state.lock().poisoned {
             None => Ok(()),
             Some(poison) => Err(self.lost(poison, u64::MAX, 0)),
         }
-    }
-
-    /// What there is to see now; taken before looking, so that nothing is missed in between.
-    pub fn seen(&self) -> Seen {
-        let nudges = self.gate.nudges.load(Ordering::SeqCst);
-        Seen { shown: self.shown_offset(), appended: self.appended(), nudges }
-    }
-
-    /// Waits until records were appended or may be seen beyond `seen`, or somebody nudged, at most `wait`;
-    /// false when the time is over.
-    pub fn wait_beyond(&self, seen: Seen, wait: Duration) -> Result<bool> {
-        let deadline = Instant::now().checked_add(wait);
-        self.gate.receivers.fetch_add(1, Ordering::SeqCst);
-        let mut state = self.gate.state.lock();
-        let outcome = loop {
-            if let Some(poison) = &state.poisoned {
-                break Err(self.lost(poison, u64::MAX, 0));
-            }
-            if self.seen() != seen {
-                break Ok(true);
-            }
-            let timed_out = match deadline {
-                Some(deadline) => self.gate.moved.wait_until(&mut state, deadline).timed_out(),
-                None => {
-                    self.gate.moved.wait(&mut state);
-                    false
-                }
-            };
-            if timed_out {
-                break Ok(self.seen() != seen);
-            }
-        };
-        drop(state);
-        self.gate.receivers.fetch_sub(1, Ordering::SeqCst);
-        outcome
-    }
-
-    /// Wakes those in [`Journal::wait_beyond`], so that they look again.
-    pub fn nudge(&self) {
-        self.gate.nudges.fetch_add(1, Ordering::SeqCst);
-        if self.gate.receivers.load(Ordering::SeqCst) > 0 {
-            drop(self.gate.state.lock());
-            self.gate.moved.notify_all();
-        }
-    }
-
-    /// Calls `call` after every move of the durable horizon and every publication, on the thread that made
-    /// it; no lock of the journal is held. Returns the number to end it with.
-    pub fn watch(&self, call: Watcher) -> u64 {
-        let mut watchers = self.gate.watchers.lock();
-        let id = watchers.keys().next_back().map_or(1, |last| last + 1);
-        watchers.insert(id, call);
-        self.gate.watched.store(watchers.len(), Ordering::SeqCst);
-        id
-    }
-
-    /// Ends a watch.
-    pub fn unwatch(&self, id: u64) {
-        let mut watchers = self.gate.watchers.lock();
-        watchers.remove(&id);
-        self.gate.watched.store(watchers.len(), Ordering::SeqCst);
     }
 
     /// Lets everybody who waits or watches look again: something other than the horizon moved.
@@ -417,7 +345,7 @@ impl Journal {
         }
     }
 
-    fn lost(&self, poison: &Error, group: u64, written: u64) -> Error {
+    pub(super) fn lost(&self, poison: &Error, group: u64, written: u64) -> Error {
         let store = self.disk.describe();
         if group <= written {
             let what = format!("the commit was handed to the disk of {store} and not confirmed");
@@ -599,11 +527,9 @@ impl Journal {
         state.sequence = taken.sequence;
         self.gate.durable.store(taken.end, Ordering::Release);
         self.raise(taken.end, taken.sequence);
-        if !state.waiters.is_empty() {
-            let later = state.waiters.split_off(&(taken.end + 1, 0));
-            let done = std::mem::replace(&mut state.waiters, later);
-            state.ended.extend(done.into_values().map(|(_, waiter)| (waiter, Ok(()))));
-        }
+        let over = state.waiters.partition_point(|(end, ..)| *end <= taken.end);
+        let State { waiters, ended, .. } = &mut *state;
+        ended.extend(waiters.drain(..over).map(|(.., waiter)| (waiter, Ok(()))));
         drop(state);
         self.gate.groups[(taken.group & 1) as usize].notify_all();
         self.nudge();
@@ -639,7 +565,7 @@ impl Journal {
         let first = state.poisoned.get_or_insert_with(|| error.clone()).clone();
         self.gate.poisoned.store(true, Ordering::Release);
         let written = state.written_group;
-        for (group, waiter) in std::mem::take(&mut state.waiters).into_values() {
+        for (_, group, waiter) in std::mem::take(&mut state.waiters) {
             state.ended.push((waiter, Err(self.lost(&first, group, written))));
         }
         drop(state);

@@ -23,6 +23,7 @@
 //! | `settle` | making durable what is believed |
 //! | `assemble` | making, opening and looking at a journal |
 //! | `reader` | reading one queue |
+//! | `receivers` | who waits for the journal to grow |
 //! | `survey` | what lies in the directory before anything is believed |
 //! | `scan` | walking the frames of one file |
 //! | `body` | the bytes of a message |
@@ -61,6 +62,7 @@ mod key;
 mod moved;
 mod prepare;
 mod reader;
+mod receivers;
 mod reclaim;
 mod recover;
 mod replay;
@@ -156,6 +158,7 @@ impl Segment {
     }
 
     /// Where in the file a journal offset lies.
+    #[inline]
     fn at(&self, offset: u64) -> u64 {
         offset - self.first + slot::FRAMES_AT
     }
@@ -216,20 +219,24 @@ impl Journal {
     }
 
     /// The disk the journal lives on.
+    #[inline]
     pub fn disk(&self) -> &Arc<dyn Disk> {
         &self.disk
     }
 
     /// Fails in a forked child: nothing of the parent's handles may be used there.
+    #[inline]
     pub fn check_fork(&self) -> Result<()> {
-        if self.birth.here() {
-            return Ok(());
-        }
+        if self.birth.here() { Ok(()) } else { Err(self.forked()) }
+    }
+
+    #[cold]
+    fn forked(&self) -> Error {
         let text = format!(
             "the store {} was opened before this process was forked; open it anew",
             self.disk.describe()
         );
-        Err(Error::new(Code::Forked, text))
+        Error::new(Code::Forked, text)
     }
 
     /// Whether this handle belongs to the process that made it.

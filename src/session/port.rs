@@ -11,6 +11,7 @@ use crate::error::{Code, Error, Result};
 use crate::store::{Commit, Core};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Arc, Weak};
@@ -39,7 +40,7 @@ struct Inner {
 #[derive(Default)]
 struct State {
     ready: VecDeque<Event>,
-    pending: HashMap<u64, Pending>,
+    pending: HashMap<u64, Pending, BuildHasherDefault<Spread>>,
     started: u64,
     drainers: usize,
     closed: bool,
@@ -47,6 +48,25 @@ struct State {
     /// What to do when the operations of a tag are cancelled.
     hooks: HashMap<u64, Vec<Hook>>,
     pipe: Option<(PipeReader, PipeWriter)>,
+}
+
+/// The hash of a tag: one multiplication. Who chose tags that meet would be slow by himself alone.
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(self.0 << 8 | u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, tag: u64) {
+        let wide = u128::from(tag) * 0x9e37_79b9_7f4a_7c15;
+        self.0 = wide as u64 ^ (wide >> 64) as u64;
+    }
 }
 
 /// Hears that an operation was cancelled.
