@@ -45,7 +45,11 @@ pub struct Entry {
 }
 
 impl Flat {
+    /// What a message takes in the index, at most.
+    pub const ROOM: usize = QUEUE + 4;
+
     /// Notes a message frame; `expires_ms` 0 means never.
+    #[inline]
     pub fn push(&mut self, queue: u32, sequence: u64, file_offset: u64, expires_ms: u64) {
         let at = queue as usize;
         if self.next.len() <= at {
@@ -80,13 +84,18 @@ impl Flat {
     pub fn bytes_with(&self, messages: usize) -> usize {
         FIXED
             + LIFE * (self.lives.len() + 1)
-            + QUEUE * (self.queues + messages)
-            + 4 * (self.entries.len() + messages)
+            + QUEUE * self.queues
+            + 4 * self.entries.len()
+            + Flat::ROOM * messages
     }
 
     /// The same sorted, as it is written. A roll waits for this, so nothing is compared that need not be: a queue's
     /// messages are in order here, and counting them says where each belongs.
     pub fn sealed(&self) -> Sealed {
+        if self.queues == 1 {
+            // One row: its messages follow each other.
+            return Sealed::of(&self.entries, &self.lives);
+        }
         let follows = |a: &Entry, b: &Entry| a.queue != b.queue || a.sequence < b.sequence;
         let one = self.entries.windows(2).all(|pair| pair[0].queue <= pair[1].queue);
         if one && self.entries.windows(2).all(|pair| follows(&pair[0], &pair[1])) {
@@ -187,8 +196,10 @@ impl Sealed {
             body.extend_from_slice(&span.start.to_le_bytes());
             word(&mut body, 0);
         }
-        for place in &self.places {
-            body.extend_from_slice(&place.to_le_bytes());
+        let at = body.len();
+        body.resize(at + 4 * places, 0);
+        for (to, place) in body[at..].as_chunks_mut::<4>().0.iter_mut().zip(&self.places) {
+            *to = place.to_le_bytes();
         }
         body
     }
