@@ -64,23 +64,24 @@ pub fn go_on(sum: u32, bytes: &[u8]) -> u32 {
     crc32c::crc32c_append(sum, bytes)
 }
 
-/// The same for words, each as its bytes from the lowest.
+/// The same for words and half of one behind them, each as its bytes from the lowest.
 #[inline]
-pub fn go_on_words<const N: usize>(sum: u32, words: [u64; N]) -> u32 {
+pub fn go_on_words<const N: usize>(sum: u32, words: [u64; N], half: u32) -> u32 {
     #[cfg(target_arch = "x86_64")]
     if std::is_x86_feature_detected!("sse4.2") {
         // SAFETY: as above.
-        return unsafe { short_words(sum, words) };
+        return unsafe { short_words(sum, words, half) };
     }
-    words.iter().fold(sum, |sum, word| crc32c::crc32c_append(sum, &word.to_le_bytes()))
+    let sum = words.iter().fold(sum, |sum, word| crc32c::crc32c_append(sum, &word.to_le_bytes()));
+    crc32c::crc32c_append(sum, &half.to_le_bytes())
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "sse4.2")]
-fn short_words<const N: usize>(sum: u32, words: [u64; N]) -> u32 {
-    use std::arch::x86_64::_mm_crc32_u64;
+fn short_words<const N: usize>(sum: u32, words: [u64; N], half: u32) -> u32 {
+    use std::arch::x86_64::{_mm_crc32_u32, _mm_crc32_u64};
     let wide = words.iter().fold(u64::from(!sum), |wide, word| _mm_crc32_u64(wide, *word));
-    !((wide & u64::from(u32::MAX)) as u32)
+    !_mm_crc32_u32((wide & u64::from(u32::MAX)) as u32, half)
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -168,9 +169,10 @@ mod tests {
     #[test]
     fn words_have_the_sum_of_their_bytes() {
         let words = [1, u64::MAX, 0x0123_4567_89ab_cdef, 0];
-        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        bytes.extend_from_slice(&0x89ab_cdef_u32.to_le_bytes());
         for sum in [0, 1, u32::MAX, 0x1234_5678] {
-            assert_eq!(go_on_words(sum, words), slowly(sum, &bytes));
+            assert_eq!(go_on_words(sum, words, 0x89ab_cdef), slowly(sum, &bytes));
         }
     }
 

@@ -133,16 +133,19 @@ pub trait File: Send + Sync {
     }
 }
 
+/// What a frame that is stored begins with: words, each stored from its lowest byte.
+pub type Head = [u64; 6];
+
 /// Who may store into a mapped file. What is stored is seen by [`File::read_at`] at once, survives a kill and
 /// is made durable by [`File::sync`], as what is written is.
 pub trait Window: Send {
     /// Offset up to which the file was populated; stores reach up to there.
     fn ready(&self) -> u64;
 
-    /// Copies `parts`, one behind the other, to `offset`, and zeros behind them up to `length` bytes in all, without a
-    /// system call; `false` when that does not lie in what is ready, or cannot be stored. Then any of it may have been
-    /// stored, and must be written.
-    fn store(&mut self, parts: &[&[u8]], length: usize, offset: u64) -> bool;
+    /// Copies `head` and `parts`, one behind the other, to `offset`, and zeros behind them up to `length` bytes in all,
+    /// without a system call; `false` when that does not lie in what is ready, or cannot be stored. Then any of it may have
+    /// been stored, and must be written.
+    fn store(&mut self, head: &Head, parts: [&[u8]; 2], length: usize, offset: u64) -> bool;
 }
 
 /// The lock of a directory, held until dropped, and the two words that live beside it.

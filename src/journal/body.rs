@@ -39,8 +39,8 @@ impl<'a> Parts<'a> {
 
     /// The pieces.
     #[inline]
-    pub fn as_slice(&self) -> &[&'a [u8]] {
-        &self.0
+    pub fn pieces(&self) -> [&'a [u8]; 2] {
+        self.0
     }
 
     /// Bytes of both.
@@ -95,7 +95,38 @@ impl Encoded {
     }
 }
 
-impl Front<'_> {
+impl<'a> Front<'a> {
+    /// The front of a body, without a look at what follows it; `None` when it does not fit.
+    #[inline]
+    pub fn decode(body: &'a [u8]) -> Option<Front<'a>> {
+        Front::take_from(body).map(|(front, _)| front)
+    }
+
+    /// The front of a body, and what follows it.
+    #[inline]
+    fn take_from(body: &'a [u8]) -> Option<(Front<'a>, &'a [u8])> {
+        let (fixed, rest) = body.split_at_checked(FIXED)?;
+        let kind = u16::from_le_bytes([fixed[0], fixed[1]]);
+        let front = Front { kind, priority: fixed[2], ..Front::default() };
+        if fixed[3] == 0 { Some((front, rest)) } else { front.with_present(fixed[3], rest) }
+    }
+
+    /// The same with the fields that need not be present.
+    fn with_present(mut self, present: u8, mut rest: &'a [u8]) -> Option<(Front<'a>, &'a [u8])> {
+        if present & EXPIRES != 0 {
+            self.expires_ms = u64_at(take(&mut rest, 8)?, 0);
+        }
+        if present & DELIVER_AT != 0 {
+            self.deliver_at_ms = u64_at(take(&mut rest, 8)?, 0);
+        }
+        if present & PRODUCER != 0 {
+            self.producer_sequence = u64_at(take(&mut rest, 8)?, 0);
+            let length = take(&mut rest, 1)?[0];
+            self.producer = take(&mut rest, usize::from(length))?;
+        }
+        Some((self, rest))
+    }
+
     /// The first bytes of a body whose key and headers have these lengths, which were checked against the limits.
     #[inline]
     pub fn fixed(&self, key: usize, headers: usize) -> [u8; FIXED] {
@@ -159,26 +190,11 @@ pub struct Body<'a> {
 impl<'a> Body<'a> {
     /// Takes a body apart whose sum held; `None` when its lengths do not fit.
     pub fn decode(body: &'a [u8]) -> Option<Body<'a>> {
-        let (fixed, mut rest) = body.split_at_checked(FIXED)?;
-        let present = fixed[3];
-        let mut front = Front {
-            kind: u16::from_le_bytes([fixed[0], fixed[1]]),
-            priority: fixed[2],
-            ..Front::default()
-        };
-        if present & EXPIRES != 0 {
-            front.expires_ms = u64_at(take(&mut rest, 8)?, 0);
-        }
-        if present & DELIVER_AT != 0 {
-            front.deliver_at_ms = u64_at(take(&mut rest, 8)?, 0);
-        }
-        if present & PRODUCER != 0 {
-            front.producer_sequence = u64_at(take(&mut rest, 8)?, 0);
-            let length = take(&mut rest, 1)?[0];
-            front.producer = take(&mut rest, usize::from(length))?;
-        }
-        let key = take(&mut rest, usize::from(u16::from_le_bytes([fixed[4], fixed[5]])))?;
-        let headers = take(&mut rest, usize::from(u16::from_le_bytes([fixed[6], fixed[7]])))?;
+        let (front, mut rest) = Front::take_from(body)?;
+        let lengths =
+            [u16::from_le_bytes([body[4], body[5]]), u16::from_le_bytes([body[6], body[7]])];
+        let key = take(&mut rest, usize::from(lengths[0]))?;
+        let headers = take(&mut rest, usize::from(lengths[1]))?;
         Some(Body { front, key, headers, payload: rest })
     }
 }

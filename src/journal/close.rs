@@ -33,7 +33,7 @@ impl Journal {
         let marked = {
             let mut tail = self.tail.lock();
             let marked = tail.put_watermark(self.secret, durable, sequence, CLEAN);
-            tail.closed = true;
+            (tail.closed, tail.ample) = (true, 0);
             marked
         };
         if marked { self.commit_all() } else { Ok(()) }

@@ -38,8 +38,11 @@ use crate::error::{Code, Error, Result};
 use crate::limits::NUMBERS_END;
 use crate::sum;
 
+/// A frame header as words.
+pub type Words = crate::disk::Head;
+
 /// Size of a frame header.
-pub const HEAD: usize = 48;
+pub const HEAD: usize = size_of::<Words>();
 
 /// Flag: last frame of its transaction.
 pub const LAST: u8 = 1;
@@ -156,26 +159,38 @@ pub fn frame_bytes(length: usize) -> usize {
 
 /// The sum of a body given in parts.
 #[inline]
-pub fn body_sum(parts: &[&[u8]]) -> u32 {
+pub fn body_sum<const N: usize>(parts: &[&[u8]; N]) -> u32 {
     parts.iter().fold(0, |sum, part| sum::go_on(sum, part))
 }
 
 /// What the sum of a header is taken over: the header without its last field, and the journal offset. As words, since
 /// a processor waits where it reads together what was written in pieces.
 #[inline]
-fn head_sum(words: &[u64; HEAD / 8], offset: u64, seed: u32) -> u32 {
+fn head_sum(words: &Words, offset: u64, seed: u32) -> u32 {
     let [first, second, third, fourth, fifth, last] = *words;
     let last = last & u64::from(u32::MAX) | offset << 32;
-    let sum = sum::go_on_words(seed, [first, second, third, fourth, fifth, last]);
-    sum::go_on(sum, &((offset >> 32) as u32).to_le_bytes())
+    let words = [first, second, third, fourth, fifth, last];
+    sum::go_on_words(seed, words, (offset >> 32) as u32)
 }
 
+/// The bytes of words.
+#[inline]
+pub fn bytes_of(words: &Words) -> [u8; HEAD] {
+    let mut head = [0; HEAD];
+    for (to, word) in head.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+        *to = word.to_le_bytes();
+    }
+    head
+}
+
+#[inline]
 pub fn u32_at(bytes: &[u8], at: usize) -> u32 {
     let mut four = [0; 4];
     four.copy_from_slice(&bytes[at..at + 4]);
     u32::from_le_bytes(four)
 }
 
+#[inline]
 pub fn u64_at(bytes: &[u8], at: usize) -> u64 {
     let mut eight = [0; 8];
     eight.copy_from_slice(&bytes[at..at + 8]);
@@ -186,6 +201,12 @@ impl Head {
     /// The header's bytes at journal `offset` under `seed`.
     #[inline]
     pub fn encode(&self, offset: u64, seed: u32) -> [u8; HEAD] {
+        bytes_of(&self.words(offset, seed))
+    }
+
+    /// The same as words, each of which is written from its lowest byte.
+    #[inline]
+    pub fn words(&self, offset: u64, seed: u32) -> Words {
         let two = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
         let marks = u32::from(self.kind as u8) | u32::from(self.flags) << 8;
         let mut words = [
@@ -197,11 +218,7 @@ impl Head {
             u64::from(self.body_sum),
         ];
         words[5] |= u64::from(head_sum(&words, offset, seed)) << 32;
-        let mut head = [0; HEAD];
-        for (to, word) in head.as_chunks_mut::<8>().0.iter_mut().zip(words) {
-            *to = word.to_le_bytes();
-        }
-        head
+        words
     }
 
     /// Decodes a header whose sum holds at journal `offset` under `seed`; `None` when it does not.
@@ -246,6 +263,7 @@ impl Head {
     }
 
     /// The space the frame takes.
+    #[inline]
     pub fn frame_bytes(&self) -> usize {
         frame_bytes(self.length as usize)
     }
@@ -264,7 +282,7 @@ pub fn may_be_watermark(bytes: &[u8]) -> bool {
     bytes[4] == Type::Watermark as u8 && u32_at(bytes, 0) == 0 && bytes[6] == 0 && bytes[7] == 0
 }
 
-/// The bytes of a watermark at journal `offset`: all before `durable` is durable.
+/// The header that is a watermark at journal `offset`: all before `durable` is durable.
 pub fn watermark(
     offset: u64,
     secret: u32,
@@ -272,7 +290,7 @@ pub fn watermark(
     sequence: u64,
     incarnation: &[u8; 16],
     flags: u8,
-) -> [u8; HEAD] {
+) -> Words {
     Head {
         length: 0,
         kind: Type::Watermark,
@@ -284,5 +302,5 @@ pub fn watermark(
         index: 0,
         body_sum: 0,
     }
-    .encode(offset, secret)
+    .words(offset, secret)
 }

@@ -16,11 +16,13 @@ use crate::sync::Ordering;
 
 impl Journal {
     /// Whether others see what is published and not durable yet. Where the life in force could not say so, they wait.
+    #[inline]
     pub(super) fn shows_early(&self) -> bool {
         self.options.shows_early && self.is_early()
     }
 
     /// Whether a life that says "positions are handed out early" is wanted for every append.
+    #[inline]
     pub fn wants_early(&self) -> bool {
         self.options.shows_early
     }
@@ -56,6 +58,7 @@ impl Journal {
     }
 
     /// All up to the end of this transaction was handed to the files.
+    #[inline]
     pub(super) fn published(&self, at: &Appended) {
         if self.shows_early() {
             self.raise(at.end, at.sequence);
@@ -63,6 +66,7 @@ impl Journal {
     }
 
     /// Moves the horizon.
+    #[inline]
     pub(super) fn raise(&self, offset: u64, sequence: u64) {
         // Who knows the sequence finds its bytes below the offset.
         self.gate.shown.fetch_max(offset, Ordering::AcqRel);

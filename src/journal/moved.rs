@@ -147,7 +147,7 @@ impl Journal {
             let body = &one.buffer[one.body.clone()];
             let expires_ms = super::expires_of(body);
             let head = Head { kind: Type::Evacuated, flags: one.head.flags & LAST, ..one.head };
-            let at = tail.put_frame(head, &[body]);
+            let at = tail.put_frame(head, [body, &[]]);
             let offset = at - FRAMES_AT + tail.segment.first;
             let home = Home { offset, end: tail.end, seed: tail.seed(), expires_ms };
             tail.moved.insert((head.queue, head.sequence), home);

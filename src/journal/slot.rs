@@ -198,6 +198,7 @@ impl Slot {
 }
 
 /// The seed an incarnation gives to the sums of its frames.
+#[inline]
 pub fn seed_of(incarnation: &[u8; 16]) -> u32 {
     u32_at(incarnation, 0)
 }

@@ -9,7 +9,9 @@
 use super::adopt::{Adopted, Adoption, Adoptions};
 use super::assemble::clear;
 use super::body::{Parts, whole};
-use super::format::{CLEAN, EARLY, HEAD, Head, LAST, Type, body_sum, frame_bytes, watermark};
+use super::format::{
+    CLEAN, EARLY, HEAD, Head, LAST, Type, Words, body_sum, bytes_of, frame_bytes, watermark,
+};
 use super::index::{Flat, Sealed};
 use super::moved::Moved;
 use super::rows::Rows;
@@ -45,7 +47,7 @@ impl<'a> Record<'a> {
     /// A record that is no message.
     pub fn control(kind: Type, queue: u32, body: &'a [u8]) -> Record<'a> {
         let parts = whole(body);
-        Record { kind, queue, sequence: 0, expires_ms: 0, sum: body_sum(parts.as_slice()), parts }
+        Record { kind, queue, sequence: 0, expires_ms: 0, sum: body_sum(&parts.pieces()), parts }
     }
 
     /// Bytes of its body.
@@ -123,8 +125,11 @@ pub struct Tail {
     pub stored_from: u64,
     /// How often something came to wait for the writer.
     pub waits: u64,
-    /// Up to this offset of the file nobody has to look whether enough is ready.
-    pub enough: u64,
+    /// So many bytes, and what the index takes for them, may be appended before anybody has to look whether there is room
+    /// for more, and whether it is ready. 0 where there is something to do first.
+    pub ample: u64,
+    /// From this offset of the file on the helper is asked for more that is ready.
+    pub asked: u64,
     pub touched: Vec<Arc<Segment>>,
     pub unmarked: Option<Arc<Segment>>,
     pub taken: u64,
@@ -145,26 +150,72 @@ impl Tail {
         seed_of(&self.incarnation)
     }
 
+    /// Puts a record of a transaction.
+    #[inline]
+    fn put_record(
+        &mut self,
+        record: &Record<'_>,
+        sequence: u64,
+        index: usize,
+        flags: u8,
+        time_ms: u64,
+    ) {
+        let head = Head {
+            length: u32::try_from(record.length()).unwrap_or(u32::MAX),
+            kind: record.kind,
+            flags,
+            transaction: sequence,
+            sequence: record.sequence,
+            time_ms,
+            queue: record.queue,
+            index: u32::try_from(index).unwrap_or(u32::MAX),
+            body_sum: record.sum,
+        };
+        let at = self.put_frame(head, record.parts.pieces());
+        if record.kind == Type::Message {
+            self.ample = self.ample.saturating_sub(Flat::ROOM as u64);
+            self.index.push(record.queue, record.sequence, at, record.expires_ms);
+        }
+    }
+
+    /// Counts on the files that the transaction appended last brought in.
+    fn note_adopted(&mut self, adopt: &Record<'_>, time_ms: u64) {
+        if let Some(body) = Adoption::decode(&adopt.parts.pieces().concat()) {
+            let (segment, end, transaction) = (self.segment.number, self.end, self.next - 1);
+            self.adopted.insert(Adopted { transaction, time_ms, segment, end, body });
+        }
+    }
+
     /// Puts a frame and returns where in the file it, or the block that holds it, begins.
-    pub(super) fn put_frame(&mut self, head: Head, parts: &[&[u8]]) -> u64 {
+    #[inline]
+    pub(super) fn put_frame(&mut self, head: Head, parts: [&[u8]; 2]) -> u64 {
         self.untouched = false;
-        let at = self.enter_block(head.kind, head.frame_bytes());
-        let bytes = head.encode(self.end, self.seed());
-        self.put_bytes(&bytes, parts, head.frame_bytes());
+        let size = head.frame_bytes();
+        let at = match &self.block {
+            None => self.used(),
+            Some(_) => self.enter_block(head.kind, size),
+        };
+        self.put_bytes(&head.words(self.end, self.seed()), parts, size);
         at
     }
 
     /// Stores the bytes of a frame of `size` bytes, or lets them gather where that is not possible.
-    fn put_bytes(&mut self, head: &[u8; HEAD], parts: &[&[u8]], size: usize) {
+    #[inline]
+    fn put_bytes(&mut self, head: &Words, parts: [&[u8]; 2], size: usize) {
+        self.ample = self.ample.saturating_sub(size as u64);
         if self.pending.is_empty() && self.store(head, parts, size) {
             self.end += size as u64;
             self.pending_from = self.end;
             return;
         }
+        self.gather(head, parts, size);
+    }
+
+    fn gather(&mut self, head: &Words, parts: [&[u8]; 2], size: usize) {
         self.waits += 1;
         let whole = self.pending.len() + size;
         self.pending.reserve(size);
-        self.pending.extend_from_slice(head);
+        self.pending.extend_from_slice(&bytes_of(head));
         for part in parts {
             self.pending.extend_from_slice(part);
         }
@@ -225,6 +276,18 @@ impl Tail {
         self.used() + more as u64
     }
 
+    /// Up to which offset of the file ordinary records are put. Before the first roll there is no reserve: the last quarter
+    /// of the only segment is it.
+    fn limit(&self) -> u64 {
+        let only = self.table.is_empty() && self.run == 0;
+        if only { self.segment.length / 4 * 3 } else { self.segment.length }
+    }
+
+    /// Bytes of ordinary records, and of the index for them, for which there is room behind what every append leaves.
+    fn room(&self) -> u64 {
+        self.limit().saturating_sub(self.end_with(2 * HEAD, self.release_room(), 0))
+    }
+
     /// Appends a frame that has no number.
     pub fn put_local(&mut self, kind: Type, flags: u8, sequence: u64, body: &[u8]) {
         let head = Head {
@@ -238,7 +301,7 @@ impl Tail {
             index: 0,
             body_sum: body_sum(&[body]),
         };
-        self.put_frame(head, &[body]);
+        self.put_frame(head, [body, &[]]);
     }
 
     /// Appends a watermark where there is room behind the index; it is only a help; appends leave room for it.
@@ -249,8 +312,8 @@ impl Tail {
             return false;
         }
         self.close_block();
-        let bytes = watermark(self.end, secret, durable, sequence, &self.incarnation, flags);
-        self.put_bytes(&bytes, &[], HEAD);
+        let head = watermark(self.end, secret, durable, sequence, &self.incarnation, flags);
+        self.put_bytes(&head, [&[], &[]], HEAD);
         true
     }
 
@@ -285,6 +348,59 @@ impl Journal {
         self.poisoned()?;
         let frames: usize = records.iter().map(|record| frame_bytes(record.length())).sum();
         let mut tail = self.tail.lock();
+        if (frames + records.len() * Flat::ROOM) as u64 > tail.ample {
+            self.get_room(&mut tail, (frames, records.len()), space, freeze)?;
+        }
+        let sequence = tail.next;
+        for (index, record) in records.iter().enumerate() {
+            let flags = if index + 1 == records.len() { LAST } else { 0 };
+            tail.put_record(record, sequence, index, flags, time_ms);
+        }
+        tail.next += 1;
+        if let Some(adopt) = records.first().filter(|record| record.kind == Type::Adopt) {
+            tail.note_adopted(adopt, time_ms);
+        }
+        Ok(self.told(&tail, sequence))
+    }
+
+    /// Appends one record that is a transaction of its own, as [`Journal::append`] does.
+    #[inline]
+    pub fn append_one(
+        &self,
+        record: &Record<'_>,
+        time_ms: u64,
+        freeze: &mut dyn FnMut(&mut Rows),
+    ) -> Result<Appended> {
+        self.poisoned()?;
+        let size = frame_bytes(record.length());
+        let mut tail = self.tail.lock();
+        if (size + Flat::ROOM) as u64 > tail.ample {
+            self.get_room(&mut tail, (size, 1), Space::Ordinary, freeze)?;
+        }
+        let sequence = tail.next;
+        tail.put_record(record, sequence, 0, LAST, time_ms);
+        tail.next = sequence + 1;
+        Ok(self.told(&tail, sequence))
+    }
+
+    /// What is said of the transaction that was appended last.
+    #[inline]
+    fn told(&self, tail: &Tail, sequence: u64) -> Appended {
+        let reach = self.reach(tail);
+        self.appended.store(tail.end, Ordering::Release);
+        Appended { sequence, end: tail.end, group: tail.taken + 1, reach }
+    }
+
+    /// Sees to everything that must be before so many bytes of frames of so many records are put, and finds out how much
+    /// more may follow without a look.
+    #[inline(never)]
+    fn get_room(
+        &self,
+        tail: &mut Tail,
+        (frames, records): (usize, usize),
+        space: Space,
+        freeze: &mut dyn FnMut(&mut Rows),
+    ) -> Result<()> {
         if tail.closed {
             return Err(self.closed());
         }
@@ -292,41 +408,15 @@ impl Journal {
             tail.begun = false;
             self.early.store(false, Ordering::Relaxed);
         }
-        self.make_room(&mut tail, frames, records.len(), space, freeze)?;
+        self.make_room(tail, frames, records, space, freeze)?;
         if !tail.begun {
-            self.begin_life(&mut tail, false)?;
+            self.begin_life(tail, false)?;
         }
         tail.keep_together(frames);
-        self.keep_ahead(&mut tail, frames);
-        let sequence = tail.next;
-        for (index, record) in records.iter().enumerate() {
-            let head = Head {
-                length: u32::try_from(record.length()).unwrap_or(u32::MAX),
-                kind: record.kind,
-                flags: if index + 1 == records.len() { LAST } else { 0 },
-                transaction: sequence,
-                sequence: record.sequence,
-                time_ms,
-                queue: record.queue,
-                index: u32::try_from(index).unwrap_or(u32::MAX),
-                body_sum: record.sum,
-            };
-            let at = tail.put_frame(head, record.parts.as_slice());
-            if record.kind == Type::Message {
-                tail.index.push(record.queue, record.sequence, at, record.expires_ms);
-            }
-        }
-        tail.next += 1;
-        if let Some(adopt) = records.first().filter(|record| record.kind == Type::Adopt)
-            && let Some(body) = Adoption::decode(&adopt.parts.as_slice().concat())
-        {
-            let (segment, end) = (tail.segment.number, tail.end);
-            tail.adopted.insert(Adopted { transaction: sequence, time_ms, segment, end, body });
-        }
-        let reach = self.reach(&tail);
-        let appended = Appended { sequence, end: tail.end, group: tail.taken + 1, reach };
-        self.appended.store(tail.end, Ordering::Release);
-        Ok(appended)
+        self.keep_ahead(tail, frames);
+        // What a block takes depends on what is in it.
+        tail.ample = if tail.block.is_none() { tail.room().min(tail.ready()) } else { 0 };
+        Ok(())
     }
 
     /// Draws the incarnation of this open and writes its frame.
@@ -342,7 +432,7 @@ impl Journal {
         tail.incarnation = incarnation;
         let (at, seed) = (tail.used(), tail.seed());
         tail.index.live(at, seed);
-        tail.begun = true;
+        (tail.begun, tail.ample) = (true, 0);
         tail.early = early;
         // One that was not asked for is owed: an earlier life has said the same, durably.
         self.early.store(tail.owes, Ordering::Relaxed);
@@ -353,10 +443,12 @@ impl Journal {
     }
 
     /// Begins a life that says "positions are handed out early" and makes it durable, once per open.
+    #[inline]
     pub fn hand_out_early(&self) -> Result<()> {
-        if self.is_early() {
-            return Ok(());
-        }
+        if self.is_early() { Ok(()) } else { self.begin_early() }
+    }
+
+    fn begin_early(&self) -> Result<()> {
         let appended = {
             let mut tail = self.tail.lock();
             if tail.closed {
@@ -385,6 +477,7 @@ impl Journal {
     }
 
     /// Whether this life may hand out positions before they are durable.
+    #[inline]
     pub fn is_early(&self) -> bool {
         self.early.load(Ordering::Relaxed)
     }
@@ -395,6 +488,7 @@ impl Journal {
         let mut tail = self.tail.lock();
         tail.owes = false;
         tail.begun = tail.begun && !tail.early;
+        tail.ample = 0;
         self.early.store(false, Ordering::Relaxed);
     }
 
@@ -407,13 +501,7 @@ impl Journal {
         freeze: &mut dyn FnMut(&mut Rows),
     ) -> Result<()> {
         let life = if tail.begun { 0 } else { frame_bytes(16) };
-        let limit = match space {
-            // Before the first roll there is no reserve: the last quarter of the only segment is it.
-            Space::Ordinary | Space::Exchanging if tail.table.is_empty() && tail.run == 0 => {
-                tail.segment.length / 4 * 3
-            }
-            _ => tail.segment.length,
-        };
+        let limit = if space.is_freeing() { tail.segment.length } else { tail.limit() };
         // The watermark of its own group, and that of the group before, which may be on its way.
         let clear = life + 2 * HEAD;
         if tail.end_with(clear, frames + tail.release_room(), records) <= limit {
@@ -543,7 +631,7 @@ impl Journal {
         tail.index.live(at, seed);
         tail.segment = next;
         (tail.pending_from, tail.stored_from) = (tail.end, tail.end);
-        tail.window = None;
+        (tail.window, tail.ample) = (None, 0);
         self.map_tail(tail);
     }
 

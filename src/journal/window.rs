@@ -14,7 +14,7 @@
 //! is stored to once. The chain is folded when the writer has its turn, over what is read back.
 
 use super::commit::{Take, Writer};
-use super::format::{HEAD, frame_bytes, u32_at};
+use super::format::{Words, frame_bytes, u32_at};
 use super::tail::{Appended, Tail};
 use super::{Journal, Segment};
 use crate::sync::Ordering;
@@ -47,15 +47,20 @@ impl Appended {
 
 impl Tail {
     /// Stores a frame where it belongs; false where it must be written instead.
-    pub(super) fn store(&mut self, head: &[u8; HEAD], parts: &[&[u8]], size: usize) -> bool {
+    #[inline]
+    pub(super) fn store(&mut self, head: &Words, parts: [&[u8]; 2], size: usize) -> bool {
         let at = self.segment.at(self.end);
-        let Some(window) = &mut self.window else { return false };
-        match *parts {
-            [] => window.store(&[head], size, at),
-            [one] => window.store(&[head, one], size, at),
-            [one, two] => window.store(&[head, one, two], size, at),
-            _ => false,
-        }
+        self.window.as_mut().is_some_and(|window| window.store(head, parts, size, at))
+    }
+
+    /// Bytes of the file from the end of the tail on that can be stored, as far as anybody has looked; without a window
+    /// nothing has to be ready.
+    pub(super) fn ready(&self) -> u64 {
+        let used = self.segment.at(self.end);
+        self.window.as_ref().map_or(u64::MAX, |window| {
+            // The helper is asked from time to time for more.
+            window.ready().saturating_sub(used).min(AHEAD / 2)
+        })
     }
 }
 
@@ -71,7 +76,7 @@ impl Journal {
         // Where it cannot be mapped it is written to.
         if wanted && tail.segment.file.map(tail.segment.length).is_ok_and(|mapped| mapped) {
             tail.window = tail.segment.file.window();
-            tail.enough = 0;
+            (tail.ample, tail.asked) = (0, 0);
         }
     }
 
@@ -100,16 +105,7 @@ impl Journal {
     }
 
     /// Sees to it that the next `bytes` bytes can be stored, and asks for more in good time.
-    #[inline]
     pub(super) fn keep_ahead(&self, tail: &mut Tail, bytes: usize) {
-        if tail.window.is_some() && tail.segment.at(tail.end) + bytes as u64 > tail.enough {
-            self.look_ahead(tail, bytes);
-        }
-    }
-
-    /// The same by a look at what is ready; the helper is told from time to time how far it went.
-    #[inline(never)]
-    fn look_ahead(&self, tail: &mut Tail, bytes: usize) {
         let Some(window) = &tail.window else { return };
         let (at, length) = (tail.segment.at(tail.end), tail.segment.length);
         let need = at + bytes as u64;
@@ -120,8 +116,10 @@ impl Journal {
                 return;
             }
         }
-        tail.enough = window.ready().min(need + AHEAD / 2);
-        self.ask_ahead();
+        if at >= tail.asked {
+            tail.asked = at + AHEAD / 2;
+            self.ask_ahead();
+        }
     }
 
     /// Gets the tail ready some way ahead, and folds the chain over what was stored since the last time.
@@ -147,6 +145,7 @@ impl Journal {
     }
 
     /// How far the bytes came that were just appended.
+    #[inline]
     pub(super) fn reach(&self, tail: &Tail) -> Reach {
         if tail.window.is_none() {
             return Reach::Memory;
@@ -159,7 +158,7 @@ impl Journal {
     pub(super) fn end_tail(&self) {
         let mut tail = self.tail.lock();
         tail.closed = true;
-        tail.window = None;
+        (tail.window, tail.ample) = (None, 0);
     }
 }
 

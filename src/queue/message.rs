@@ -6,7 +6,7 @@
 use crate::error::{Code, Error, Result};
 use crate::journal::{FIXED, Front, Parts, body_sum, put_header};
 use crate::limits;
-use crate::store::Entry;
+use crate::store::{Core, Entry, Level, Staged};
 
 /// A header: its name and its value.
 pub type Header<'a> = (&'a str, &'a [u8]);
@@ -96,19 +96,13 @@ impl<'a> Message<'a> {
     /// Checks every bound and encodes what stands before the payload.
     pub fn pack(&'a self) -> Result<Packed<'a>> {
         let headers = self.check()?;
-        Ok(self.pack_checked(headers))
-    }
-
-    /// The same for a message that was checked, and whose encoded headers have so many bytes.
-    #[inline(always)]
-    pub(crate) fn pack_checked(&'a self, headers: usize) -> Packed<'a> {
         let (fixed, mut fields) = (self.fixed(headers), Vec::new());
         if fixed.is_none() {
             self.append_fields(headers, 0, &mut fields);
         }
         let mut packed = Packed { fixed: fixed.unwrap_or_default(), fields, message: self, sum: 0 };
-        packed.sum = body_sum(packed.parts().as_slice());
-        packed
+        packed.sum = body_sum(&packed.parts().pieces());
+        Ok(packed)
     }
 
     /// Appends the body to `bodies`, and gives its sum; a message that is refused appended nothing.
@@ -188,6 +182,27 @@ impl<'a> Message<'a> {
             producer: self.producer.as_bytes(),
             producer_sequence: self.producer_sequence,
         }
+    }
+
+    /// Appends it as a transaction of its own, the shortest way where it has nothing but a kind and a payload, as most have.
+    #[inline]
+    pub(crate) fn put_alone(&self, core: &Core, queue: u32, level: Level) -> Result<Staged> {
+        let lengths = self.key.len() | self.headers.len() | self.producer.len();
+        let numbers = self.expires_ms | self.deliver_at_ms | self.producer_sequence;
+        let plain = lengths as u64 | numbers | u64::from(self.priority) == 0;
+        if !plain || self.payload.len() > limits::MESSAGE_BYTES_MAX - FRONT_BYTES_MAX {
+            return self.put_any(core, queue, level);
+        }
+        let front = Front { kind: self.kind, ..Front::default() };
+        let fixed = front.fixed(0, 0);
+        let parts = Parts::of(&fixed, self.payload);
+        core.put(&Entry { queue, parts, sum: body_sum(&parts.pieces()), front }, level)
+    }
+
+    #[inline(never)]
+    fn put_any(&self, core: &Core, queue: u32, level: Level) -> Result<Staged> {
+        let packed = self.pack().map_err(|error| error.at_message(0))?;
+        core.put(&packed.entry(queue), level)
     }
 
     /// Checks every bound; gives the bytes of the encoded headers.
@@ -285,7 +300,7 @@ const FRONT_BYTES_MAX: usize = 512;
 
 impl Packed<'_> {
     /// The message as an entry of a transaction on a queue.
-    #[inline(always)]
+    #[inline]
     pub fn entry(&self, queue: u32) -> Entry<'_> {
         Entry { queue, parts: self.parts(), sum: self.sum, front: self.message.front() }
     }

@@ -14,7 +14,7 @@ use super::port::Port;
 use super::store::Inner;
 use super::transaction::SessionOptions;
 use crate::error::{Code, Error, Result};
-use crate::journal::{Body, Staging, Type, whole};
+use crate::journal::{Front, Staging, Type, whole};
 use crate::limits;
 use crate::queue::{Message, Queue, Reader, Received};
 use crate::store::{Commit, Entry, Identity, Level, OnFenced, Staged, TransactionId};
@@ -126,6 +126,8 @@ impl LocalSession {
                 message.borrow().check().map_err(|error| error.at_message(index))?;
             }
         }
+        self.bodies.reserve(bytes.min(self.memory));
+        self.puts.reserve(count.min(self.memory / limits::RECORD_BYTES));
         let (bodies, puts) = (self.bodies.len(), self.puts.len());
         for (index, message) in messages.enumerate() {
             if let Err(error) = self.stage(queue, message.borrow()) {
@@ -513,7 +515,7 @@ impl LocalSession {
 
     fn entry(&self, (queue, body, sum): &(u32, Range<usize>, u32)) -> Entry<'_> {
         let body = &self.bodies[body.clone()];
-        let front = Body::decode(body).unwrap_or_default().front;
+        let front = Front::decode(body).unwrap_or_default();
         Entry { queue: *queue, parts: whole(body), sum: *sum, front }
     }
 

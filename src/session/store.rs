@@ -50,6 +50,22 @@ impl Inner {
     pub fn check_writable(&self) -> Result<()> {
         self.core.check_writable()
     }
+
+    #[inline]
+    fn stage(self: &Arc<Inner>, to: Queue, all: &[Message<'_>], level: Level) -> Result<Staged> {
+        let core = &self.core;
+        if let [message] = all {
+            return message.put_alone(core, to.number(), level);
+        }
+        let bytes = || all.iter().map(Message::bytes_max).sum::<usize>();
+        if bytes() > core.memory_bytes() {
+            let mut session = Session::open(self)?;
+            session.put_many(to, all)?;
+            return session.hand_over(level);
+        }
+        let batch = Batch::pack(all)?;
+        core.transact(&batch.entries(to.number()), &[], level)
+    }
 }
 
 /// Opening and closing.
@@ -283,24 +299,20 @@ impl Store {
 impl Store {
     /// Puts messages as one transaction at the store's level; all or none.
     pub fn put(&self, queue: Queue, messages: &[Message<'_>]) -> Result<Commit> {
-        if let Some(store) = self.remote() {
-            return store.put(queue, messages, None);
+        match &self.home {
+            Home::Local(inner) => {
+                inner.core.finish(&inner.stage(queue, messages, inner.core.level())?)
+            }
+            Home::Remote(store) => store.put(queue, messages, None),
         }
-        self.put_at(queue, messages, self.inner()?.core.level())
     }
 
     /// The same at another level.
     pub fn put_at(&self, queue: Queue, messages: &[Message<'_>], level: Level) -> Result<Commit> {
-        if let Some(store) = self.remote() {
-            return store.put(queue, messages, Some(level));
+        match &self.home {
+            Home::Local(inner) => inner.core.finish(&inner.stage(queue, messages, level)?),
+            Home::Remote(store) => store.put(queue, messages, Some(level)),
         }
-        let core = &self.inner()?.core;
-        if let [message] = messages {
-            let headers = message.check().map_err(|error| error.at_message(0))?;
-            let packed = message.pack_checked(headers);
-            return core.put(&packed.entry(queue.number()), level);
-        }
-        core.finish(&self.stage(queue, messages, level)?)
     }
 
     /// Puts messages that came from another store, into any queues, as one transaction; returns how many.
@@ -329,9 +341,9 @@ impl Store {
         if let Some(store) = self.remote() {
             return store.put_start(queue, messages, port, tag);
         }
-        let core = &self.inner()?.core;
+        let (inner, core) = (self.inner()?, &self.inner()?.core);
         let started = port.start(core, tag)?;
-        match self.stage(queue, messages, core.level()) {
+        match inner.stage(queue, messages, core.level()) {
             Ok(staged) => {
                 finish_later(core, staged, started, port);
                 Ok(())
@@ -341,19 +353,6 @@ impl Store {
                 Err(error)
             }
         }
-    }
-
-    #[inline]
-    fn stage(&self, queue: Queue, messages: &[Message<'_>], level: Level) -> Result<Staged> {
-        let core = &self.inner()?.core;
-        let bytes = || messages.iter().map(Message::bytes_max).sum::<usize>();
-        if messages.len() > 1 && bytes() > core.memory_bytes() {
-            let mut session = self.session()?;
-            session.put_many(queue, messages)?;
-            return session.hand_over(level);
-        }
-        let batch = Batch::pack(messages)?;
-        core.transact(&batch.entries(queue.number()), &[], level)
     }
 
     /// Opens a session: transactions over any number of queues.

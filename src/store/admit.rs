@@ -43,6 +43,7 @@ impl Core {
     }
 
     /// Whether an entry may be put: the sequence its queue gives next, or the transaction that brought it already.
+    #[inline]
     pub(super) fn admit<'a>(
         &self,
         state: &State,
@@ -52,7 +53,7 @@ impl Core {
     ) -> Result<(u64, Option<u64>)> {
         let queue = state.queue(entry.queue)?;
         if queue.paused {
-            return Err(Error::new(Code::Paused, format!("queue {:?} is paused", queue.name)));
+            return Err(paused(&queue.name));
         }
         if arrives || entry.front.producer.is_empty() {
             return Ok((queue.next, None));
@@ -61,6 +62,7 @@ impl Core {
     }
 
     /// The transaction that brought this producer sequence, when it is the last one repeated.
+    #[inline(never)]
     fn repeats<'a>(
         &self,
         state: &State,
@@ -91,6 +93,11 @@ impl Core {
             _ => Err(out_of_order(id, sequence, next)),
         }
     }
+}
+
+#[cold]
+fn paused(name: &str) -> Error {
+    Error::new(Code::Paused, format!("queue {name:?} is paused"))
 }
 
 /// The refusal of a sequence that is not the next one.

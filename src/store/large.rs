@@ -58,7 +58,7 @@ impl Core {
                 staging.leave_out(row.transaction);
                 continue;
             }
-            let bytes: &[u8] = match entry.parts.as_slice() {
+            let bytes: &[u8] = match &entry.parts.pieces() {
                 [whole, []] => whole,
                 parts => {
                     body.clear();

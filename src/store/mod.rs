@@ -94,6 +94,7 @@ pub struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
+    #[inline]
     fn record(&self, sequence: u64) -> Record<'a> {
         Record {
             kind: Type::Message,
@@ -155,11 +156,13 @@ impl Staged {
 
 impl Core {
     /// The journal.
+    #[inline]
     pub fn journal(&self) -> &Arc<Journal> {
         &self.journal
     }
 
     /// The level of commits that do not name one.
+    #[inline]
     pub fn level(&self) -> Level {
         self.level
     }
@@ -170,27 +173,28 @@ impl Core {
     }
 
     /// Fails in a forked child and after a close.
+    #[inline]
     pub fn check_open(&self) -> Result<()> {
         self.journal.check_fork()?;
-        if self.is_closed() {
-            return Err(Error::new(
-                Code::Closed,
-                format!("the store {} is closed", self.describe()),
-            ));
-        }
-        Ok(())
+        if self.is_closed() { Err(self.over()) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn over(&self) -> Error {
+        Error::new(Code::Closed, format!("the store {} is closed", self.describe()))
     }
 
     /// Fails when the store cannot be written to.
+    #[inline]
     pub fn check_writable(&self) -> Result<()> {
         self.check_open()?;
-        match &self.damage {
-            None => Ok(()),
-            Some(damage) => {
-                let what = format!("{} is open for reading only", self.describe());
-                Err(Error::because(Code::ReadOnly, what, damage))
-            }
-        }
+        self.damage.as_ref().map_or(Ok(()), |damage| Err(self.reads_only(damage)))
+    }
+
+    #[cold]
+    fn reads_only(&self, damage: &Error) -> Error {
+        let what = format!("{} is open for reading only", self.describe());
+        Error::because(Code::ReadOnly, what, damage)
     }
 
     /// Fails when the store cannot be written to, or a sync failed.
@@ -247,6 +251,7 @@ impl Core {
     }
 
     /// Whether the store was closed.
+    #[inline]
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)
     }
@@ -271,9 +276,9 @@ impl Core {
         self.transact_checked(entries, changes, level, false, &|_| Ok(()))
     }
 
-    /// Commits one message alone, the shortest way: what is known of it on the way is moved as little as possible.
-    #[inline]
-    pub fn put(&self, entry: &Entry<'_>, level: Level) -> Result<Commit> {
+    /// Appends one message alone, the shortest way: what is known of it on the way is moved as little as possible.
+    #[inline(always)]
+    pub fn put(&self, entry: &Entry<'_>, level: Level) -> Result<Staged> {
         self.check_writable()?;
         if level == Level::Process || self.journal.wants_early() {
             self.journal.hand_out_early()?;
@@ -281,36 +286,32 @@ impl Core {
         let mut state = self.state.lock();
         if self.live.has_riders() {
             drop(state);
-            return self.put_longer(entry, level);
+            return self.transact(&[*entry], &[], level);
         }
         let admitted = self.admit(&state, &mut Vec::new(), entry, false);
         let (next, repeated) = admitted.map_err(|error| error.at_message(0))?;
         if let Some(transaction) = repeated {
-            return Ok(Commit { token: state.token(transaction), level });
+            return Ok(Staged { appended: None, token: state.token(transaction), level });
         }
         let record = entry.record(next);
-        let (appended, rolled) =
-            self.append(&mut state, std::slice::from_ref(&record), Space::Ordinary);
-        let at = match &appended {
+        let (now, mut rolled) = (self.journal.disk().tick_ms(), false);
+        let mut freeze = |rows: &mut Rows| {
+            rolled = true;
+            state.hand_over(rows);
+        };
+        let at = match self.journal.append_one(&record, now, &mut freeze) {
             Ok(at) => at,
             Err(error) if error.code() == Code::NoSpace => {
                 // Room has to be made first.
                 drop(state);
-                return self.put_longer(entry, level);
+                return self.transact(&[*entry], &[], level);
             }
-            Err(error) => return Err(error.clone()),
+            Err(error) => return Err(error),
         };
         state.message(at.sequence, entry.queue, next, record.length(), &entry.front);
         let token = state.token(at.sequence);
         self.appended(state, rolled);
-        self.reach(at, level)?;
-        Ok(Commit { token, level })
-    }
-
-    /// The same by the way of all transactions.
-    #[cold]
-    fn put_longer(&self, entry: &Entry<'_>, level: Level) -> Result<Commit> {
-        self.finish(&self.transact(&[*entry], &[], level)?)
+        Ok(Staged { appended: Some(at), token, level })
     }
 
     /// The same with a last look at the state under the lock under which it changes: where that fails, nothing does.
@@ -475,7 +476,6 @@ impl Core {
 
     /// Appends the records of a transaction, whose time may be some milliseconds old; the second value is whether a
     /// segment was begun for it.
-    #[inline]
     fn append(
         &self,
         state: &mut State,
@@ -505,6 +505,7 @@ impl Core {
     }
 
     /// Waits until the transaction reached its level.
+    #[inline]
     pub fn finish(&self, staged: &Staged) -> Result<Commit> {
         if let Some(appended) = &staged.appended {
             self.reach(appended, staged.level)?;

@@ -141,11 +141,10 @@ pub(super) const VERSIONS: u32 = COLD + 1;
 
 impl State {
     /// The queue with this number.
+    #[inline]
     pub fn queue(&self, number: u32) -> Result<&QueueState> {
         let queue = self.queues.get(number as usize).and_then(Option::as_ref);
-        queue.ok_or_else(|| {
-            Error::new(Code::NoSuchName, format!("there is no queue {number}; it was deleted"))
-        })
+        queue.ok_or_else(|| no_queue(number))
     }
 
     /// The same, to be changed.
@@ -199,11 +198,13 @@ impl State {
     }
 
     /// Whether segments may have become free since the last call.
+    #[inline]
     pub fn take_reclaim_due(&mut self) -> bool {
         std::mem::take(&mut self.reclaim_due)
     }
 
     /// A message was put.
+    #[inline]
     pub fn message(
         &mut self,
         transaction: u64,
@@ -226,6 +227,7 @@ impl State {
     }
 
     /// A queue that is about to change.
+    #[inline]
     pub(super) fn changing(&mut self, number: u32) -> Option<&mut QueueState> {
         let queue = self.queues.get_mut(number as usize).and_then(Option::as_mut)?;
         if !queue.changed {
@@ -651,6 +653,11 @@ impl QueueState {
         let streams = self.streams.values().map(|stream| stream.message);
         consumers.min().or(streams.min()).unwrap_or(0).max(self.purged)
     }
+}
+
+#[cold]
+fn no_queue(number: u32) -> Error {
+    Error::new(Code::NoSuchName, format!("there is no queue {number}; it was deleted"))
 }
 
 pub(super) fn text(name: &[u8]) -> Result<String> {

@@ -408,6 +408,7 @@ impl Live {
     }
 
     /// Whether moves wait; one that comes at the same moment rides with the next commit.
+    #[inline]
     pub(super) fn has_riders(&self) -> bool {
         self.ride.load(Ordering::Acquire)
     }

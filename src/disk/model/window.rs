@@ -6,6 +6,7 @@
 use std::io;
 use std::sync::Arc;
 
+use super::super::Head;
 use super::fault::Op;
 use super::{ModelDisk, Window};
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
@@ -47,13 +48,14 @@ impl Window for Open {
         self.0.ready.load(Ordering::Acquire)
     }
 
-    fn store(&mut self, parts: &[&[u8]], length: usize, offset: u64) -> bool {
-        let bytes: usize = parts.iter().map(|part| part.len()).sum();
+    fn store(&mut self, head: &Head, parts: [&[u8]; 2], length: usize, offset: u64) -> bool {
+        let head: Vec<u8> = head.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let bytes = head.len() + parts[0].len() + parts[1].len();
         if offset + length as u64 > self.ready() || bytes > length {
             return false;
         }
         let (mut at, zeros) = (offset, vec![0; length - bytes]);
-        let parts = parts.iter().copied().chain([&zeros[..]]);
+        let parts = [&head[..], parts[0], parts[1], &zeros[..]].into_iter();
         for part in parts.filter(|part| !part.is_empty()) {
             let (disk, node) = (&self.0.disk, self.0.node);
             if disk.act_or_nothing(Op::Store, |state| state.store(node, part, at)).is_err() {
