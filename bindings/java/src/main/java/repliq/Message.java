@@ -379,6 +379,9 @@ public abstract class Message {
     /** A message to be put. */
     private static final class Made extends Message {
         private final ByteBuffer payload;
+        /** Where the payload lies in an array, which is put with less ado than a buffer; null where it does not. */
+        private final byte[] array;
+        private final int offset;
         private final byte[] key;
         private final byte[] producer;
         private final int kind;
@@ -392,6 +395,8 @@ public abstract class Message {
 
         Made(Builder from) {
             payload = from.payload;
+            array = payload.hasArray() ? payload.array() : null;
+            offset = array == null ? 0 : payload.arrayOffset() + payload.position();
             key = from.key;
             producer = from.producer;
             kind = from.kind;
@@ -406,6 +411,10 @@ public abstract class Message {
 
         @Override
         void pack(Packer to) {
+            if (plain && array != null) {
+                to.plain(array, offset, payload.remaining());
+                return;
+            }
             if (plain) {
                 to.plain(payload);
                 return;

@@ -156,6 +156,18 @@ final class Packer {
         return bytes(payload, PLAIN);
     }
 
+    /** The same, where the payload lies in an array. */
+    Packer plain(byte[] from, int offset, int count) {
+        if (count > LENGTH_MAX - Integer.BYTES) {
+            throw tooLarge();
+        }
+        plain++;
+        int at = grow(Integer.BYTES + count);
+        I32.set(bytes, at, count | PLAIN);
+        System.arraycopy(from, offset, bytes, at + Integer.BYTES, count);
+        return this;
+    }
+
     Packer messages(Collection<Message> messages) {
         i32(messages.size());
         for (Message message : messages) {
