@@ -76,7 +76,7 @@ pub use server::{Client, Right, Server, ServerLimits, ServerOptions, UserSource,
 #[doc(hidden)]
 pub use session::interruptible;
 pub use session::{
-    Consumer, ConsumerInfo, ConsumerOptions, EndedByHand, Event, Handled, Listener,
+    Consumer, ConsumerInfo, ConsumerOptions, EndedByHand, Event, Handled, Importing, Listener,
     ListenerOptions, ListenerStatus, Metrics, Policy, Port, PreparedInfo, PreparedMetrics,
     QueueInfo, QueueMetrics, RedriveOptions, Redriven, SegmentMetrics, Session, SessionInfo,
     SessionOptions, Snapshot, Store, StoreOptions, TargetMetrics, Unit, Work,

@@ -37,7 +37,7 @@ mod version;
 pub use feed::Return;
 pub use held::prepared_ended;
 pub use letter::{Death, with_letter};
-pub use message::{Batch, Header, Message, Packed};
+pub use message::{Batch, Header, Message};
 pub use reader::{AtWork, From, Reader, consumed};
 pub use received::{Headers, Received, visible};
 pub use rules::Rules;

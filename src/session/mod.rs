@@ -10,6 +10,7 @@
 //! | `remote` | the same faces at a server |
 //! | `consumer` | durable readers |
 //! | `redrive` | dead letters, put back or dropped |
+//! | `import` | messages of another store on their way into this one |
 //! | `listener` | a consumer with a handler |
 //! | `remembered` | the sessions a store remembers, as others see them |
 //! | `info` | queues and consumers as they are |
@@ -22,6 +23,7 @@
 
 mod consumer;
 mod info;
+mod import;
 mod listener;
 mod metrics;
 mod options;
@@ -41,6 +43,7 @@ mod watched;
 
 pub use consumer::{Consumer, ConsumerOptions};
 pub use info::{ConsumerInfo, QueueInfo};
+pub use import::Importing;
 pub use listener::{Handled, Listener, ListenerOptions, ListenerStatus, Policy, Unit, Work};
 pub use metrics::{Metrics, PreparedMetrics, QueueMetrics, SegmentMetrics, TargetMetrics};
 pub use options::StoreOptions;

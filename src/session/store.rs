@@ -4,6 +4,7 @@
 //! after [`Store::close`] answers CLOSED, and in a forked child FORKED.
 
 use super::consumer::{Consumer, ConsumerOptions};
+use super::import::Importing;
 use super::info::{QueueInfo, consumers};
 use super::options::StoreOptions;
 use super::port::{Port, Started};
@@ -15,10 +16,10 @@ use crate::error::{Code, Error, Result};
 use crate::journal::{Recovered, Type};
 use crate::link::Endpoint;
 use crate::position::Token;
-use crate::queue::{AtWork, Batch, From, Message, Packed, Queue};
+use crate::queue::{Batch, From, Message, Queue};
 use crate::secret::Password;
 use crate::store::{
-    BackupInfo, Change, Commit, Core, Entry, Level, Outcome, RepairInfo, Staged, TransactionId,
+    BackupInfo, Change, Commit, Core, Level, Outcome, RepairInfo, Staged, TransactionId,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -320,14 +321,18 @@ impl Store {
     /// A message that names a producer is left out when that producer's sequence, or a higher one, is here
     /// already. Otherwise it need not be the next: what came between was not exported.
     pub fn import(&self, messages: &[(Queue, Message<'_>)]) -> Result<(u64, Commit)> {
-        let mut packed: Vec<(Queue, Packed<'_>)> = Vec::with_capacity(messages.len());
+        let mut importing = self.importing()?;
         for (index, (queue, message)) in messages.iter().enumerate() {
-            packed.push((*queue, message.pack().map_err(|error| error.at_message(index))?));
+            importing.put(*queue, message).map_err(|error| error.at_message(index))?;
         }
-        let entries: Vec<Entry<'_>> =
-            packed.iter().map(|(queue, one)| one.entry(queue.number())).collect();
-        let (count, staged) = self.inner()?.core.import(&entries)?;
-        Ok((count, self.inner()?.core.finish(&staged)?))
+        Ok((importing.messages(), importing.commit()?))
+    }
+
+    /// The same message by message, with no bound but the disk's: what is too much for memory is staged.
+    pub fn importing(&self) -> Result<Importing> {
+        let inner = self.inner()?;
+        inner.check_writable()?;
+        Ok(Importing::begin(inner))
     }
 
     /// Puts messages without waiting; the port gets the outcome under this tag.

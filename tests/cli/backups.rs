@@ -1,12 +1,14 @@
 //! Backups, restores, repairs, exports and imports, and files that belong to whom they should.
 
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::process::Stdio;
 
 use repliq::{Code, Message, Store, StoreOptions};
 use serde_json::{Value, json};
 
-use super::run::{Place, files};
+use super::run::{Place, command, files};
 
 #[test]
 fn a_backup_of_an_open_store_is_restored_and_tokens_of_the_loss_are_not_found() {
@@ -72,6 +74,8 @@ fn rich(place: &Place) {
             key: &payload[..payload.len().min(5)],
             headers: &headers[..(n % 4) as usize],
             expires_ms: if n % 5 == 0 { u64::MAX / 2 } else { 0 },
+            deliver_at_ms: if n % 7 == 0 { 1_000 + n } else { 0 },
+            priority: (n % 10) as u8,
             producer,
             producer_sequence: if producer.is_empty() { 0 } else { n / 3 + 1 },
             ..Message::new(&payload)
@@ -130,6 +134,78 @@ fn an_export_is_imported_byte_for_byte_and_only_once() {
     };
     assert_eq!(store.put(queue, &[next(86)]).unwrap_err().code(), Code::OutOfOrder);
     store.put(queue, &[next(85)]).unwrap();
+}
+
+#[test]
+fn an_import_as_a_whole_is_one_transaction_of_any_size_or_none() {
+    let place = Place::new();
+    let line = |queue: &str, n: usize| {
+        let payload = format!("{n:06}{}", "x".repeat(1_000));
+        json!({ "queue": queue, "payload": payload }).to_string()
+    };
+    // More than a segment of the largest class would hold beside others, in two queues.
+    let mut lines: Vec<String> =
+        (0..6_000).map(|n| line(if n % 3 == 0 { "a" } else { "b" }, n)).collect();
+    place.file("good", lines.join("\n"));
+    lines.insert(5_900, "{".into());
+    place.file("bad", lines.join("\n"));
+    place.run("import @s @bad --whole").fails(Code::Invalid, &["line 5901"]);
+    assert_eq!(place.run("export @s").text(), "", "a part of it is there");
+    place.run("import @s @good --whole --batch 7").fails(Code::Invalid, &["--batch"]);
+    let done = place.run("import @s @good --whole --producer file --json").json().remove(0);
+    assert_eq!(done, json!({ "messages": 6_000, "left_out": 0, "transactions": 1 }));
+    let again = place.run("import @s @good --whole --producer file --json").json().remove(0);
+    assert_eq!(again, json!({ "messages": 0, "left_out": 6_000, "transactions": 0 }));
+    let rows = exported(&place, "export @s");
+    let numbers: Vec<usize> =
+        rows.iter().map(|row| row["payload"].as_str().unwrap()[..6].parse().unwrap()).collect();
+    assert_eq!(numbers, (0..6_000).collect::<Vec<_>>());
+    // One batch may be as large, and what is there already is left out of it.
+    let some = lines[..100].join("\n");
+    place.run_with("import @t --producer file", some.as_bytes()).text();
+    let rest = place.run("import @t @good --producer file --batch 1000000 --json").json().remove(0);
+    assert_eq!(rest, json!({ "messages": 5_900, "left_out": 100, "transactions": 1 }));
+}
+
+#[test]
+fn an_import_that_is_killed_goes_on_where_it_was_and_as_a_whole_leaves_nothing() {
+    for whole in [false, true] {
+        let place = Place::new();
+        let (store, mut pipe) = (place.path("s"), Vec::new());
+        let way: &[&str] = if whole { &["--whole"] } else { &["--batch", "100"] };
+        let mut child = command()
+            .arg("import")
+            .arg(&store)
+            .args(way)
+            .args(["--producer", "file", "--no-progress"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut input = child.stdin.take().unwrap();
+        for n in 0..5_000 {
+            let payload = format!("{n:06}{}", "x".repeat(1_000));
+            let line = json!({ "queue": "q", "payload": payload }).to_string() + "\n";
+            input.write_all(line.as_bytes()).unwrap();
+            pipe.extend_from_slice(line.as_bytes());
+        }
+        // The pipe is open, so it is in the middle of its input.
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let there = place.run("get @s q --browse").text().lines().count();
+        assert!(if whole { there == 0 } else { there % 100 == 0 && there < 5_000 }, "{there}");
+        let staged = |name: &std::ffi::OsStr| name.to_string_lossy().ends_with(".stg");
+        let names = std::fs::read_dir(&store).unwrap().map(|entry| entry.unwrap().file_name());
+        // What was staged is removed by who opens it next to write.
+        let left = names.filter(|name| staged(name)).count();
+        assert!(left > 0 || !whole, "nothing was staged");
+        let words = format!("import @s {} --producer file --json", way.join(" "));
+        let done = place.run_with(&words, &pipe).json().remove(0);
+        assert_eq!(done["left_out"], there, "{done}");
+        let text = place.run("get @s q --browse").text();
+        let numbers: Vec<usize> = text.lines().map(|line| line[..6].parse().unwrap()).collect();
+        assert_eq!(numbers, (0..5_000).collect::<Vec<_>>(), "whole: {whole}");
+    }
 }
 
 #[test]

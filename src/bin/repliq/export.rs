@@ -7,8 +7,9 @@ use std::collections::{HashMap, VecDeque};
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 
-use repliq::{Code, Message, Received, Store, StoreOptions};
+use repliq::{Code, Importing, Message, Queue, Received, Store, StoreOptions, limits};
 use serde_json::{Value, json};
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::fail::{Done, Fail};
 use super::output::{Output, base64, unbase64};
@@ -17,6 +18,8 @@ use super::progress::Progress;
 
 /// Messages one call reads.
 const BATCH: usize = 1_000;
+/// Bytes of the longest line of an import: every byte of the largest message in six, and its headers.
+const LINE_BYTES_MAX: u64 = 8 * limits::MESSAGE_BYTES_MAX as u64;
 
 /// Print all messages of a store, or of one queue, as JSON lines
 ///
@@ -34,7 +37,8 @@ pub struct Export {
 
 /// Put the messages of an export into a store
 ///
-/// Each job of --batch lines is one transaction. A message that names a producer is left out when the store has
+/// Each job of --batch lines is one transaction, or with --whole all of them are, however many: what is too much for
+/// memory is staged on the disk. A message that names a producer is left out when the store has
 /// that producer's sequence already; with --producer those that name none get one, so an import that is
 /// repeated puts nothing twice.
 #[derive(clap::Args, Debug)]
@@ -52,6 +56,9 @@ pub struct Import {
     /// Messages a transaction
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
     batch: u64,
+    /// Put all messages as one transaction: all of them or none
+    #[arg(long, conflicts_with = "batch")]
+    whole: bool,
     /// Print what was done as JSON
     #[arg(long)]
     json: bool,
@@ -140,6 +147,8 @@ fn to_json(queue: &str, message: &Received) -> Value {
         "headers": headers.collect::<Vec<Value>>(),
         "payload": bytes(message.payload()),
         "expires_ms": message.expires_ms(),
+        "deliver_at_ms": message.deliver_at_ms(),
+        "priority": message.priority(),
         "producer": message.producer(),
         "producer_sequence": message.producer_sequence(),
     })
@@ -153,6 +162,8 @@ struct Line {
     headers: Vec<(String, Vec<u8>)>,
     payload: Vec<u8>,
     expires_ms: u64,
+    deliver_at_ms: u64,
+    priority: u8,
     producer: String,
     producer_sequence: u64,
 }
@@ -179,6 +190,8 @@ impl Line {
             headers: pairs(&value["headers"])?,
             payload: unbytes("payload", &value["payload"])?,
             expires_ms: number("expires_ms")?,
+            deliver_at_ms: number("deliver_at_ms")?,
+            priority: u8::try_from(number("priority")?).map_err(|_| "\"priority\" is above 255")?,
             producer: text("producer")?,
             producer_sequence: number("producer_sequence")?,
         })
@@ -255,11 +268,12 @@ impl Import {
 
     fn put_all(&self, store: &Store, inputs: Vec<Box<dyn Read>>, sum: &mut Sum) -> Done {
         let progress = Progress::messages(None, !self.no_progress);
-        let (mut job, mut number) = (Vec::new(), 0);
-        let mut last: HashMap<String, u64> = HashMap::new();
+        let most = if self.whole { u64::MAX } else { self.batch };
+        let mut job = Job::begin(store)?;
+        let (mut number, mut last) = (0, HashMap::new());
         for input in inputs {
-            for text in BufReader::new(input).lines() {
-                let text = text.map_err(|error| Fail::io("cannot read the input", &error))?;
+            let mut input = BufReader::with_capacity(1 << 16, input);
+            while let Some(text) = next_line(&mut input, number + 1)? {
                 number += 1;
                 if text.trim().is_empty() {
                     continue;
@@ -267,22 +281,17 @@ impl Import {
                 let bad =
                     |why| Fail::new(Code::Invalid, format!("cannot import line {number}: {why}"));
                 let line = self.line(&text, number).map_err(bad)?;
-                if !line.producer.is_empty() {
-                    let before = last.insert(line.producer.clone(), line.producer_sequence);
-                    // It would be left out as one that is there already.
-                    if before.is_some_and(|before| before >= line.producer_sequence) {
-                        let why = format!("the sequence of producer {:?} goes back", line.producer);
-                        return Err(bad(why));
-                    }
+                if let Some(why) = goes_back(&mut last, &line) {
+                    return Err(bad(why));
                 }
-                job.push(line);
-                if job.len() as u64 == self.batch {
-                    put(store, &mut job, sum)?;
+                job.put(&line)?;
+                if job.lines == most {
+                    job = job.commit(sum)?;
                     progress.at(sum.messages + sum.left_out);
                 }
             }
         }
-        put(store, &mut job, sum)
+        job.commit(sum).map(|_| ())
     }
 
     fn line(&self, text: &str, number: u64) -> Result<Line, String> {
@@ -299,32 +308,81 @@ impl Import {
     }
 }
 
-fn put(store: &Store, job: &mut Vec<Line>, sum: &mut Sum) -> Done {
-    if job.is_empty() {
-        return Ok(());
+/// The next line without its end; `None` behind the last.
+fn next_line(input: &mut dyn BufRead, number: u64) -> Done<Option<String>> {
+    let what = || format!("cannot read line {number} of the input");
+    let mut bytes = Vec::new();
+    // A line without an end must not be taken into memory whole before it is refused.
+    let read = input.take(LINE_BYTES_MAX + 1).read_until(b'\n', &mut bytes);
+    if read.map_err(|error| Fail::io(what(), &error))? == 0 {
+        return Ok(None);
     }
-    let headers: Vec<Vec<(&str, &[u8])>> = job
-        .iter()
-        .map(|line| line.headers.iter().map(|(n, v)| (n.as_str(), v.as_slice())).collect())
-        .collect();
-    let mut messages = Vec::with_capacity(job.len());
-    for (line, headers) in job.iter().zip(&headers) {
+    if bytes.len() as u64 > LINE_BYTES_MAX {
+        let text = format!("{}: it has more than {LINE_BYTES_MAX} bytes", what());
+        return Err(Fail::new(Code::TooLarge, text));
+    }
+    let text = String::from_utf8(bytes);
+    text.map(Some).map_err(|_| Fail::new(Code::Invalid, format!("{}: it is no UTF-8", what())))
+}
+
+/// Why a line is refused whose producer was further before: it would be left out as one that is there already. Of a
+/// producer no more is remembered than a number that no other one has.
+fn goes_back(last: &mut HashMap<u128, u64>, line: &Line) -> Option<String> {
+    if line.producer.is_empty() {
+        return None;
+    }
+    let before = last.insert(xxh3_128(line.producer.as_bytes()), line.producer_sequence);
+    let back = before.is_some_and(|before| before >= line.producer_sequence);
+    back.then(|| format!("the sequence of producer {:?} goes back", line.producer))
+}
+
+/// The lines that become one transaction.
+struct Job<'a> {
+    store: &'a Store,
+    importing: Importing,
+    /// The queue of the line before.
+    queue: Option<(String, Queue)>,
+    lines: u64,
+}
+
+impl<'a> Job<'a> {
+    fn begin(store: &'a Store) -> Done<Job<'a>> {
+        Ok(Job { store, importing: store.importing()?, queue: None, lines: 0 })
+    }
+
+    fn put(&mut self, line: &Line) -> Done {
+        let queue = match &self.queue {
+            Some((name, queue)) if *name == line.queue => *queue,
+            _ => self.store.queue(&line.queue)?,
+        };
+        self.queue = Some((line.queue.clone(), queue));
+        let headers: Vec<(&str, &[u8])> =
+            line.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
         let message = Message {
             kind: line.kind,
             key: &line.key,
-            headers,
+            headers: &headers,
             expires_ms: line.expires_ms,
+            deliver_at_ms: line.deliver_at_ms,
+            priority: line.priority,
             producer: &line.producer,
             producer_sequence: line.producer_sequence,
             ..Message::new(&line.payload)
         };
-        messages.push((store.queue(&line.queue)?, message));
+        self.importing.put(queue, &message)?;
+        self.lines += 1;
+        Ok(())
     }
-    let (put, _) = store.import(&messages)?;
-    sum.messages += put;
-    sum.left_out += messages.len() as u64 - put;
-    sum.transactions += u64::from(put > 0);
-    drop(messages);
-    job.clear();
-    Ok(())
+
+    /// Commits it and begins the next one.
+    fn commit(self, sum: &mut Sum) -> Done<Job<'a>> {
+        let put = self.importing.messages();
+        if put > 0 {
+            self.importing.commit()?;
+        }
+        sum.messages += put;
+        sum.left_out += self.lines - put;
+        sum.transactions += u64::from(put > 0);
+        Job::begin(self.store)
+    }
 }
