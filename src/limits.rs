@@ -31,12 +31,18 @@ pub const MOVED_PART: u64 = 8;
 pub const MOVED_PART_NEEDED: u64 = 2;
 /// Moved messages of a store, at most: each costs 64 bytes of memory and 88 of a state run.
 pub const MOVED_MAX: usize = 65_536;
+/// Stretches of messages in sealed segments that are remembered, of 24 bytes each: six MiB.
+pub const STRETCHES_MAX: usize = 1 << 18;
+/// Indexes of sealed segments that one reclaim reads where it need not find everything: some 40 MiB at most, where the
+/// segments are of the largest class and full of small messages.
+pub const INDEXES_READ_MAX: usize = 16;
 /// Memory of the filter of one file of rows, at most: enough for three million keys.
 pub const FILTER_BYTES_MAX: usize = 4 << 20;
 /// Entries of the index of one file of rows, at most, each of the bytes of a key and 48: beyond it what is read to find
 /// a row grows.
 pub const INDEX_ENTRIES_MAX: usize = 32_768;
-/// State runs that are looked through before they are merged, at most.
+/// State runs that are looked through before they are merged; without a helper as many again while that is done piece by
+/// piece.
 pub const RUNS_MAX: usize = 8;
 /// Bytes of state runs that are not worth a merge.
 pub const RUN_BYTES_MIN: u64 = 1 << 20;

@@ -12,12 +12,16 @@
 //! | `evacuate` | messages that were moved out of nearly dead segments |
 //! | `fault` | T4: every disk call fails |
 //! | `forged` | changed records with right checksums |
+//! | `large` | messages larger than the segments of their store |
+//! | `looks` | who only looks, beside who writes |
 //! | `horizon` | what others see, by the horizon of the store |
+//! | `others` | what becomes of others' transactions is no outcome of one's own |
 //! | `model` | T1: random operations against a model in memory |
 //! | `runs` | T2, T3 and T4 for state runs and what they are merged into |
 //! | `shipped` | T2 and T3 for the two ends of a stream |
 //! | `rare` | stores that hold the records nobody sees every day |
 //! | `quota` | the quota, and a disk that is full |
+//! | `reclaim` | what a look for dead segments costs |
 //! | `repair` | what is left of a damaged store is sound again |
 //! | `staged` | transactions that outgrow memory |
 //! | `open` | what an open costs, who may open what |
@@ -46,16 +50,24 @@ mod fault;
 mod forged;
 #[path = "engine/horizon.rs"]
 mod horizon;
+#[path = "engine/large.rs"]
+mod large;
+#[path = "engine/looks.rs"]
+mod looks;
 #[path = "engine/model.rs"]
 mod model;
 #[path = "engine/open.rs"]
 mod open;
 #[path = "engine/oracle.rs"]
 mod oracle;
+#[path = "engine/others.rs"]
+mod others;
 #[path = "engine/quota.rs"]
 mod quota;
 #[path = "engine/rare.rs"]
 mod rare;
+#[path = "engine/reclaim.rs"]
+mod reclaim;
 #[path = "engine/repair.rs"]
 mod repair;
 #[path = "engine/runs.rs"]

@@ -30,6 +30,7 @@ const FAULT: Tier = Tier(
     "fault::a_sync_that_fails_is_never_tried_again_and_what_waited_for_it_is_of_unknown_outcome",
 );
 const RUNS: Tier = Tier("engine", "runs::a_producer_of_long_ago_is_known_after_any_number_of_runs");
+const LOOKS: Tier = Tier("engine", "looks::a_move_between_any_two_reads_of_a_look_hides_nothing");
 const NONCES: Tier =
     Tier("encryption", "nonce::no_nonce_is_used_twice_over_a_loop_of_kills_and_power_cuts");
 const PLAIN: Tier = Tier("encryption", "tamper::a_plain_frame_in_an_encrypted_journal_is_tampered");
@@ -76,6 +77,7 @@ const BUGS: &[(&str, Tier)] = &[
         "deleted row comes back",
         Tier("engine", "runs::a_session_that_was_forgotten_stays_so_through_runs_and_merges"),
     ),
+    ("moved messages not found by a look", LOOKS),
     ("filter denies a row that is there", RUNS),
     (
         "row of an ended life taken along by a merge",

@@ -180,10 +180,12 @@ impl Journal {
         if !known {
             return true;
         }
-        let Some(horizon) = self.looked else { return false };
+        let Some(looked) = &self.looked else { return false };
         let gone = self.disk.open(&staged_name(number), false);
         let gone = gone.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
-        if !gone || self.disk.peek_done().ok().flatten().is_none_or(|done| done <= horizon) {
+        let written =
+            self.disk.peek_done().ok().flatten().is_some_and(|done| done > looked.horizon);
+        if !gone || !written {
             return false;
         }
         self.tail.lock().adopted.forget(transaction);

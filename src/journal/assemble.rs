@@ -1,4 +1,4 @@
-//! Putting a journal together: made anew, opened for writing, or looked at.
+//! Putting a journal together: made anew, or opened for writing.
 //!
 //! Nothing is written before it is sure that the directory is a store, or empty. A creation writes one segment
 //! under another name and renames it; what an interrupted one leaves is cleared by the next. While a store has
@@ -15,7 +15,7 @@ use super::key::{Keys, veiled};
 use super::moved::still_there;
 use super::prepare::make;
 use super::recover::{Recovered, Replay};
-use super::replay::{Nobody, Visitor, Walk};
+use super::replay::{Visitor, Walk};
 use super::run::{Directory, RunJob};
 use super::seal::{Gathering, Sealer};
 use super::slot::{FRAMES_AT, Role, SLOT, Slot};
@@ -26,28 +26,9 @@ use super::{Journal, Options, Segment, file_name};
 use crate::disk::{Birth, Disk, Lock};
 use crate::error::{Code, Error, Result};
 use crate::secret::Password;
-use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, thread};
+use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
-
-/// How often somebody who only looks looks again when a writer was faster.
-const LOOKS: usize = 100;
-
-/// The lock of somebody who only looks.
-struct NoLock(u64);
-
-impl Lock for NoLock {
-    fn attempted(&self) -> u64 {
-        self.0
-    }
-    fn done(&self) -> u64 {
-        self.0
-    }
-    fn set_attempted(&self, _: u64) {}
-    fn set_done(&self, _: u64) {}
-    fn release(&self) {}
-}
 
 impl Journal {
     /// Creates an empty journal and takes its lock. The directory may hold leftovers of a creation that was
@@ -134,92 +115,6 @@ impl Journal {
         }
         Ok((journal, recovered))
     }
-
-    /// Opens a journal for reading, locked or damaged as it may be: the durable prefix up to the first damage,
-    /// and the visitor that was given it.
-    ///
-    /// Who holds the lock may write meanwhile, recycle what is being read and merge the runs that are, so damage is
-    /// believed only when two looks in a row find it while nothing became durable and no file came or went.
-    pub fn look<V: Visitor + Default>(
-        disk: &Arc<dyn Disk>,
-        password: Option<&Password>,
-    ) -> Result<(Journal, Recovered, V)> {
-        let failed = |error| Error::io(format!("cannot read {}", disk.describe()), &error);
-        let mut still = 0;
-        for turn in 0.. {
-            let before = traces(&**disk).map_err(failed)?;
-            let seen = look_once(disk, password);
-            if seen.as_ref().is_ok_and(|(_, recovered, _)| recovered.corrupt.is_none()) {
-                return seen;
-            }
-            // A name that was listed and is gone was given another one in between.
-            let renamed = seen.as_ref().is_err_and(|error| error.os_errno() == libc::ENOENT);
-            let moved = renamed || traces(&**disk).map_err(failed)? != before;
-            still = if moved { 0 } else { still + 1 };
-            let hopeless = seen.as_ref().is_err_and(|error| {
-                !matches!(error.code(), Code::Corrupt | Code::Tampered | Code::Io)
-            });
-            if hopeless || still == 2 || turn == LOOKS {
-                return seen;
-            }
-            thread::sleep(Duration::from_millis(1));
-        }
-        Err(Error::new(Code::Io, format!("cannot read {}", disk.describe())))
-    }
-
-    /// Whether a segment that cannot be read was given back: here, or, while this journal only looks, by the
-    /// process that writes. Such a one is forgotten.
-    pub(super) fn was_given_back(&self, number: u64) -> bool {
-        if !self.has_segment(number) {
-            return true;
-        }
-        let Some(horizon) = self.looked else { return false };
-        let gone = self.disk.open(&file_name(number), false);
-        let gone = gone.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
-        // A file is missing without damage only where somebody has written since.
-        if !gone || self.disk.peek_done().ok().flatten().is_none_or(|done| done <= horizon) {
-            return false;
-        }
-        let mut tail = self.tail.lock();
-        if tail.table.remove(&number).is_none() {
-            tail.index = super::index::Flat::default();
-        }
-        true
-    }
-}
-
-/// What changes where somebody writes: what is durable, and which files there are.
-fn traces(disk: &dyn Disk) -> std::io::Result<(Option<u64>, Vec<String>)> {
-    let mut names = disk.list()?;
-    names.sort_unstable();
-    Ok((disk.peek_done()?, names))
-}
-
-/// One look, at what is known to be durable when it begins.
-fn look_once<V: Visitor + Default>(
-    disk: &Arc<dyn Disk>,
-    password: Option<&Password>,
-) -> Result<(Journal, Recovered, V)> {
-    let failed = |error| Error::io(format!("cannot read {}", disk.describe()), &error);
-    let done = disk.peek_done().map_err(failed)?.unwrap_or(0);
-    let mut found = survey(&**disk)?;
-    found.is_store(&**disk, done)?;
-    found.unlock(&**disk, password)?;
-    // The same files for both readings: one that was given back before they were listed is named before the horizon.
-    let (until, first) = horizon(&**disk, found.clone(), done)?;
-    let mut visitor = V::default();
-    let mut replay = Replay::run(&**disk, found, until, until, &mut visitor)?;
-    // A cut that the first reading did not meet is told as well.
-    replay.recovered.corrupt = first.corrupt.or(replay.recovered.corrupt);
-    let recovered = replay.recovered.clone();
-    let journal = replay.into_looked_at(disk.clone(), until)?;
-    Ok((journal, recovered, visitor))
-}
-
-/// Up to where somebody who only looks may read, and what a look found.
-fn horizon(disk: &dyn Disk, found: Survey, done: u64) -> Result<(u64, Recovered)> {
-    let replay = Replay::run(disk, found, done, u64::MAX, &mut Nobody)?;
-    Ok((replay.known.min(replay.walk.offset), replay.recovered))
 }
 
 /// The head of the first segment of a new store, and its data key.
@@ -276,7 +171,7 @@ fn name_again(disk: &dyn Disk, found: &Survey) -> Result<()> {
 }
 
 impl Survey {
-    fn is_store(&self, disk: &dyn Disk, done: u64) -> Result<()> {
+    pub(super) fn is_store(&self, disk: &dyn Disk, done: u64) -> Result<()> {
         if !self.chain.is_empty() {
             return Ok(());
         }
@@ -329,33 +224,8 @@ impl Replay {
         Ok(journal)
     }
 
-    /// A journal that is closed already, for somebody who only looks.
-    fn into_looked_at(mut self, disk: Arc<dyn Disk>, done: u64) -> Result<Journal> {
-        let mut table = self.table_before(self.last);
-        if self.recovered.corrupt.is_some() {
-            // Behind the damage it may stand that they were given back; what is there can be read.
-            let there: BTreeSet<u64> =
-                self.found.chain.iter().map(|begun| begun.segment.number).collect();
-            table.retain(|number, _| there.contains(number));
-        }
-        let (segment, slot) = self.tail_segment()?;
-        still_there(&mut self.walk.moved, &table, segment.first);
-        let (options, run) = (Options::default(), self.run_job(&*disk, slot.secret)?);
-        let spares = Spares::found((0, 0), Vec::new(), None, (0, false));
-        let (lock, walk) = (Box::new(NoLock(done)), self.walk);
-        let mut journal = assemble(Parts { disk, lock, options, slot, segment, walk, spares, run });
-        journal.looked = Some(done);
-        journal.close_staged();
-        {
-            let mut tail = journal.tail.lock();
-            tail.table = table;
-            tail.closed = true;
-        }
-        Ok(journal)
-    }
-
     /// The files the state was read from, and the bases there are up to them.
-    fn run_job(&mut self, disk: &dyn Disk, secret: u32) -> Result<RunJob> {
+    pub(super) fn run_job(&mut self, disk: &dyn Disk, secret: u32) -> Result<RunJob> {
         let files = std::mem::take(&mut self.files);
         let newest = files.first().map_or(0, |file| file.slot.number);
         let directory = Directory { disk, secret, keys: self.found.keys.as_ref() };
@@ -374,7 +244,7 @@ impl Replay {
         self.walk.adopted.newest.max(there.unwrap_or(0))
     }
 
-    fn tail_segment(&mut self) -> Result<(Segment, Slot)> {
+    pub(super) fn tail_segment(&mut self) -> Result<(Segment, Slot)> {
         let begun = self.found.chain.get(self.last).map(|begun| begun.segment.clone());
         let segment = self.fresh.clone().or(begun);
         let found = segment.and_then(|segment| segment.slot.map(|slot| (segment, slot)));
@@ -412,18 +282,18 @@ impl Replay {
 }
 
 /// What a journal is put together from.
-struct Parts {
-    disk: Arc<dyn Disk>,
-    lock: Box<dyn Lock>,
-    options: Options,
-    slot: Slot,
-    segment: Segment,
-    walk: Walk,
-    spares: Spares,
-    run: RunJob,
+pub struct Parts {
+    pub disk: Arc<dyn Disk>,
+    pub lock: Box<dyn Lock>,
+    pub options: Options,
+    pub slot: Slot,
+    pub segment: Segment,
+    pub walk: Walk,
+    pub spares: Spares,
+    pub run: RunJob,
 }
 
-fn assemble(parts: Parts) -> Journal {
+pub fn assemble(parts: Parts) -> Journal {
     let Parts { disk, lock, options, slot, segment, walk, spares, run } = parts;
     let tail = Tail {
         segment: Arc::new(segment),
@@ -469,6 +339,7 @@ fn assemble(parts: Parts) -> Journal {
         settling: Mutex::default(),
         merging: Mutex::default(),
         staged: Mutex::default(),
+        contents: Mutex::default(),
         helper: Mutex::new(Helper::default()),
         appended: AtomicU64::new(walk.offset),
         early: AtomicBool::new(false),

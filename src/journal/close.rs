@@ -15,6 +15,7 @@ impl Journal {
         self.end_tail();
         let stopped = self.stop_helper();
         self.close_staged();
+        self.give_up_merge(&mut self.merging.lock());
         self.rest();
         self.lock.release();
         outcome.and(stopped)

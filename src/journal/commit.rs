@@ -207,13 +207,28 @@ impl Journal {
         }
     }
 
-    /// Makes everything appended so far durable.
+    /// Makes everything appended so far durable. It is nobody's own transaction: where that fails the store is POISONED, and
+    /// only who waits for what he appended hears that an outcome is unknown.
     pub fn commit_all(&self) -> Result<()> {
+        self.confirm_all().map_err(|error| self.of_others(error))
+    }
+
+    /// The same for who asks what became of a transaction among them: that is unknown when this fails.
+    pub fn confirm_all(&self) -> Result<()> {
+        if self.is_looking() {
+            // It appends nothing, and what it looks at is durable.
+            return Ok(());
+        }
         let at = {
             let tail = self.tail.lock();
             self.all_of(&tail)
         };
         self.commit(&at)
+    }
+
+    /// A failure to bring others' transactions to the disk, as it is told to who appended none.
+    pub(super) fn of_others(&self, error: Error) -> Error {
+        self.poisoned().err().unwrap_or(error)
     }
 
     /// Hands everything appended so far to the files, without a sync: the transaction survives `kill -9`.

@@ -50,9 +50,10 @@ impl Journal {
     pub(super) fn work_ahead(&self, length: u64) {
         if !self.options.helper {
             // Without a helper only the reserve is kept; a full disk is met when it is needed.
-            let _turn = self.preparing.lock();
+            let turn = self.preparing.lock();
             let _ = self.keep_reserve();
-            let _ = self.merge_runs();
+            drop(turn);
+            let _ = self.merge_a_piece();
             return;
         }
         self.ask(|work| (work.asked, work.prepare) = (true, Some(length)));

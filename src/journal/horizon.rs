@@ -37,7 +37,8 @@ impl Journal {
         self.gate.shown_sequence.load(Ordering::Acquire)
     }
 
-    /// Lets everything appended so far be seen: makes it durable, or hands it to the files where that is enough.
+    /// Lets everything appended so far be seen: makes it durable, or hands it to the files where that is enough. Fails as
+    /// [`Journal::commit_all`] does.
     pub fn show_all(&self) -> Result<()> {
         if !self.shows_early() {
             return self.commit_all();
@@ -46,7 +47,7 @@ impl Journal {
             let tail = self.tail.lock();
             self.all_of(&tail)
         };
-        self.publish(&at)
+        self.publish(&at).map_err(|error| self.of_others(error))
     }
 
     /// Leads for those who cannot wait themselves: makes durable what somebody waits for, and lets the rest be seen.

@@ -11,17 +11,20 @@
 //! | `tail` | appending, and rolling to the next segment |
 //! | `commit` | group commit: the only caller of sync for records |
 //! | `close` | the end of an open journal |
+//! | `contents` | what queues have in the sealed segments, as far as it is remembered |
 //! | `prepare` | making segment files ready for their use |
 //! | `spare` | segment files before and after their use |
 //! | `index` | where a segment's messages stand, by queue |
 //! | `run` | state runs, so that an open replays two segments at most, and what they are merged into |
+//! | `merge` | merging runs into a base, piece by piece |
 //! | `rows` | rows of the state on their way to a run |
 //! | `sorted` | the bytes of a run |
 //! | `filter` | which keys a file may hold |
 //! | `replay` | giving the records back in order |
 //! | `recover` | what is believed after a crash |
 //! | `settle` | making durable what is believed |
-//! | `assemble` | making, opening and looking at a journal |
+//! | `assemble` | making and opening a journal |
+//! | `looked` | a journal that is only looked at, beside who writes it |
 //! | `reader` | reading one queue |
 //! | `receivers` | who waits for the journal to grow |
 //! | `survey` | what lies in the directory before anything is believed |
@@ -43,7 +46,7 @@
 //! | `times` | how long syncs took |
 //! | `unseal` | reading one queue through sealed blocks |
 //!
-//! Lock order: staged, write, tail, merging, settling, preparing, spares, run, gate.
+//! Lock order: staged, write, looked, tail, merging, settling, preparing, spares, run, gate; contents last.
 
 mod adopt;
 mod adopted;
@@ -52,6 +55,7 @@ mod body;
 mod chain;
 mod close;
 mod commit;
+mod contents;
 mod copy;
 mod filter;
 mod format;
@@ -59,6 +63,8 @@ mod helper;
 mod horizon;
 mod index;
 mod key;
+mod looked;
+mod merge;
 mod moved;
 mod prepare;
 mod reader;
@@ -199,17 +205,18 @@ pub struct Journal {
     run: Mutex<run::RunJob>,
     /// Held by who writes a run.
     settling: Mutex<()>,
-    /// Held by who merges, copies or removes runs.
-    merging: Mutex<()>,
+    /// Held by who merges, copies or removes runs: the merge that is on its way.
+    merging: Mutex<Option<merge::Merge>>,
     staged: Mutex<staged::Names>,
+    contents: Mutex<contents::Contents>,
     gate: commit::Gate,
     helper: Mutex<helper::Helper>,
     appended: AtomicU64,
     /// Whether this life may hand out positions before they are durable.
     early: AtomicBool,
     keys: Option<Arc<Keys>>,
-    /// The horizon at the look, where this journal only looks.
-    looked: Option<u64>,
+    /// Its moment, where this journal only looks.
+    looked: Option<looked::Looked>,
 }
 
 impl Journal {

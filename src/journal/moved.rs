@@ -37,6 +37,9 @@ pub struct Home {
     pub expires_ms: u64,
 }
 
+/// Number, first offset and end of a segment, places in it with their seeds, and the sequence that stands at the first.
+type MovedPlaces = (u64, (u64, u64), Vec<(u32, u32)>, u64);
+
 /// Bytes of a row of a state run: queue (4), seed (4), sequence, offset, end, expiry (8 each).
 pub const ROW: usize = 40;
 
@@ -71,19 +74,23 @@ pub fn still_there(moved: &mut Moved, table: &BTreeMap<u64, Row>, tail: u64) {
 }
 
 impl Journal {
-    /// The messages that were moved into a segment, each as a stretch, with its expiry.
-    pub(super) fn moved_into(&self, number: u64) -> Vec<(Stretch, u64)> {
+    /// The messages that were moved into sealed segments, by segment, each as a stretch, with its expiry.
+    pub(super) fn moved_by_segment(&self) -> BTreeMap<u64, Vec<(Stretch, u64)>> {
         let tail = self.tail.lock();
-        let Some(row) = tail.table.get(&number).filter(|_| !tail.moved.is_empty()) else {
-            return Vec::new();
-        };
-        let here =
-            tail.moved.iter().filter(|(_, home)| (row.first..row.end).contains(&home.offset));
-        let one = |(key, home): (&(u32, u64), &Home)| {
-            let (queue, sequence) = *key;
-            (Stretch { queue, first: sequence, last: sequence }, home.expires_ms)
-        };
-        here.map(one).collect()
+        let mut found: BTreeMap<u64, Vec<(Stretch, u64)>> = BTreeMap::new();
+        let mut rows: Vec<(u64, u64, u64)> =
+            tail.table.iter().map(|(number, row)| (row.first, row.end, *number)).collect();
+        rows.sort_unstable();
+        for ((queue, sequence), home) in &tail.moved {
+            let behind = rows.partition_point(|(first, ..)| *first <= home.offset);
+            let Some((_, end, number)) = behind.checked_sub(1).map(|at| rows[at]) else { continue };
+            if home.offset < end {
+                let (queue, first, last) = (*queue, *sequence, *sequence);
+                let one = (Stretch { queue, first, last }, home.expires_ms);
+                found.entry(number).or_default().push(one);
+            }
+        }
+        found
     }
 
     /// Forgets moved messages that nobody waits for; `alive` says of each.
@@ -112,7 +119,7 @@ impl Journal {
     ) -> Result<Option<Vec<Found>>> {
         let (mut found, mut bytes) = (Vec::new(), 0);
         for (queue, sequence) in keys {
-            let mut cursor = Cursor::new(*queue, *sequence);
+            let mut cursor = Cursor::new(*queue, *sequence).beginning_in(segment.number);
             let mut one = Vec::new();
             self.read(&mut cursor, self.durable_offset(), 1, 1, &mut one)?;
             let Some(one) = one.pop().filter(|one| one.head.sequence == *sequence) else {
@@ -166,35 +173,49 @@ impl Journal {
         max: usize,
         before: u64,
     ) -> Result<Option<Plan>> {
-        let plan = {
-            let tail = self.tail.lock();
-            let durable = self.durable_offset();
-            let from = (cursor.queue(), cursor.next());
-            let mut homes = tail.moved.range(from..(cursor.queue(), before.max(from.1)));
-            let there = |home: &Home| home.end <= durable && tail.segment_of(home.offset).is_some();
-            let mut homes = homes.by_ref().filter(|(_, home)| there(home));
-            let Some((key, home)) = homes.next() else { return Ok(None) };
-            let Some((number, first, end)) = tail.segment_of(home.offset) else { return Ok(None) };
-            let place = |home: &Home| ((home.offset - first + FRAMES_AT) / 8) as u32;
-            let mut places = vec![(place(home), home.seed)];
-            // In a block they stand in any order, and are looked for one by one.
-            let more = if self.keys.is_some() { 0 } else { max.saturating_sub(1) };
-            for (_, next) in homes.take(more) {
-                let here = (first..end).contains(&next.offset);
-                if !here || places.last().is_some_and(|(last, _)| place(next) < *last) {
-                    break;
-                }
-                places.push((place(next), next.seed));
+        loop {
+            let Some((number, span, places, sequence)) = self.moved_places(cursor, max, before)
+            else {
+                return Ok(None);
+            };
+            let file = match self.tail_file(number) {
+                Some(file) => Ok(file),
+                None => self.open_segment(number, span),
+            };
+            let file = match file {
+                Ok(file) => file,
+                // What it held was moved once more meanwhile, or nobody waits for it.
+                Err(_) if self.was_given_back(number) => continue,
+                Err(error) => return Err(error),
+            };
+            let (kind, staged, first) = (Type::Evacuated, None, span.0);
+            return Ok(Some(Plan { file, number, first, places, sequence, kind, staged }));
+        }
+    }
+
+    /// Number, first offset and end of that segment, the places in it, and the sequence of the first.
+    fn moved_places(&self, cursor: &Cursor, max: usize, before: u64) -> Option<MovedPlaces> {
+        let tail = self.tail.lock();
+        // All that a look knows of is durable, also what lies behind its horizon.
+        let durable = if self.is_looking() { u64::MAX } else { self.durable_offset() };
+        let from = (cursor.queue(), cursor.next());
+        let mut homes = tail.moved.range(from..(cursor.queue(), before.max(from.1)));
+        let there = |home: &Home| home.end <= durable && tail.segment_of(home.offset).is_some();
+        let mut homes = homes.by_ref().filter(|(_, home)| there(home));
+        let (key, home) = homes.next()?;
+        let (number, first, end) = tail.segment_of(home.offset)?;
+        let place = |home: &Home| ((home.offset - first + FRAMES_AT) / 8) as u32;
+        let mut places = vec![(place(home), home.seed)];
+        // In a block they stand in any order, and are looked for one by one.
+        let more = if self.keys.is_some() { 0 } else { max.saturating_sub(1) };
+        for (_, next) in homes.take(more) {
+            let here = (first..end).contains(&next.offset);
+            if !here || places.last().is_some_and(|(last, _)| place(next) < *last) {
+                break;
             }
-            (number, (first, end), places, key.1)
-        };
-        let (number, (first, end), places, sequence) = plan;
-        let file = match self.tail_file(number) {
-            Some(file) => file,
-            None => self.open_segment(number, (first, end))?,
-        };
-        let (kind, staged) = (Type::Evacuated, None);
-        Ok(Some(Plan { file, number, first, places, sequence, kind, staged }))
+            places.push((place(next), next.seed));
+        }
+        Some((number, (first, end), places, key.1))
     }
 
     fn tail_file(&self, number: u64) -> Option<Arc<dyn crate::disk::File>> {

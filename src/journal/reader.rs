@@ -55,6 +55,11 @@ impl Cursor {
         Cursor { queue, next, segment: 0, at: 0, loaded: None, staged: None, block: None }
     }
 
+    /// The same for who knows that nothing it asks for stands before this segment: what is before is not looked through.
+    pub(super) fn beginning_in(self, segment: u64) -> Cursor {
+        Cursor { segment, ..self }
+    }
+
     /// The queue it reads.
     pub fn queue(&self) -> u32 {
         self.queue
@@ -147,6 +152,8 @@ impl Journal {
             } else if !self.has_segment(plan.number) {
                 out.truncate(before);
                 continue;
+            } else if plan.kind == Type::Evacuated {
+                self.cut_at_look(out, before);
             }
             bytes += out[before..].iter().map(|found| found.body.len() + HEAD).sum::<usize>();
             if let Some(last) = out.last() {
@@ -267,7 +274,7 @@ impl Journal {
         })
     }
 
-    /// The index of a sealed segment; `None` when the segment is gone.
+    /// The index of a sealed segment, which all who are in it share; `None` when the segment is gone.
     pub(super) fn sealed_index(&self, number: u64) -> Result<Option<Arc<Sealed>>> {
         let row = {
             let tail = self.tail.lock();
@@ -277,9 +284,16 @@ impl Journal {
             let Some(row) = tail.table.get(&number).copied() else { return Ok(None) };
             row
         };
+        if let Some(known) = self.contents.lock().index(number) {
+            return Ok(Some(known));
+        }
         let loaded = self.load_index(number, row.first, row.end);
         match loaded {
-            Ok(sealed) => Ok(Some(Arc::new(sealed))),
+            Ok(sealed) => {
+                let sealed = Arc::new(sealed);
+                self.contents.lock().share(number, &sealed);
+                Ok(Some(sealed))
+            }
             Err(_) if self.was_given_back(number) => Ok(None),
             Err(error) => Err(error),
         }

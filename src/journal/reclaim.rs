@@ -13,7 +13,7 @@ use super::rows::Rows;
 use super::slot::FRAMES_AT;
 use super::spare::Space;
 use super::tail::Tail;
-use super::{Journal, file_name};
+use super::{Journal, SealedSegment, file_name};
 use crate::error::Result;
 
 /// A message that keeps a segment.
@@ -71,15 +71,16 @@ impl Journal {
     /// Looks through the segments that may go and gives back those in which `alive` finds nothing; returns how
     /// many went, and those that stay for what is alive in them. `kept_from` gets all that may go, the oldest
     /// first, and names the first segment that is kept with all behind it. Segments whose messages have all
-    /// expired at `now_ms` go without asking `alive`.
+    /// expired at `now_ms` go without asking `alive`. Unless `all` are wanted, those whose index is not remembered are
+    /// looked at in turn, a few with each call.
     pub fn reclaim(
         &self,
-        now_ms: u64,
+        (now_ms, all): (u64, bool),
         kept_from: &mut dyn FnMut(&[Candidate]) -> u64,
         alive: &mut dyn FnMut(&[Stretch]) -> Option<Held>,
     ) -> Result<(usize, Vec<Judged>)> {
         let candidates = self.may_go(self.needed_from());
-        let (dead, alive) = self.judge(&candidates, now_ms, kept_from, alive)?;
+        let (dead, alive) = self.judge(&candidates, (now_ms, all), kept_from, alive)?;
         Ok((self.give_back(&dead)?, alive))
     }
 
@@ -109,7 +110,7 @@ impl Journal {
         if held < 2 {
             return Ok(0);
         }
-        let (dead, _) = self.judge(&all, now_ms, kept_from, alive)?;
+        let (dead, _) = self.judge(&all, (now_ms, true), kept_from, alive)?;
         Ok(dead.iter().filter(|number| **number >= needed).count())
     }
 
@@ -136,24 +137,23 @@ impl Journal {
     fn judge(
         &self,
         candidates: &[Candidate],
-        now_ms: u64,
+        (now_ms, all): (u64, bool),
         kept_from: &mut dyn FnMut(&[Candidate]) -> u64,
         alive: &mut dyn FnMut(&[Stretch]) -> Option<Held>,
     ) -> Result<(Vec<u64>, Vec<Judged>)> {
         let kept = if candidates.is_empty() { 0 } else { kept_from(candidates) };
+        let candidates = &candidates[..candidates.partition_point(|one| one.number < kept)];
         let (mut dead, mut held) = (Vec::new(), Vec::new());
-        for Candidate { number, length, expires_ms, .. } in candidates {
-            if *number >= kept {
-                break;
-            }
+        let (chosen, moved) = (self.looked_at(candidates, now_ms, all), self.moved_by_segment());
+        let chosen = candidates.iter().filter(|one| chosen.contains(&one.number));
+        for Candidate { number, length, expires_ms, .. } in chosen {
             let mut stretches = Vec::new();
             if *expires_ms > now_ms {
-                let sealed = self.sealed_index(*number)?;
-                let Some(sealed) = sealed else { continue };
-                stretches.extend(sealed.spans.iter().map(Stretch::from));
+                let Some(known) = self.contents_of(*number)? else { continue };
+                stretches.extend_from_slice(&known);
             }
-            let moved = self.moved_into(*number);
-            let moved = moved.iter().filter(|(_, expires)| *expires == 0 || *expires > now_ms);
+            let moved = moved.get(number).into_iter().flatten();
+            let moved = moved.filter(|(_, expires)| *expires == 0 || *expires > now_ms);
             stretches.extend(moved.map(|(stretch, _)| *stretch));
             match alive(&stretches) {
                 None => dead.push(*number),
@@ -172,12 +172,16 @@ impl Journal {
         Ok(tail.begun)
     }
 
-    /// What each queue has in a sealed segment; `None` where it is gone.
-    pub fn stretches(&self, number: u64) -> Result<Option<Vec<Stretch>>> {
-        let Some(sealed) = self.sealed_index(number)? else { return Ok(None) };
-        let moved = self.moved_into(number);
-        let moved = moved.iter().map(|(stretch, _)| *stretch);
-        Ok(Some(sealed.spans.iter().map(Stretch::from).chain(moved).collect()))
+    /// Tells what each queue has in each sealed segment, the oldest first; of one that cannot be read nothing.
+    pub fn tell_contents(&self, tell: &mut dyn FnMut(&SealedSegment, &[Stretch])) {
+        let moved = self.moved_by_segment();
+        for segment in self.sealed_segments() {
+            // A damaged store is looked at all the same; it gives nothing back anyway.
+            let Ok(Some(known)) = self.contents_of(segment.number) else { continue };
+            let moved = moved.get(&segment.number).into_iter().flatten().map(|(one, _)| *one);
+            let stretches: Vec<Stretch> = known.iter().copied().chain(moved).collect();
+            tell(&segment, &stretches);
+        }
     }
 
     /// Keeps every segment from `number` on until the pin is taken back.
@@ -232,6 +236,7 @@ impl Journal {
             return Ok(false);
         }
         let Some(row) = tail.table.remove(&number) else { return Ok(false) };
+        self.contents.lock().forget(number);
         tail.moved.retain(|_, home| !(row.first..row.end).contains(&home.offset));
         tail.put_local(Type::Reclaim, 0, number, &[]);
         let end = tail.end;

@@ -53,6 +53,7 @@ pub struct Replayed<'a> {
 }
 
 /// A visitor for frames that were given to another one already.
+#[derive(Default)]
 pub struct Nobody;
 
 impl Visitor for Nobody {

@@ -3,7 +3,7 @@
 //! At a roll the rows that changed are frozen; the helper, or the next roll, writes them as the run of the new
 //! segment (`sorted` has the bytes). So what a roll costs does not grow with the state, and neither does memory: rows
 //! of cold sections, of which there may be any number, are looked for in the files. Runs are merged into a *base*, the
-//! whole state at the place of a run, when they are many or have more bytes than the last base.
+//! whole state at the place of a run, when they are many or have more bytes than the last base, see `merge`.
 //!
 //! A run repeats, as carried, the rows that were new in the run before it. So the state at a run is its own rows and
 //! the state at any base or run between the one it reaches back to and itself; where one file is damaged, another takes
@@ -21,9 +21,10 @@ use super::filter::hash_of;
 use super::format::u64_at;
 use super::key::Keys;
 use super::moved::{self, Moved, row_of};
-use super::rows::{Ended, GONE, Group, Rows, merged};
+use super::prepare::UNFINISHED;
+use super::rows::{Ended, GONE, Group, Merged, Rows};
 use super::slot::{Role, Slot};
-use super::sorted::{Found, Out, RowFile, head_of};
+use super::sorted::{Found, Out, RowFile, head_of, unfinished};
 use super::tail::Row;
 use crate::disk::Disk;
 use crate::error::{Code, Error, Result};
@@ -45,7 +46,7 @@ type Source<'a> = Box<dyn Iterator<Item = Result<Group>> + 'a>;
 
 /// How much room there is for files that only stand in for damaged ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Room {
+pub(super) enum Room {
     Enough,
     /// For none but those that rows are looked for in.
     Scarce,
@@ -85,6 +86,19 @@ impl RunJob {
     /// Keeps frozen rows until somebody writes them.
     fn freeze(&mut self, rows: Rows, slot: Slot) {
         self.frozen = Some(Arc::new(Frozen { rows, slot }));
+    }
+
+    /// What a row is looked for in, the newest first.
+    pub(super) fn files(&self) -> &[Arc<RowFile>] {
+        &self.files
+    }
+
+    /// A base takes the place of what stands for its place and before.
+    pub(super) fn merged(&mut self, slot: &Slot, base: Arc<RowFile>) {
+        let newer = self.files.iter().filter(|file| file.slot.number > slot.number).cloned();
+        self.files = Arc::new(newer.chain([base]).collect());
+        self.bases.insert(0, slot.number);
+        self.bases.truncate(BASES);
     }
 
     /// Number of the newest durable run, 0 = none.
@@ -159,6 +173,12 @@ pub fn base_name(number: u64) -> String {
 /// The number in the name of a base's file.
 pub fn base_number(name: &str) -> Option<u64> {
     super::number_in(name.strip_suffix(".base")?)
+}
+
+/// Whether a file of rows of this name was begun and is not whole.
+pub fn is_unfinished(name: &str) -> bool {
+    let rows = name.strip_suffix(UNFINISHED);
+    rows.is_some_and(|name| run_number(name).or(base_number(name)).is_some())
 }
 
 /// The name of the file with this number and role.
@@ -540,13 +560,10 @@ impl Journal {
             }
             match last {
                 Some(last) if cold => sources.push(Box::new(last.cold_groups().filter_map(carry))),
-                Some(last) => {
-                    sources
-                        .push(Box::new(last.warm_groups()?.into_iter().map(Ok).filter_map(carry)));
-                }
+                Some(last) => sources.push(Box::new(last.warm_groups().filter_map(carry))),
                 None => {}
             }
-            Ok(sources)
+            sources
         })
     }
 
@@ -557,90 +574,37 @@ impl Journal {
         slot: Slot,
         cold: (u64, u64),
         own: &[(u32, Vec<u8>)],
-        sources: &dyn Fn(bool) -> Result<Vec<Source<'a>>>,
+        sources: &dyn Fn(bool) -> Vec<Source<'a>>,
     ) -> Result<RowFile> {
-        let disk = &*self.disk;
-        let failed =
-            |error| Error::io(format!("cannot write {name} in {}", disk.describe()), &error);
-        let keys = self.keys.as_ref();
+        let (disk, keys) = (&*self.disk, self.keys.as_ref());
+        let failed = |error| self.unwritten(name, &error);
         let written = (|| {
             let mut out = Out::begin((disk, name), slot, keys, cold).map_err(failed)?;
-            // Behind a base is nothing that a row could be gone from.
-            let over = |group: &Group| {
-                let lost = group.key.ends_with(b"7") && sabotage!("row lost in a merge");
-                let behind = slot.role != Role::Base && !sabotage!("deleted row comes back");
-                !behind && (group.is_gone() || lost)
-            };
-            let mut ended = Ended::default();
-            let mut begins_gone = |group: &Group| {
-                ended.has(group) && !sabotage!("row of an ended life taken along by a merge")
-            };
-            merged(sources(true)?, |group| match begins_gone(&group) || over(&group) {
-                true => Ok(()),
-                false => out.cold(&group).map_err(failed),
-            })?;
+            let back = |group: &Group| group.is_gone() && sabotage!("deleted row comes back");
+            let (mut rows, mut ended) = (Merged::of(sources(true)), Ended::default());
+            while let Some((group, _)) = rows.next_group()? {
+                if !ended.has(&group) && !back(&group) {
+                    out.cold(&group).map_err(failed)?;
+                }
+            }
             out.begin_second(own).map_err(failed)?;
-            merged(sources(false)?, |group| match over(&group) {
-                true => Ok(()),
-                false => out.group(&group).map_err(failed),
-            })?;
+            let mut rows = Merged::of(sources(false));
+            while let Some((group, _)) = rows.next_group()? {
+                if !back(&group) {
+                    out.group(&group).map_err(failed)?;
+                }
+            }
             out.finish(disk, keys).map_err(failed)
         })();
         if written.is_err() {
             // A part of a file is of no use, and the disk may be full.
-            let _ = disk.remove(name);
+            let _ = disk.remove(&unfinished(name));
         }
         written
     }
 
-    /// Merges the runs into a new base where they are many, or more than the last one; returns whether it did.
-    pub(super) fn merge_runs(&self) -> Result<bool> {
-        let _one = self.merging.lock();
-        let files = self.run.lock().files.clone();
-        let runs = files.iter().take_while(|file| !file.is_base());
-        let (count, bytes) =
-            runs.fold((0, 0), |(count, bytes), run| (count + 1, bytes + run.bytes()));
-        let base = files.get(count).map_or(0, |base| base.bytes());
-        let many = count >= limits::RUNS_MAX;
-        // In a small store they are soon a good part of it.
-        let least = limits::RUN_BYTES_MIN.min(self.options.segment_first / 4);
-        if count == 0 || !(many || bytes > base.max(least)) {
-            return Ok(false);
-        }
-        let slot = Slot { role: Role::Base, run: 0, successor: 0, ..files[0].slot };
-        let cold = files.iter().map(|file| file.cold).sum();
-        let bytes = files.iter().map(|file| file.bytes()).sum();
-        let name = base_name(slot.number);
-        let settled = |group: Result<Group>| group.map(|group| Group { carried: false, ..group });
-        let write = || {
-            self.write_file(&name, slot, (cold, bytes), &[], &|cold| {
-                let mut sources: Vec<Source<'_>> = Vec::new();
-                for file in files.iter() {
-                    match cold {
-                        true => sources.push(Box::new(file.cold_groups().map(settled))),
-                        false => sources
-                            .push(Box::new(file.warm_groups()?.into_iter().map(Ok).map(settled))),
-                    }
-                }
-                Ok(sources)
-            })
-        };
-        // These are what it is made of: none of them makes room.
-        let room = |_: Room| self.drop_files(Room::Scarce);
-        let base = self.making_room(&room, &write)?;
-        let base = match files.get(count) {
-            Some(older) if sabotage!("older base kept as the newest") => older.clone(),
-            _ => Arc::new(base),
-        };
-        {
-            let mut job = self.run.lock();
-            let newer = job.files.iter().filter(|file| file.slot.number > slot.number).cloned();
-            job.files = Arc::new(newer.chain([base]).collect());
-            job.bases.insert(0, slot.number);
-            job.bases.truncate(BASES);
-        }
-        self.drop_files(Room::Enough);
-        Ok(true)
+    pub(super) fn unwritten(&self, name: &str, error: &std::io::Error) -> Error {
+        Error::io(format!("cannot write {name} in {}", self.disk.describe()), error)
     }
 
     /// The oldest segment an open may need, the one of the run before the newest: reclaiming stops before it.
@@ -648,14 +612,18 @@ impl Journal {
         self.run.lock().previous
     }
 
-    /// Removes the files that are not kept, unless somebody merges or copies them: then the next call does.
+    /// Removes the files that are not kept, unless somebody merges or copies them: then the next call does. A merge that
+    /// rests makes way where there is not room enough.
     fn drop_runs(&self, room: Room) {
-        if let Some(_one) = self.merging.try_lock() {
+        if let Some(mut under_way) = self.merging.try_lock() {
+            if room != Room::Enough {
+                self.give_up_merge(&mut under_way);
+            }
             self.drop_files(room);
         }
     }
 
-    fn drop_files(&self, room: Room) {
+    pub(super) fn drop_files(&self, room: Room) {
         let Ok(names) = self.disk.list() else { return };
         let mut job = self.run.lock();
         if room == Room::Needed {

@@ -28,6 +28,9 @@
 //! lie in sealed blocks under the salt, chained and numbered from 0, see `seal`; each stretch of the first part is
 //! a block, and the second part begins one.
 //!
+//! A file is written under its name and `.tmp`, and gets its name when it is whole and durable; a beginning that was left
+//! is removed by the next open.
+//!
 //! A file is valid if and only if its slot is, every frame of the second part up to the last is, its count holds, and the
 //! head row says what the slot says. The first part is checked where it is read.
 
@@ -35,6 +38,7 @@ use super::chain::Chain;
 use super::filter::{Filter, hash_of};
 use super::format::{HEAD, Head, LAST, Type, body_sum, frame_bytes, u32_at, u64_at};
 use super::key::{Keys, Purpose};
+use super::prepare::UNFINISHED;
 use super::rows::{GONE, Group};
 use super::scan::{Met, Window, look};
 use super::seal::{Gathering, Sealer, tampered};
@@ -49,6 +53,8 @@ const INDEX: u32 = u32::MAX - 4;
 const FILTER: u32 = u32::MAX - 5;
 /// Bytes that gather in memory before they are written.
 const STEP: usize = 256 << 10;
+/// Bytes of a file that are read at a time where all of it is: a merge reads several beside each other.
+const READ_STEP: usize = 64 << 10;
 /// Bytes of a stretch of cold rows, at least: what is read to find one.
 const STRETCH: u64 = 4 << 10;
 /// Bytes of an entry of the index before the key.
@@ -61,8 +67,14 @@ struct Stretch {
     key: Vec<u8>,
 }
 
+/// The name of a file of rows that is not whole yet.
+pub fn unfinished(name: &str) -> String {
+    format!("{name}{UNFINISHED}")
+}
+
 /// A file being written.
 pub struct Out {
+    name: String,
     file: Arc<dyn File>,
     slot: Slot,
     pending: Vec<u8>,
@@ -87,14 +99,16 @@ impl Out {
     ) -> std::io::Result<Out> {
         let mut salt = [0; 16];
         disk.random(&mut salt)?;
-        if disk.list()?.iter().any(|known| known == name) {
-            disk.remove(name)?;
+        let begun = unfinished(name);
+        if disk.list()?.contains(&begun) {
+            disk.remove(&begun)?;
         }
-        let file = disk.create(name)?;
+        let file = disk.create(&begun)?;
         // The chain is of no use here, and says something of what the state is made of.
         let slot = Slot { incarnation: salt, chain: 0, chain_end: 0, expires_ms: 0, ..slot };
         let stretch = STRETCH.max(bytes / limits::INDEX_ENTRIES_MAX as u64);
         Ok(Out {
+            name: name.to_string(),
             file,
             slot,
             pending: Vec::new(),
@@ -165,6 +179,7 @@ impl Out {
         (self.slot.end, self.slot.length) = (self.written, self.written);
         self.file.write_at(&self.slot.encode(), 0)?;
         self.file.sync()?;
+        disk.rename(&unfinished(&self.name), &self.name)?;
         disk.sync_dir()?;
         let Out { file, slot, index, filter, cold, .. } = self;
         Ok(RowFile { slot, file, keys: keys.cloned(), index, filter, cold })
@@ -332,29 +347,22 @@ impl RowFile {
     }
 
     /// The groups of the first part, in order. One that is damaged is an error.
-    pub fn cold_groups(&self) -> impl Iterator<Item = Result<Group>> + use<> {
-        let mut scan = self.scan(SLOT as u64, self.slot.index, STEP);
+    pub fn cold_groups(&self) -> impl Iterator<Item = Result<Group>> + Send + use<> {
+        let mut scan = self.scan(SLOT as u64, self.slot.index, READ_STEP);
         let number = self.slot.number;
         std::iter::from_fn(move || scan.group(number).transpose())
     }
 
-    /// Those of the second part.
-    pub fn warm_groups(&self) -> Result<Vec<Group>> {
-        let name = self.slot.number;
-        let mut again = RowFile {
-            slot: self.slot,
-            file: self.file.clone(),
-            keys: self.keys.clone(),
-            index: Vec::new(),
-            filter: Filter::default(),
-            cold: 0,
-        };
-        again.read_second()?.map(|second| second.groups).ok_or_else(|| damaged(name))
+    /// Those of the second part, in order. One that is damaged is an error.
+    pub fn warm_groups(&self) -> impl Iterator<Item = Result<Group>> + Send + use<> {
+        let mut scan = self.scan(self.slot.index, self.slot.end, READ_STEP);
+        let (number, mut count) = (self.slot.number, 0);
+        std::iter::from_fn(move || scan.warm_group(number, &mut count).transpose())
     }
 
     /// Reads everything again; `false` where something is damaged.
     pub fn is_whole(&self) -> Result<bool> {
-        Ok(self.is_cold_whole()? && self.warm_groups().is_ok())
+        Ok(self.is_cold_whole()? && self.warm_groups().all(|group| group.is_ok()))
     }
 
     /// Reads the first part; `false` where something is damaged.
@@ -467,23 +475,53 @@ impl Scan {
 
     /// The next group; `None` at the end.
     fn group(&mut self, number: u64) -> Result<Option<Group>> {
-        loop {
-            if self.at >= self.to {
-                return Ok(self.ahead.take());
-            }
+        while self.at < self.to {
             let frame = self.frame()?.and_then(|(head, row)| group_of(&head, row));
-            let Some(group) = frame else {
-                self.at = self.to;
-                return Err(damaged(number));
-            };
-            match &mut self.ahead {
-                Some(ahead) if ahead.place() == group.place() => ahead.rows.extend(group.rows),
-                ahead => {
-                    if let Some(before) = ahead.replace(group) {
-                        return Ok(Some(before));
-                    }
-                }
+            let group = frame.ok_or_else(|| self.end(number))?;
+            if let Some(before) = self.follow(group) {
+                return Ok(Some(before));
             }
         }
+        Ok(self.ahead.take())
+    }
+
+    /// The next group of the second part, of which `count` frames were met; `None` at the end.
+    fn warm_group(&mut self, number: u64, count: &mut u64) -> Result<Option<Group>> {
+        while self.at < self.to {
+            let Some((head, row)) = self.frame()? else { return Err(self.end(number)) };
+            if head.flags & LAST != 0 {
+                if head.sequence != *count || self.at != self.to {
+                    return Err(self.end(number));
+                }
+                break;
+            }
+            *count += 1;
+            // The journal's own rows, and what is known of the first part.
+            if head.sequence == 0 {
+                continue;
+            }
+            let group = group_of(&head, row).ok_or_else(|| self.end(number))?;
+            if let Some(before) = self.follow(group) {
+                return Ok(Some(before));
+            }
+        }
+        Ok(self.ahead.take())
+    }
+
+    /// Takes a group in, or adds its rows to the one before; returns that one once it is whole.
+    fn follow(&mut self, group: Group) -> Option<Group> {
+        match &mut self.ahead {
+            Some(ahead) if ahead.place() == group.place() => {
+                ahead.rows.extend(group.rows);
+                None
+            }
+            ahead => ahead.replace(group),
+        }
+    }
+
+    /// Nothing is read behind damage.
+    fn end(&mut self, number: u64) -> Error {
+        (self.at, self.ahead) = (self.to, None);
+        damaged(number)
     }
 }

@@ -6,7 +6,7 @@
 
 use super::adopt::{staged_name, staged_number};
 use super::key::{KEY_NAME, KEY_UNFINISHED, Keys};
-use super::run::{Numbers, base_number, run_number};
+use super::run::{Numbers, base_number, is_unfinished, run_number};
 use super::slot::{FRAMES_AT, Role, SLOT, Slot};
 use super::spare::{new_number, unfinished_number};
 use super::{Segment, file_name, file_number};
@@ -94,7 +94,7 @@ pub fn survey(disk: &dyn Disk) -> Result<Survey> {
         } else if let Some(number) = unfinished_number(&name) {
             found.next_name = found.next_name.max(number + 1);
             found.leftovers.push(name);
-        } else if name == KEY_UNFINISHED {
+        } else if name == KEY_UNFINISHED || is_unfinished(&name) {
             found.leftovers.push(name);
         } else if name != "lock" && name != KEY_NAME && !name.ends_with(".cut") {
             found.foreign.push(name);
@@ -203,6 +203,13 @@ impl Survey {
             (true, None) => return refused("it is encrypted, and no password was given"),
             (true, Some(password)) => Keys::open(disk, newest.store, password)?,
         };
+        self.show(Some(keys));
+        Ok(())
+    }
+
+    /// Shows what the segments' heads hide, with the data key of an encrypted store.
+    pub fn show(&mut self, keys: Option<Arc<Keys>>) {
+        let Some(keys) = keys else { return };
         for begun in &mut self.chain {
             for slot in [Some(&mut begun.slot), begun.segment.slot.as_mut(), begun.sealed.as_mut()]
             {
@@ -211,7 +218,6 @@ impl Survey {
             begun.segment.chain.store(begun.slot.chain, Ordering::Relaxed);
         }
         self.keys = Some(keys);
-        Ok(())
     }
 
     fn supersede(&mut self) {

@@ -9,6 +9,7 @@
 use super::adopt::{Adopted, Adoption, Adoptions};
 use super::assemble::clear;
 use super::body::{Parts, whole};
+use super::contents::stretches_of;
 use super::format::{
     CLEAN, EARLY, HEAD, Head, LAST, Type, Words, body_sum, bytes_of, frame_bytes, watermark,
 };
@@ -466,10 +467,8 @@ impl Journal {
             self.appended.store(tail.end, Ordering::Release);
             self.all_of(&tail)
         };
-        if let Err(error) = self.commit(&appended) {
-            // Unknown is what became of the life. The transaction that wants it was not appended: that one is lost.
-            return self.poisoned().and(Err(error));
-        }
+        // Unknown is what became of the life. The transaction that wants it was not appended: that one is lost.
+        self.commit(&appended).map_err(|error| self.of_others(error))?;
         // Not before: what is handed out early must find it on the disk.
         let tail = self.tail.lock();
         self.early.store(tail.begun && tail.early, Ordering::Relaxed);
@@ -585,6 +584,7 @@ impl Journal {
         let index = tail.end;
         let sealed = tail.index.sealed();
         let body = sealed.encode();
+        self.contents.lock().remember(tail.segment.number, &stretches_of(&sealed));
         tail.recent.push((tail.segment.number, Arc::new(sealed)));
         let durable = self.durable_offset();
         while tail.recent.len() > 2

@@ -5,7 +5,7 @@
 
 use super::store::Inner;
 use crate::error::{Code, Error, Result};
-use crate::journal::{Body, Staging, whole};
+use crate::journal::{Front, Staging, whole};
 use crate::limits;
 use crate::queue::{Message, Queue};
 use crate::store::{Commit, Entry};
@@ -68,7 +68,7 @@ impl Importing {
 
     /// Whether the message whose body begins at `start` belongs to it, and is not here already.
     fn admit(&mut self, start: usize) -> Result<bool> {
-        let front = Body::decode(&self.bodies[start..]).unwrap_or_default().front;
+        let front = Front::decode(&self.bodies[start..]).unwrap_or_default();
         if front.producer.is_empty() {
             return Ok(true);
         }
@@ -106,7 +106,7 @@ impl Importing {
     fn entries(&self) -> Vec<Entry<'_>> {
         let entry = |(queue, body, sum): &(u32, Range<usize>, u32)| {
             let body = &self.bodies[body.clone()];
-            let front = Body::decode(body).unwrap_or_default().front;
+            let front = Front::decode(body).unwrap_or_default();
             Entry { queue: *queue, parts: whole(body), sum: *sum, front }
         };
         self.puts.iter().map(entry).collect()

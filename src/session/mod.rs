@@ -22,8 +22,8 @@
 //! | `metrics` | what a store counts |
 
 mod consumer;
-mod info;
 mod import;
+mod info;
 mod listener;
 mod metrics;
 mod options;
@@ -42,8 +42,8 @@ mod transaction;
 mod watched;
 
 pub use consumer::{Consumer, ConsumerOptions};
-pub use info::{ConsumerInfo, QueueInfo};
 pub use import::Importing;
+pub use info::{ConsumerInfo, QueueInfo};
 pub use listener::{Handled, Listener, ListenerOptions, ListenerStatus, Policy, Unit, Work};
 pub use metrics::{Metrics, PreparedMetrics, QueueMetrics, SegmentMetrics, TargetMetrics};
 pub use options::StoreOptions;

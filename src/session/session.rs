@@ -404,6 +404,7 @@ impl LocalSession {
         if !self.puts.is_empty() {
             self.spill()?;
         }
+        self.settle_staged()?;
         let changes = self.note_received(Reader::hold)?;
         let core = self.inner.core.clone();
         let staged =
@@ -500,17 +501,25 @@ impl LocalSession {
         if !self.puts.is_empty() {
             self.spill()?;
         }
+        self.settle_staged()?;
         let Some(staging) = &mut self.staging else {
             return self.inner.core.transact(&[], changes, level);
         };
-        if let Err(error) = staging.settle() {
-            self.failed = Some(error.clone());
-            return Err(error);
-        }
         match &self.identity {
             None => self.inner.core.transact_staged(staging, changes, level),
             Some(known) => self.inner.core.transact_staged_as(&known.id, staging, changes, level),
         }
+    }
+
+    /// Makes what was staged durable. Where that fails, what is there must not be adopted: the transaction can only be
+    /// rolled back.
+    fn settle_staged(&mut self) -> Result<()> {
+        let Some(staging) = &mut self.staging else { return Ok(()) };
+        let settled = staging.settle();
+        if let Err(error) = &settled {
+            self.failed = Some(error.clone());
+        }
+        settled
     }
 
     fn entry(&self, (queue, body, sum): &(u32, Range<usize>, u32)) -> Entry<'_> {

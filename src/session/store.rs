@@ -16,7 +16,7 @@ use crate::error::{Code, Error, Result};
 use crate::journal::{Recovered, Type};
 use crate::link::Endpoint;
 use crate::position::Token;
-use crate::queue::{Batch, From, Message, Queue};
+use crate::queue::{AtWork, Batch, From, Message, Queue};
 use crate::secret::Password;
 use crate::store::{
     BackupInfo, Change, Commit, Core, Level, Outcome, RepairInfo, Staged, TransactionId,

@@ -9,6 +9,7 @@ use super::Core;
 use crate::error::{Code, Result};
 use crate::journal::{Found, Judged};
 use crate::limits;
+use std::collections::BTreeMap;
 
 /// Segments that must be nearly dead before any is given up.
 const SEVERAL: usize = 4;
@@ -17,10 +18,31 @@ pub(super) const WORTH_A_LOOK: usize = 2 * SEVERAL;
 /// They are worth it when they have one in so many of all bytes.
 const PART: u64 = 4;
 
+/// Segments that had too many bytes alive, and in how many messages: they are not read again before that is less.
+#[derive(Default)]
+pub struct Tried(BTreeMap<u64, usize>);
+
+impl Tried {
+    /// Whether so much less is alive in a segment than when it was read that it may be little now.
+    fn is_worth(&self, segment: &Judged, alive: usize) -> bool {
+        self.0.get(&segment.number).is_none_or(|before| alive * 4 <= before * 3)
+    }
+
+    /// Forgets segments that are there no more.
+    pub fn forget_before(&mut self, oldest: u64) {
+        self.0 = self.0.split_off(&oldest);
+    }
+}
+
 impl Core {
     /// Moves what is alive out of those of the segments in which it is little, and gives them back; returns how many
     /// went. With `needed` also where it is hardly worth it.
-    pub(super) fn evacuate(&self, held: &[Judged], now_ms: u64, needed: bool) -> Result<usize> {
+    pub(super) fn evacuate(
+        &self,
+        tried: &mut Tried,
+        held: &[Judged],
+        (now_ms, needed): (u64, bool),
+    ) -> Result<usize> {
         if held.is_empty() || (!needed && held.len() < SEVERAL) {
             return Ok(0);
         }
@@ -30,7 +52,8 @@ impl Core {
         let mut chosen = Vec::new();
         for segment in held {
             let most = limits::MOVED_FROM_SEGMENT;
-            if let Some(keys) = self.look(|state| state.all_alive(&segment.stretches, most)) {
+            let keys = self.look(|state| state.all_alive(&segment.stretches, most));
+            if let Some(keys) = keys.filter(|keys| needed || tried.is_worth(segment, keys.len())) {
                 chosen.push((segment, keys));
             }
         }
@@ -52,6 +75,7 @@ impl Core {
                 break;
             }
             let Some(messages) = self.journal.few_of(segment, &keys, now_ms, part)? else {
+                tried.0.insert(segment.number, keys.len());
                 continue;
             };
             match self.take_to_tail(&messages, may_roll) {

@@ -128,7 +128,7 @@ impl Core {
                 Phase::Ended(end) => {
                     let token = self.look(|state| state.token(end.transaction));
                     // Nobody hears of what a power cut may take back.
-                    self.journal.commit_all()?;
+                    self.journal.confirm_all()?;
                     self.same_end(verdict, end)?;
                     return Ok((Commit { token, level: Level::Power }, None));
                 }

@@ -14,6 +14,7 @@ mod evacuate;
 mod fence;
 mod finish;
 mod identity;
+mod import;
 mod large;
 mod letters;
 mod open;
@@ -115,14 +116,14 @@ pub struct Core {
     level: Level,
     helped: bool,
     closed: AtomicBool,
-    reclaiming: Mutex<()>,
+    /// Held by who gives back.
+    reclaiming: Mutex<evacuate::Tried>,
     committer: Committer,
     readers: Mutex<Readers>,
     keep: Keep,
     live: stream::Live,
     /// How it was opened, where it only looks.
     looks: Option<Options>,
-    stretches: pins::Known,
     sessions: OpenSessions,
 }
 
@@ -322,41 +323,6 @@ impl Core {
         check: &dyn Fn(&State) -> Result<()>,
     ) -> Result<Staged> {
         self.transact_checked(entries, changes, self.level, false, check)
-    }
-
-    /// Appends messages of another store as one transaction, without those whose producer is as far already;
-    /// returns how many are left.
-    pub fn import(&self, entries: &[Entry<'_>]) -> Result<(u64, Staged)> {
-        let known = |state: &State, entry: &Entry<'_>| {
-            let (id, sequence) = (entry.front.producer, entry.front.producer_sequence);
-            if id.is_empty() {
-                return Ok(false);
-            }
-            let row = state.producer(&self.journal, id)?;
-            Ok::<_, Error>(row.is_some_and(|row| row.sequence >= sequence))
-        };
-        let mut fresh: Vec<Entry<'_>> = Vec::with_capacity(entries.len());
-        self.look(|state| {
-            for entry in entries {
-                if !known(state, entry)? {
-                    fresh.push(*entry);
-                }
-            }
-            Ok::<_, Error>(())
-        })?;
-        let check = |state: &State| {
-            let mut met = false;
-            for entry in &fresh {
-                met = met || known(state, entry)?;
-            }
-            if !met {
-                return Ok(());
-            }
-            let text = format!("two imports into {} meet at one producer", self.describe());
-            Err(Error::new(Code::OutOfOrder, text))
-        };
-        let staged = self.transact_checked(&fresh, &[], self.level, true, &check)?;
-        Ok((fresh.len() as u64, staged))
     }
 
     /// The same, with a last look at the state under the lock under which it changes; what `arrives` by a
@@ -577,7 +543,7 @@ impl Core {
     }
 
     fn give_back(&self, needed: bool) -> Result<usize> {
-        let _one_at_a_time = self.reclaiming.lock();
+        let mut tried = self.reclaiming.lock();
         if self.is_closed() {
             return Ok(0);
         }
@@ -585,9 +551,10 @@ impl Core {
         let mut kept = |candidates: &[_]| self.keep_segments(candidates);
         let shipped = self.look(|state| state.streams().next().is_some());
         let mut alive = |stretches: &[_]| self.state.lock().alive(stretches);
-        let (gone, held) = self.journal.reclaim(now, &mut kept, &mut alive)?;
+        let (gone, held) = self.journal.reclaim((now, needed), &mut kept, &mut alive)?;
         let adopted = self.journal.release_adopted((now, shipped), &mut kept, &mut alive)?;
-        Ok(adopted + gone + self.evacuate(&held, now, needed)?)
+        tried.forget_before(self.journal.oldest_segment());
+        Ok(adopted + gone + self.evacuate(&mut tried, &held, (now, needed))?)
     }
 
     /// On a full disk no segment is begun, and so no state run: what an open would read, and what may go, stands

@@ -204,7 +204,6 @@ impl Core {
             keep: options.keep(),
             live: Live::default(),
             looks: None,
-            stretches: super::pins::Known::default(),
             sessions: super::OpenSessions::default(),
         });
         if core.helped {
@@ -242,7 +241,6 @@ impl Core {
             keep: options.keep(),
             live: Live::default(),
             looks: Some(options),
-            stretches: super::pins::Known::default(),
             sessions: super::OpenSessions::default(),
         };
         Ok(Opened { core: Arc::new(core), recovered: Some(recovered) })

@@ -8,9 +8,7 @@
 use super::{Core, State};
 use crate::error::Result;
 use crate::journal::{SealedSegment, Stretch};
-use crate::sync::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 /// What keeps a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,41 +53,21 @@ pub struct Pin {
     pub since_ms: u64,
 }
 
-/// What each queue has in the sealed segments, read once each: a segment never changes.
-#[derive(Default)]
-pub struct Known(Mutex<BTreeMap<u64, Arc<Vec<Stretch>>>>);
-
 type Found = BTreeMap<(PinKind, String, String), Pin>;
 
 impl Core {
-    /// Who keeps segments, by kind, queue and name. Reads the index of segments it has not seen before; one that
+    /// Who keeps segments, by kind, queue and name. Reads the index of segments that are not remembered; one that
     /// cannot be read counts for nobody.
     pub fn pins(&self) -> Result<Vec<Pin>> {
         self.check_open()?;
-        let sealed = self.journal.sealed_segments();
         let mut found = Found::new();
-        for segment in &sealed {
-            // A damaged store is looked at all the same; it gives nothing back anyway.
-            let Ok(Some(stretches)) = self.stretches_of(segment.number) else { continue };
-            self.look(|state| pinned(state, segment, &stretches, &mut found));
-        }
+        self.journal.tell_contents(&mut |segment, stretches| {
+            self.look(|state| pinned(state, segment, stretches, &mut found));
+        });
         for (segment, stretches) in self.journal.adopted_segments() {
             self.look(|state| pinned(state, &segment, &stretches, &mut found));
         }
-        let oldest = sealed.first().map_or(u64::MAX, |segment| segment.number);
-        let mut known = self.stretches.0.lock();
-        *known = known.split_off(&oldest);
         Ok(found.into_values().collect())
-    }
-
-    fn stretches_of(&self, number: u64) -> Result<Option<Arc<Vec<Stretch>>>> {
-        if let Some(known) = self.stretches.0.lock().get(&number) {
-            return Ok(Some(known.clone()));
-        }
-        let Some(read) = self.journal.stretches(number)? else { return Ok(None) };
-        let read = Arc::new(read);
-        self.stretches.0.lock().insert(number, read.clone());
-        Ok(Some(read))
     }
 }
 

@@ -513,7 +513,7 @@ impl Core {
             match self.look(|state| state.known(id, user))? {
                 Known::Outcome(outcome) => {
                     // Nobody hears of what a power cut may take back.
-                    self.journal.commit_all()?;
+                    self.journal.confirm_all()?;
                     return Ok(outcome);
                 }
                 Known::Open => {}

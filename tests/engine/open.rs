@@ -103,6 +103,29 @@ fn a_reader_keeps_nothing_of_the_backlog_in_memory() {
 }
 
 #[test]
+fn who_reads_the_same_segment_shares_its_index() {
+    let disk = ModelDisk::new();
+    // Larger than what a consumer reads ahead, which stays in it then.
+    let store = open(&disk, small(4 << 20)).unwrap();
+    let queue = store.queue("a").unwrap();
+    for _ in 0..700 {
+        store.put(queue, &[Message::new(&[7; 8 << 10])]).unwrap();
+    }
+    drop(store);
+    let store = open(&disk, small(4 << 20)).unwrap();
+    let (mut read, mut consumers) = (Vec::new(), Vec::new());
+    for number in 0..5 {
+        let options = repliq::ConsumerOptions::default();
+        let consumer = store.consumer(&format!("reader {number}"), queue, &options).unwrap();
+        let before = disk.calls(Op::ReadAt);
+        assert_eq!(consumer.receive(1, std::time::Duration::ZERO).unwrap().len(), 1);
+        read.push(disk.calls(Op::ReadAt) - before);
+        consumers.push(consumer);
+    }
+    assert!(read[1..].iter().all(|more| *more + 2 <= read[0]), "{read:?}");
+}
+
+#[test]
 fn a_small_power_commit_is_one_sync_and_writes_about_a_page() {
     let disk = ModelDisk::new();
     let store = open(&disk, StoreOptions { helper: false, ..StoreOptions::default() }).unwrap();

@@ -1,7 +1,7 @@
 //! State runs: what changed since the run before, merged into bases; rows that are in no memory are found in them.
 
 use crate::oracle::small;
-use repliq::disk::model::{Cut, Mode, ModelDisk};
+use repliq::disk::model::{Cut, Mode, ModelDisk, Op};
 use repliq::{
     Code, Commit, ConsumerOptions, Message, Outcome, Result, SessionOptions, Store, StoreOptions,
     Token, TransactionId,
@@ -332,4 +332,91 @@ fn a_call_that_fails_while_runs_are_written_or_merged_forgets_no_producer() {
     }
     println!("T4, runs: {failed} lives ended by a failed call, of {ops} places");
     assert!(failed > 0);
+}
+
+/// Bytes that were read and written so far.
+fn moved(disk: &ModelDisk) -> u64 {
+    disk.bytes(Op::ReadAt) + disk.bytes(Op::WriteAt)
+}
+
+#[test]
+fn without_a_helper_no_commit_pays_for_a_whole_merge() {
+    if crate::SAMPLE > 1 {
+        // The twins write the same rows.
+        return;
+    }
+    let disk = ModelDisk::new();
+    let store = open(&disk).unwrap();
+    let queue = store.queue("q").unwrap();
+    let consumer = store.consumer("c", queue, &ConsumerOptions::default()).unwrap();
+    let (mut most, mut merges, mut newest) = (0, 0, Vec::new());
+    for producer in 0..5_000 {
+        let before = moved(&disk);
+        put(&store, producer, 1).unwrap();
+        most = most.max(moved(&disk) - before);
+        if producer % 8 == 0 {
+            let got = consumer.receive(8, Duration::ZERO).unwrap();
+            consumer
+                .ack(&got.iter().map(repliq::Received::sequence).collect::<Vec<u64>>())
+                .unwrap();
+        }
+        let bases = files(&disk, ".base");
+        merges += usize::from(bases != newest);
+        newest = bases;
+    }
+    let whole = disk.bytes_of(newest.last().unwrap()).unwrap().len() as u64;
+    println!("{merges} merges, the last of {whole} bytes; the dearest commit moved {most}");
+    assert!(merges > 20 && whole > 300_000, "{merges} merges, {whole} bytes");
+    // A quarter of it, and what is read ahead and written at a time; a whole merge moves twice as much as there is.
+    assert!(most < whole / 4 + (320 << 10), "a commit moved {most} bytes of a state of {whole}");
+    assert!(files(&disk, ".run").len() <= 40, "{:?}", files(&disk, ".run"));
+    for producer in [0, 1, 2_500, 4_998] {
+        let error = put(&store, producer, 3).unwrap_err();
+        assert_eq!(error.code(), Code::OutOfOrder, "producer {producer}");
+    }
+}
+
+#[test]
+fn a_merge_that_rests_is_seen_by_nobody_and_leaves_nothing() {
+    let disk = ModelDisk::new();
+    let store = open(&disk).unwrap();
+    let queue = store.queue("q").unwrap();
+    let consumer = store.consumer("c", queue, &ConsumerOptions::default()).unwrap();
+    let resting = |disk: &ModelDisk| files(disk, ".base.tmp").len();
+    let (mut rested, mut seen) = (0, String::new());
+    for producer in 0..1_000 {
+        put(&store, producer, 1).unwrap();
+        let got = consumer.receive(8, Duration::ZERO).unwrap();
+        consumer.ack(&got.iter().map(repliq::Received::sequence).collect::<Vec<u64>>()).unwrap();
+        let Some(name) = files(&disk, ".base.tmp").pop().filter(|name| *name != seen) else {
+            continue;
+        };
+        (rested, seen) = (rested + 1, name);
+        store.verify(&mut |_| Ok(())).unwrap();
+        let looking = StoreOptions { read_only: true, ..small(crate::SEGMENT) };
+        let look = Store::open_on(Arc::new(disk.clone()), &looking).unwrap();
+        look.verify(&mut |_| Ok(())).unwrap();
+        let backup = ModelDisk::new();
+        look.backup_on(&backup).unwrap();
+        assert!(backup.names().iter().all(|name| !name.contains(".tmp")), "{:?}", backup.names());
+        let left = disk.clone_image();
+        for image in [left.kill(), left.power_cut(Cut::All)] {
+            let again = open(&image).unwrap();
+            assert_eq!(resting(&image), 0, "rest {rested}");
+            for known in [0, producer / 2, producer] {
+                let error = put(&again, known, 3).unwrap_err();
+                assert_eq!(error.code(), Code::OutOfOrder, "rest {rested}, {known}");
+                assert!(put(&again, known, 1).is_ok(), "rest {rested}, {known}");
+            }
+        }
+    }
+    assert!(rested >= 5, "only {rested} merges rested");
+    for producer in 1_000.. {
+        if resting(&disk) > 0 {
+            break;
+        }
+        put(&store, producer, 1).unwrap();
+    }
+    store.close().unwrap();
+    assert_eq!(resting(&disk), 0, "a close leaves it");
 }
