@@ -22,7 +22,7 @@ use super::rules::Rules;
 use crate::error::{Code, Error, Result};
 use crate::journal::{Cursor, Found, Type};
 use crate::limits;
-use crate::store::{Change, Core, Delivery, Level, Ranges, Staged};
+use crate::store::{Change, Core, Delivery, Level, Ranges, Staged, ranges_of};
 use crate::sync::{AtomicU64, Mutex, Ordering};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
@@ -239,13 +239,7 @@ impl Feed {
                 0 => 0,
                 lease => self.steady_ms() + lease,
             };
-            for one in &out {
-                place.leases.give(
-                    self.waiting(one.sequence(), one.key(), one.priority()),
-                    owner,
-                    until,
-                );
-            }
+            place.leases.give(out.iter().map(Received::waiting), owner, until);
         }
         Ok((out, note, place.burial.take()))
     }
@@ -266,7 +260,7 @@ impl Feed {
         }
         let missing = self.with(|place| {
             let missing = match self.is_leased() {
-                true => place.leases.missing(owner, &sorted),
+                true => place.leases.missing(owner, &ranges_of(sequences)),
                 false => None,
             };
             let mut moved = Vec::new();
@@ -375,15 +369,10 @@ impl Feed {
 
     /// Shown to nobody after all: it comes again, and does not count.
     pub(super) fn return_one(&self, place: &mut Place, one: &Received) {
-        let waiting = self.waiting(one.sequence(), one.key(), one.priority());
         if one.deliveries() == 2 {
             place.again.insert(one.sequence());
         }
-        place.lanes.back(waiting);
-    }
-
-    fn waiting(&self, sequence: u64, key: &[u8], lane: u8) -> Waiting {
-        Waiting { sequence, key: self.key_of(key), lane }
+        place.lanes.back(one.waiting());
     }
 
     pub(super) fn key_of(&self, key: &[u8]) -> u64 {
@@ -404,10 +393,10 @@ impl Feed {
 
     /// The owner has these messages for another while; the first that it cannot have is named.
     pub fn renew(&self, owner: u64, sequences: &[u64]) -> Result<Option<u64>> {
-        let until = self.steady_ms() + self.rules.lease_ms;
+        let (ranges, until) = (ranges_of(sequences), self.steady_ms() + self.rules.lease_ms);
         self.with(|place| {
-            let missing = place.leases.missing(owner, sequences);
-            Ok(missing.or_else(|| place.leases.renew(sequences, until)))
+            let missing = place.leases.missing(owner, &ranges);
+            Ok(missing.or_else(|| place.leases.renew(&ranges, until)))
         })
     }
 
@@ -534,6 +523,13 @@ impl Place {
             self.lanes.forget_place(*sequence);
             self.taken_in.remove(sequence);
             self.versions.remove(sequence);
+        }
+    }
+
+    /// Lets the keys go on of which the last message was acknowledged, durable up to this journal offset.
+    pub fn free_keys(&mut self, durable: u64) {
+        while let Some(keys) = self.leases.ended(durable) {
+            keys.iter().for_each(|key| self.lanes.done(key));
         }
     }
 

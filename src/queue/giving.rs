@@ -11,7 +11,7 @@ use super::visible;
 use crate::error::{Code, Error, Result};
 use crate::journal::{Body, Cursor, Found};
 use crate::limits;
-use crate::store::State;
+use crate::store::{Attempts, QueueState, Ranges, State};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -98,14 +98,14 @@ impl Feed {
     fn give_straight(&self, place: &mut Place, out: &mut Vec<Received>, max: usize) -> Result<()> {
         let mut bytes = 0;
         let dead = self.core.look(|state| {
-            let acked = state.consumer(self.queue, &self.name)?;
+            let facts = self.facts(state)?;
             while out.len() < max
                 && bytes < limits::RECEIVE_BYTES_MAX
                 && self.may_give_in(state, place, out.len())
             {
                 let Some(found) = place.ahead.pop_front() else { break };
                 let sequence = found.head.sequence;
-                if acked.contains(sequence) {
+                if facts.acked.contains(sequence) {
                     continue;
                 }
                 let (key, lane) = front_of(&found);
@@ -115,12 +115,12 @@ impl Feed {
                     place.kept.insert(found);
                     continue;
                 }
-                let judged = self.judge(state, &found, place);
+                let judged = self.judge_by(&facts, &found, place);
                 match judged.inspect_err(|_| place.lanes.back(one))? {
                     Judgement::Give(count) => {
                         place.forget(&[sequence]);
                         bytes += found.body.len();
-                        out.push(Received::new(found, count)?);
+                        out.push(Received::waited(found, count, one)?);
                     }
                     Judgement::Later(at) => place.lanes.later(one, at),
                     Judgement::Held => _ = place.prepared.insert(sequence, one),
@@ -172,14 +172,11 @@ impl Feed {
         }
         place.lanes.wake(self.now_ms());
         self.release(place)?;
-        let shown = self.core.journal().shown_offset();
-        while let Some(key) = place.leases.ended(shown) {
-            place.lanes.done(key);
-        }
+        place.free_keys(self.core.journal().shown_offset());
         if place.leases.next_until().is_some() {
             let now = self.steady_ms();
-            while let Some(one) = place.leases.overdue(now) {
-                place.lanes.back(one);
+            while let Some(late) = place.leases.overdue(now) {
+                late.into_iter().for_each(|one| place.lanes.back(one));
             }
         }
         Ok(())
@@ -326,7 +323,7 @@ impl Feed {
                     }
                 }
                 place.forget(&[one.sequence]);
-                out.push(Received::new(found, count)?);
+                out.push(Received::waited(found, count, one)?);
             }
         }
         Ok(out.len() > before)
@@ -354,10 +351,7 @@ impl Feed {
     pub(super) fn pass_over(&self, place: &mut Place, one: Waiting) {
         place.versions.remove(&one.sequence);
         place.leases.end_key(one.key, self.core.journal().appended());
-        let shown = self.core.journal().shown_offset();
-        while let Some(key) = place.leases.ended(shown) {
-            place.lanes.done(key);
-        }
+        place.free_keys(self.core.journal().shown_offset());
     }
 
     /// A message by its sequence, in bytes of its own; `None` when it is gone or may not be seen yet.
@@ -383,12 +377,14 @@ impl Feed {
     ) -> Result<()> {
         let (mut dead, mut found) = (Vec::new(), VecDeque::from(found));
         self.core.look(|state| {
+            let facts = self.facts(state)?;
             while found.front().is_some_and(|one| one.head.sequence <= until(place)) {
                 let Some(found) = found.pop_front() else { break };
-                if self.goes_to_end(state, place, &found) {
+                let has_ends = facts.attempts.is_some_and(Attempts::has_ends);
+                if has_ends && self.goes_to_end(state, place, &found) {
                     continue;
                 }
-                match self.judge(state, &found, place)? {
+                match self.judge_by(&facts, &found, place)? {
                     Judgement::Over => {}
                     Judgement::Held => place.add_held(&found),
                     Judgement::Bury => dead.push(found),
@@ -413,6 +409,15 @@ impl Feed {
         buried
     }
 
+    /// What messages are judged by.
+    fn facts<'a>(&self, state: &'a State) -> Result<Facts<'a>> {
+        let queue = state.queue(self.queue)?;
+        let acked = state.consumer(self.queue, &self.name)?;
+        let attempts = queue.attempts.get(&self.name);
+        let noted = attempts.map_or(0, Attempts::last);
+        Ok(Facts { state, queue, acked, attempts, noted })
+    }
+
     /// Whether a message is given out now, and the how many-th time that is.
     pub(super) fn judge(
         &self,
@@ -420,8 +425,11 @@ impl Feed {
         found: &Found,
         place: &mut Place,
     ) -> Result<Judgement> {
-        let queue = state.queue(self.queue)?;
-        let acked = state.consumer(self.queue, &self.name)?;
+        self.judge_by(&self.facts(state)?, found, place)
+    }
+
+    fn judge_by(&self, facts: &Facts<'_>, found: &Found, place: &mut Place) -> Result<Judgement> {
+        let Facts { state, queue, acked, attempts, noted } = *facts;
         let sequence = found.head.sequence;
         if acked.contains(sequence) {
             place.again.remove(&sequence);
@@ -434,7 +442,9 @@ impl Feed {
             return Ok(Judgement::Bury);
         }
         let body = &found.buffer[found.body.clone()];
-        let attempt = queue.attempt(&self.name, sequence);
+        // What is read for the first time stands behind all that something is known of.
+        let known = attempts.filter(|_| sequence <= noted);
+        let attempt = known.and_then(|known| known.get(sequence));
         let due =
             crate::journal::deliver_at_of(body).max(attempt.map_or(0, |one| one.not_before_ms));
         let timed = due > 0 || crate::journal::expires_of(body) > 0 || sequence <= queue.purged;
@@ -521,6 +531,16 @@ impl Feed {
         );
         Error::new(Code::TooLarge, text).over(transaction, transaction)
     }
+}
+
+/// What the state says of a consumer, looked up once for many messages.
+struct Facts<'a> {
+    state: &'a State,
+    queue: &'a QueueState,
+    acked: &'a Ranges,
+    attempts: Option<&'a Attempts>,
+    /// The last message these say something of.
+    noted: u64,
 }
 
 /// What becomes of a message that was read.

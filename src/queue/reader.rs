@@ -283,14 +283,14 @@ impl Reader {
             place.gone = gone;
             self.feed.check_fragments(fragments, sequences)?;
             let processed = self.feed.process(place, sequences, !with_gone)?;
+            let mut ranges = ranges_of(sequences);
             if self.feed.is_leased() {
-                let lost = place.leases.missing(self.owner, sequences);
+                let lost = place.leases.missing(self.owner, &ranges);
                 if let Some(lost) = lost.filter(|_| !sabotage!("stale lease accepted")) {
                     return Err(self.stale(lost));
                 }
-                place.leases.settle(sequences, true);
+                place.leases.settle(&ranges, true);
             }
-            let mut ranges = ranges_of(sequences);
             if with_gone {
                 if place.gone.floor() > 0 {
                     ranges.push((1, place.gone.floor()));
@@ -313,7 +313,7 @@ impl Reader {
         let _ = self.feed.with(|place| {
             place.end(sequences);
             if leased {
-                place.leases.end(sequences, end);
+                place.leases.end(&ranges_of(sequences), end);
             }
             Ok(())
         });
@@ -332,7 +332,7 @@ impl Reader {
     pub fn unsettled(&self, sequences: &[u64]) {
         if self.feed.is_leased() {
             let _ = self.feed.with(|place| {
-                place.leases.settle(sequences, false);
+                place.leases.settle(&ranges_of(sequences), false);
                 Ok(())
             });
         }

@@ -6,22 +6,41 @@ use crate::store::QueueState;
 use std::fmt;
 
 use super::Queue;
+use super::lanes::Waiting;
 
 /// A message read back. Cloning is cheap: the bytes are shared and live as long as any clone.
 #[derive(Clone)]
 pub struct Received {
     found: Found,
     deliveries: u32,
+    priority: u8,
+    /// The hash of its key for the readers that gave it out; 0 where that is not asked for.
+    key_hash: u64,
 }
 
 impl Received {
     /// Takes a frame whose sums held.
     pub fn new(found: Found, deliveries: u32) -> Result<Received> {
-        if Body::decode(&found.buffer[found.body.clone()]).is_none() {
+        let Some(body) = Body::decode(&found.buffer[found.body.clone()]) else {
             let text = format!("message {} cannot be taken apart", found.head.sequence);
             return Err(Error::new(Code::Corrupt, text));
+        };
+        let priority = body.front.priority;
+        Ok(Received { found, deliveries, priority, key_hash: 0 })
+    }
+
+    /// The same that waited in this way.
+    pub(super) fn waited(found: Found, deliveries: u32, one: Waiting) -> Result<Received> {
+        if one.key == 0 {
+            return Received::new(found, deliveries);
         }
-        Ok(Received { found, deliveries })
+        // Whoever knows its key has taken it apart.
+        Ok(Received { found, deliveries, priority: one.lane, key_hash: one.key })
+    }
+
+    /// As what it comes again.
+    pub(super) fn waiting(&self) -> Waiting {
+        Waiting { sequence: self.sequence(), key: self.key_hash, lane: self.priority }
     }
 
     /// The same of another queue, where the answer of a server did not name it.
@@ -67,7 +86,7 @@ impl Received {
 
     /// 0 to 9.
     pub fn priority(&self) -> u8 {
-        self.body().front.priority
+        self.priority
     }
 
     /// Who made it, "" = nobody said.

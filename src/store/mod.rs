@@ -43,6 +43,7 @@ use std::any::Any;
 use std::collections::{BTreeMap, btree_map};
 use std::sync::Arc;
 
+pub use attempts::Attempts;
 pub use backup::{BackupInfo, restore};
 pub use committer::{Committer, Watch};
 pub use fence::OnFenced;

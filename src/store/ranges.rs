@@ -52,6 +52,16 @@ impl Ranges {
         first > last || self.above.range(..=first).next_back().is_some_and(|(_, end)| *end >= last)
     }
 
+    /// The ranges of the set between `first` and `last`, in order.
+    pub fn within(&self, first: u64, last: u64) -> impl Iterator<Item = (u64, u64)> {
+        let floor = (self.floor >= first).then_some((first, self.floor));
+        let before = self.above.range(..first).next_back().filter(|(_, end)| **end >= first);
+        let above = before.into_iter().chain(self.above.range(first..));
+        let all = floor.into_iter().chain(above.map(|(start, end)| (*start, *end)));
+        let inside = all.take_while(move |(start, _)| *start <= last);
+        inside.map(move |(start, end)| (start.max(first), end.min(last)))
+    }
+
     /// The last sequence from `first` to `last` that is not in the set.
     pub fn last_missing(&self, first: u64, last: u64) -> Option<u64> {
         let covering = self.above.range(..=last).next_back().filter(|(_, end)| **end >= last);
@@ -111,4 +121,23 @@ pub fn ranges_of(sequences: &[u64]) -> Vec<(u64, u64)> {
         }
     }
     ranges
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ranges_between_two_sequences_are_those_of_the_set_without_what_stands_outside() {
+        let mut ranges = Ranges::up_to(4);
+        ranges.insert(7, 9);
+        ranges.insert(12, 20);
+        let within = |first, last| ranges.within(first, last).collect::<Vec<_>>();
+        assert_eq!(within(1, 30), [(1, 4), (7, 9), (12, 20)]);
+        assert_eq!(within(3, 8), [(3, 4), (7, 8)]);
+        assert_eq!(within(8, 13), [(8, 9), (12, 13)]);
+        assert_eq!(within(14, 15), [(14, 15)]);
+        assert_eq!(within(5, 6), []);
+        assert_eq!(within(21, 30), []);
+    }
 }

@@ -263,7 +263,8 @@ pub fn delivery(body: &[u8]) -> Result<Change<'_>> {
     let rows: Vec<Delivery> = rows.chunks_exact(Delivery::BYTES).map(Delivery::read).collect();
     let most = limits::RECEIVE_MESSAGES_MAX as u64;
     let senseless = |row: &Delivery| {
-        row.last < row.first || row.last - row.first >= most || row.last >= NUMBERS_END
+        let none = row.first == 0 || row.last < row.first || row.last >= NUMBERS_END;
+        none || row.last - row.first >= most
     };
     if rows.iter().any(senseless) {
         return Err(unread("delivery"));

@@ -20,7 +20,7 @@
 //! | 9 origin | group (16), rows of its history |
 //! | 10 file | as in its record |
 //! | 11 missing | queue (4), stream (8), then first and last transaction (8 each) of what its target never gets |
-//! | 12 attempts | queue (4), name length (1), name of the consumer, then rows: sequence (8), deliveries (4), not before (8), first noted (8), behind (8), turn (8) |
+//! | 12 attempts | queue (4), name length (1), name of the consumer, then rows as `attempts` describes them |
 //! | 13 session | as `sessions` describes it |
 //! | 14 letters | as `letters` describes it |
 //! | 15 prepared | as `prepared` describes it |
@@ -502,7 +502,7 @@ impl State {
             let floor = ranges.floor().to_le_bytes();
             rows.put(key, CONSUMER, &[&number, &floor, &length, name.as_bytes(), &pairs]);
         }
-        for (name, attempts) in queue.attempts.iter().filter(|(_, of)| of.len() > 0) {
+        for (name, attempts) in queue.attempts.iter().filter(|(_, of)| !of.is_empty()) {
             if sabotage!("delivery counts lost at a roll") {
                 break;
             }
