@@ -410,6 +410,17 @@ impl Feed {
         due.into_iter().chain(over).map(|nap| nap.min(NAP)).min().unwrap_or(left).min(left)
     }
 
+    /// Whether the horizon keeps back what its readers wait for: messages that nobody has read, or the end of others whose
+    /// keys, or places among those that are out, the next ones need. What else was appended is no affair of theirs.
+    pub fn waits_for_horizon(&self) -> bool {
+        let waits = self.with(|place| {
+            let next = self.core.look(|state| state.queue(self.queue).map(|queue| queue.next))?;
+            Ok(place.cursor.next() < next || (place.leases.are_ending() && place.needs_an_end()))
+        });
+        // A receive says what is wrong.
+        waits.unwrap_or(true)
+    }
+
     /// Whether a receive may give something now.
     pub fn is_ready(&self) -> Result<bool> {
         // Who has the place may be committing, and a commit asks here: then a receive finds out.
@@ -531,6 +542,12 @@ impl Place {
         while let Some(keys) = self.leases.ended(durable) {
             keys.iter().for_each(|key| self.lanes.done(key));
         }
+    }
+
+    /// Whether the end of a message may let another one come.
+    fn needs_an_end(&self) -> bool {
+        let free = self.lanes.has_ready() || !self.ahead.is_empty() || !self.behind.is_empty();
+        free || self.leases.ending_keys().any(|key| self.lanes.behind(key).is_some())
     }
 
     /// Forgets that messages came back.

@@ -146,6 +146,11 @@ impl Lanes {
         ready + ends + self.later.len() + self.chained
     }
 
+    /// Whether a message waits that nothing is in the way of.
+    pub fn has_ready(&self) -> bool {
+        self.ready.iter().any(|lane| lane.len() > 0) || self.ends.iter().any(|of| !of.is_empty())
+    }
+
     /// Takes in a message that was just read; they come in the order of sequences.
     pub fn add(&mut self, one: Waiting) {
         if one.key == 0 {

@@ -238,6 +238,16 @@ impl Leases {
         self.ending.push_back((offset, keys));
     }
 
+    /// The keys of messages whose acknowledgement is not known to be durable.
+    pub fn ending_keys(&self) -> impl Iterator<Item = u64> {
+        self.ending.iter().flat_map(|(_, keys)| keys.iter())
+    }
+
+    /// Whether there are such messages.
+    pub fn are_ending(&self) -> bool {
+        !self.ending.is_empty()
+    }
+
     /// The keys of messages whose acknowledgement is durable now.
     pub fn ended(&mut self, durable: u64) -> Option<Keys> {
         self.ending.front().filter(|(offset, _)| *offset <= durable)?;

@@ -161,7 +161,7 @@ impl Reader {
             if left.is_zero() {
                 return Ok(taken);
             }
-            if seen.is_behind() {
+            if seen.is_behind() && self.feed.waits_for_horizon() {
                 journal.show_all()?;
             } else {
                 journal.wait_beyond(seen, self.feed.nap(left))?;
@@ -245,6 +245,11 @@ impl Reader {
         self.check_open()?;
         self.check_flowing()?;
         self.feed.is_ready()
+    }
+
+    /// Whether the horizon keeps back what it waits for.
+    pub fn waits_for_horizon(&self) -> bool {
+        self.feed.waits_for_horizon()
     }
 
     /// When a message may come by itself, because a time is over.

@@ -19,7 +19,7 @@ use crate::error::{Code, Error, Result};
 use crate::limits;
 use crate::link::{panicked, spawn};
 use crate::queue::{Queue, Received, Return};
-use crate::session::{ConsumerOptions, SessionOptions};
+use crate::session::{Consumer, ConsumerOptions, SessionOptions};
 use crate::store::{Commit, Level, Outcome, Staged, TransactionId, Verdict, Watch};
 use crate::sync::Ordering;
 use crate::wire::{Answer, Request, SessionAnswer, SessionRequest, Undo, Waker, Which};
@@ -65,6 +65,8 @@ struct Wait {
 /// What became of a request.
 enum Told {
     Answer(SessionAnswer<'static>),
+    /// Messages are staged, which nobody waits for by itself.
+    Arrived,
     Messages(Vec<Received>),
     Stored(Commit),
     /// It is answered when the transaction is durable.
@@ -195,6 +197,11 @@ impl Worker {
                 self.tell_when_durable(number, staged);
                 return Ok(());
             }
+            Ok(Told::Arrived) => {
+                let kind = SessionAnswer::Done.encode(number, &mut body)?;
+                self.desk.answer_by_the_way(kind, body);
+                return Ok(());
+            }
             Ok(Told::Answer(answer)) => answer.encode(number, &mut body)?,
             Ok(Told::Messages(messages)) => {
                 let answers = readers::answers(&messages);
@@ -217,7 +224,9 @@ impl Worker {
         match staged.appended.as_ref().filter(|_| staged.level() == Level::Power) {
             Some(appended) => {
                 let commit = staged.commit();
-                let told = move |outcome: Result<()>| desk.stored(number, outcome.map(|()| commit));
+                desk.begin_commit();
+                let told =
+                    move |outcome: Result<()>| desk.end_commit(number, outcome.map(|()| commit));
                 core.when_durable(appended, Box::new(told));
             }
             None => desk.stored(number, core.finish(&staged)),
@@ -232,7 +241,7 @@ impl Worker {
                 self.open(which, idle_ms, bytes_max)
             }
             SessionRequest::Stage { session, transaction, messages } => {
-                self.stage(session, transaction, &messages).map(done)
+                self.stage(session, transaction, &messages).map(|()| Told::Arrived)
             }
             SessionRequest::Receive { session, transaction, consumer, max, timeout_ms, job } => {
                 let max = usize::try_from(max).unwrap_or(usize::MAX);
@@ -437,9 +446,18 @@ impl Worker {
             return Ok(Told::Messages(found));
         }
         self.waits.push(wait);
-        // Nobody may be waiting for the commit it is about.
-        self.shared.store.core().lead_soon();
+        self.lead_for_waits();
         Ok(Told::Later)
+    }
+
+    /// What came at level `process` is given out when it is durable, and nobody else may see to that.
+    fn lead_for_waits(&self) {
+        let core = self.shared.store.core();
+        let kept_back =
+            |wait: &Wait| self.consumers.of(wait.consumer).is_ok_and(Consumer::waits_for_horizon);
+        if core.journal().seen().is_behind() && self.waits.iter().any(kept_back) {
+            core.lead_soon();
+        }
     }
 
     /// Answers a receive that waits as if its time were over. It is not an answer of its own.
@@ -499,10 +517,8 @@ impl Worker {
         }
         if self.waits.is_empty() {
             self.watch = None;
-        } else if self.shared.store.core().journal().seen().is_behind() {
-            // What came at level `process` is given out when it is durable, and nobody else may see to that.
-            self.shared.store.core().lead_soon();
         }
+        self.lead_for_waits();
         // What somebody else took over, or an administrator ended, holds nothing until its client notices.
         let lost = self.sessions.values_mut().filter(|one| one.session.is_fenced());
         lost.for_each(Hosted::give_back);

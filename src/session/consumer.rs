@@ -124,6 +124,11 @@ impl Consumer {
         self.local()?.0.is_ready()
     }
 
+    /// Whether something appended has to be shown before it can be given what it waits for.
+    pub(crate) fn waits_for_horizon(&self) -> bool {
+        self.reader().is_some_and(|reader| reader.waits_for_horizon())
+    }
+
     /// When a message may come by itself, because a time is over.
     pub(crate) fn next_time(&self) -> Option<Instant> {
         self.reader()?.next_time()

@@ -262,6 +262,10 @@ pub fn watch_reader(core: &Arc<Core>, reader: &Arc<Reader>, port: &Port, tag: u6
         };
         match reader.is_ready() {
             Ok(false) => {
+                if core.journal().seen().is_behind() && reader.waits_for_horizon() {
+                    // Nobody else may see to it that it may be seen.
+                    core.lead_soon();
+                }
                 if let Some(at) = reader.next_time() {
                     core.wake_at(at);
                 }

@@ -1,7 +1,7 @@
 //! Listening on many queues with one port.
 
 use crate::{NOW, Place, SOON};
-use repliq::{Code, Consumer, ConsumerOptions, Message, Port, Queue};
+use repliq::{Code, Consumer, ConsumerOptions, Level, Message, Port, Queue};
 use std::time::{Duration, Instant};
 
 const QUEUES: usize = 10;
@@ -39,6 +39,25 @@ fn reg_20_who_listens_on_ten_queues_is_told_which_has_something_and_waits_as_lon
     let ended = port.drain(QUEUES, SOON).unwrap();
     assert_eq!((ended.len(), ended[0].tag), (1, 4));
     assert_eq!(all[4].1.receive(1, NOW).unwrap_err().code(), Code::Closed);
+}
+
+#[test]
+fn reg_20_who_listens_is_told_of_what_nobody_had_synced_too() {
+    let place = Place::new();
+    let (all, port) = (all(&place), Port::open().unwrap());
+    let put = |at: usize| {
+        place.own.put_at(all[at].0, &[Message::new(b"a record")], Level::Process).unwrap()
+    };
+    put(1);
+    for (tag, (_, consumer)) in (0..).zip(&all) {
+        consumer.watch(&port, tag).unwrap();
+    }
+    for at in [1, 8] {
+        let ended = port.drain(QUEUES, SOON).unwrap();
+        assert_eq!(ended.iter().map(|event| event.tag).collect::<Vec<_>>(), [at as u64]);
+        assert_eq!(all[at].1.receive(9, NOW).unwrap().len(), 1);
+        put(8);
+    }
 }
 
 #[test]

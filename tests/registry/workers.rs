@@ -2,7 +2,7 @@
 
 use crate::{NOW, Place, SOON, keyed, take, texts};
 use repliq::disk::model::Cut;
-use repliq::{Code, Message, Rules, Store};
+use repliq::{Code, ConsumerOptions, Level, Message, Rules, Store};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -300,4 +300,49 @@ fn a_note_of_a_delivery_that_finds_no_room_gives_the_message_back() {
     std::mem::forget(worker);
     let place = place.killed();
     assert_eq!(take(&place.open(keyed()), 9), ["K1"]);
+}
+
+/// How often records were synced since the open.
+fn syncs(place: &Place) -> u64 {
+    let status: serde_json::Value = serde_json::from_str(&place.own.status().unwrap()).unwrap();
+    status["syncs"].as_u64().unwrap()
+}
+
+#[test]
+fn who_waits_has_nothing_synced_that_others_do_and_everything_that_he_waits_for() {
+    const MOMENT: Duration = Duration::from_millis(100);
+    let place = Place::new();
+    let quiet = place.store.queue("quiet").unwrap();
+    let (none, level) = (ConsumerOptions::default(), Level::Process);
+    let waits = place.store.consumer("waits", quiet, &none).unwrap();
+    let lazy = ConsumerOptions { rules: keyed(), ack_level: Some(level), ..none };
+    let works = place.store.consumer("worker", place.queue, &lazy).unwrap();
+    let colleague = place.open(keyed());
+    for at in 1..=10 {
+        place.put(&format!("k{at}"), &at.to_string());
+    }
+    place.put("k10", "11");
+    // The first commit of level `process` has the store say so, durably.
+    assert_eq!(take(&works, 1), ["1"]);
+    works.ack(&[1]).unwrap();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| texts(&waits.receive(1, SOON).unwrap()));
+        std::thread::sleep(MOMENT);
+        let before = syncs(&place);
+        for at in 2..=10 {
+            assert_eq!(take(&works, 1), [at.to_string()]);
+        }
+        assert_eq!(texts(&colleague.receive(1, MOMENT).unwrap()), [""; 0]);
+        works.ack(&[2, 3]).unwrap();
+        std::thread::sleep(MOMENT);
+        assert_eq!(syncs(&place), before, "notes of deliveries and lazy acknowledgements");
+        // Behind the key of one that is done, though nobody said that it is to be durable.
+        let behind = scope.spawn(|| texts(&colleague.receive(1, SOON).unwrap()));
+        std::thread::sleep(MOMENT);
+        works.ack(&[10]).unwrap();
+        assert_eq!(behind.join().unwrap(), ["11"]);
+        place.own.put_at(quiet, &[Message::new(b"unsynced")], level).unwrap();
+        assert_eq!(waiting.join().unwrap(), ["unsynced"]);
+        assert!(syncs(&place) > before);
+    });
 }
