@@ -12,7 +12,7 @@
 //!     replicate   commits until --targets servers have them: --window as for `put`, 1 waits for each
 //!     transform   --threads sessions that take --batch messages and put as many; produce: that only put
 //!     workers     --threads that share a consumer by key: one message, a build of --build_ms, a commit
-//!     wake        from a put until a consumer that waits has the message
+//!     wake        from a put until a consumer that waits has the message; --lazy 1: whose acknowledgements are not synced
 //!     waiting     --backlog messages with keys of their own that wait in memory; --delayed 1 for their time
 //!     serve       a store at --port, at which `transform` to `wake` work with the same --port
 //!     floor-sync, floor-copy, floor-read, floor-write
@@ -57,6 +57,7 @@ struct Plan {
     keyed: bool,
     shared: bool,
     delayed: bool,
+    lazy: bool,
     build_ms: u64,
     port: u64,
 }
@@ -83,6 +84,7 @@ impl Plan {
             keyed: options.number("keyed", 0)? == 1,
             shared: options.number("shared", 0)? == 1,
             delayed: options.number("delayed", 0)? == 1,
+            lazy: options.number("lazy", 0)? == 1,
             build_ms: options.number("build_ms", 0)?,
             port: options.number("port", 0)?,
         })

@@ -4,7 +4,7 @@
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
-use repliq::{Code, Consumer, ConsumerOptions, Message, Queue, Store};
+use repliq::{Code, Consumer, ConsumerOptions, Level, Message, Queue, Store};
 
 use super::Plan;
 use super::contest::{Contestant, Done, Stint, Times, failed};
@@ -82,9 +82,10 @@ impl Contestant for Wakes {
     fn stint(&mut self, stint: Stint) -> Done {
         self.putting.queue_purge(self.queue).map_err(failed("purge"))?;
         let store = self.waiting.as_ref().unwrap_or(&self.putting);
-        let consumer = store
-            .consumer("waits", self.queue, &ConsumerOptions::default())
-            .map_err(failed("open a consumer"))?;
+        let ack_level = self.plan.lazy.then_some(Level::Process);
+        let options = ConsumerOptions { ack_level, ..ConsumerOptions::default() };
+        let consumer =
+            store.consumer("waits", self.queue, &options).map_err(failed("open a consumer"))?;
         let (sender, arrivals) = mpsc::channel();
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| wait(&consumer, &sender));
