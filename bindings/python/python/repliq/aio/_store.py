@@ -180,7 +180,6 @@ class Store:
         after_dead_letter: Literal["skip", "block", "park"] = "skip",
         conflate: bool = False,
         key_versions: bool = False,
-        key_versions: bool = False,
     ) -> Opening[Consumer]:
         """Opens the consumer of this name on a queue; see ``repliq.Store.consumer``, which has the same options."""
 
@@ -203,7 +202,6 @@ class Store:
                     dead_letters=None if dead_letters is None else dead_letters.queue,
                     after_dead_letter=after_dead_letter,
                     conflate=conflate,
-                    key_versions=key_versions,
                     key_versions=key_versions,
                 )
             )
