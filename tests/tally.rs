@@ -93,6 +93,46 @@ fn a_skipped_line_counts_unless_its_runner_counted_it() {
     assert_eq!(tally(counted, "1"), ("5 passed, 0 failed, 1 skipped".into(), true));
 }
 
+/// Lines of code that print another word than the one that is counted.
+fn unheard(path: &str, text: &str) -> Vec<String> {
+    let word = format!("{}SKIPPED", '"');
+    let lines = text.lines().enumerate().filter(|(_, line)| {
+        line.match_indices(&word).any(|(at, _)| !line[at + word.len()..].starts_with(' '))
+    });
+    lines.map(|(at, line)| format!("{path}:{}: {}", at + 1, line.trim())).collect()
+}
+
+/// The files of a folder and of those in it that end so.
+fn sources(folder: &Path, ends: &[&str]) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path, ends));
+        } else if ends.iter().any(|end| path.extension().is_some_and(|known| known == *end)) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn who_returns_early_says_so_in_the_word_that_is_counted() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut found, mut said) = (Vec::new(), 0);
+    for folder in ["src", "tests", "bindings", "bench", "examples"] {
+        for path in sources(&root.join(folder), &["rs", "py", "java", "c", "cpp", "hpp"]) {
+            let text = std::fs::read_to_string(&path).unwrap();
+            said += text.matches(&format!("{}SKIPPED ", '"')).count();
+            found.extend(unheard(&path.display().to_string(), &text));
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+    assert!(said > 10, "only {said} places were found");
+    let wrong = format!("ok(\n    {0}SKIPPED why{0});\nprintln!({0}SKIPPED: why{0});", '"');
+    assert_eq!(unheard("a.rs", &wrong), [format!("a.rs:3: println!({0}SKIPPED: why{0});", '"')]);
+}
+
 #[test]
 fn a_failed_test_is_a_failure_and_is_counted_once() {
     let failed = "test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out\n";

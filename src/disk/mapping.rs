@@ -151,7 +151,7 @@ mod tests {
         let file = disk.create("a").unwrap();
         file.allocate(16384).unwrap();
         if !file.map(16384).unwrap() {
-            println!("SKIPPED: files of this file system are not mapped");
+            println!("SKIPPED files of this file system are not mapped");
             return;
         }
         let mut window = file.window().unwrap();
@@ -181,7 +181,7 @@ mod tests {
         file.allocate(length).unwrap();
         file.retire(length);
         if !file.map(length).unwrap() {
-            println!("SKIPPED: files of this file system are not mapped");
+            println!("SKIPPED files of this file system are not mapped");
             return;
         }
         let mut window = file.window().unwrap();
