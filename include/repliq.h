@@ -41,8 +41,18 @@
  * - Functions are safe to call from several threads at once, except on one session (REPLIQ_BUSY), and where a
  *   function says that one thread at a time may call it on one handle (REPLIQ_BUSY). A callback may call the
  *   library, but not close what called it (REPLIQ_BUSY).
+ * - Times and lengths of time are in milliseconds and sizes in bytes, where a comment says nothing else. A timeout of
+ *   0 does not wait.
  * - In a child made by fork, the handles of the parent answer REPLIQ_FORKED.
  * - Any function may answer REPLIQ_PANIC, a bug of the library: the handle is finished, the program is not.
+ * - A comment names the codes that belong to its function. Beside these, every function may answer REPLIQ_CLOSED
+ *   (what it is called on was closed meanwhile) and REPLIQ_IO (the operating system refuses), and one that opens
+ *   something REPLIQ_QUOTA (65,536 handles are open). What changes a store may answer REPLIQ_READ_ONLY, REPLIQ_NO_SPACE
+ *   and, once a sync has failed, REPLIQ_POISONED: close the store and open it again. What reads from one may answer
+ *   REPLIQ_CORRUPT and REPLIQ_TAMPERED.
+ * - On a store that was opened by its URL any function may answer REPLIQ_UNREACHABLE, REPLIQ_TIMEOUT (the server says
+ *   nothing), REPLIQ_DENIED (no right), REPLIQ_QUOTA (a bound of the server) and REPLIQ_UNSUPPORTED (only who has the
+ *   directory can do that).
  *
  * Generated from src/capi; do not edit.
  */
@@ -382,14 +392,14 @@ typedef struct repliq_store_options {
     int32_t plain;
     /** Whether to try again after a lost connection; REPLIQ_YES by default. */
     int32_t reconnect;
-    /** Milliseconds after which a silent connection shows that it lives; 0 for the default, as from here on. */
+    /** Milliseconds after which a silent connection shows that it lives, 50 to 20000; 5000 by default. */
     uint64_t heartbeat_ms;
     /**
      * Milliseconds for everything from the name of the host to the end of the login, and for a call to the server
-     * beside what it waits for there.
+     * beside what it waits for there; 10000 by default.
      */
     uint64_t connect_timeout_ms;
-    /** The longest time between two tries, in milliseconds. */
+    /** The longest time between two tries, in milliseconds; 30000 by default. */
     uint64_t reconnect_ms_max;
 } repliq_store_options;
 
@@ -606,9 +616,9 @@ typedef struct repliq_listener_options {
     uint32_t dead_letter_after;
     /** REPLIQ_POLICY_DEAD_LETTER: the name of the queue it is moved to; otherwise NULL. */
     const char *dead_letter_queue;
-    /** The first pause before a message is tried again, doubled each time; 0 for the default. */
+    /** The first pause before a message is tried again, in milliseconds, doubled each time; 100 by default. */
     uint64_t retry_ms;
-    /** The longest pause; 0 for the default. */
+    /** The longest pause, in milliseconds; 10000 by default. */
     uint64_t retry_ms_max;
     /**
      * Threads that call the handler, at most 1,024; 0 for 1. With several of them it is called by several at once, and
@@ -675,11 +685,11 @@ typedef struct repliq_target_options {
     int32_t from;
     /** Whether to try again after a failure or a lost connection; REPLIQ_YES by default. */
     int32_t reconnect;
-    /** Milliseconds after which a silent connection shows that it lives; 0 for the default, as from here on. */
+    /** Milliseconds after which a silent connection shows that it lives, 50 to 20000; 5000 by default. */
     uint64_t heartbeat_ms;
-    /** Milliseconds for everything from the name of the host to the end of the login. */
+    /** Milliseconds for everything from the name of the host to the end of the login; 10000 by default. */
     uint64_t connect_timeout_ms;
-    /** The longest time between two tries, in milliseconds. */
+    /** The longest time between two tries, in milliseconds; 30000 by default. */
     uint64_t reconnect_ms_max;
 } repliq_target_options;
 
@@ -691,6 +701,12 @@ typedef struct repliq_target_status {
     int32_t connected;
     /** Whether its link waits for an operator, who reads why in `last_error`: REPLIQ_YES or REPLIQ_NO. */
     int32_t stopped;
+    /** The last transaction of this store up to which everything for it is there, durably: its sequence, or 0. */
+    uint64_t position_sequence;
+    /** And its epoch, or 0. */
+    uint32_t position_epoch;
+    /** 0. */
+    uint32_t reserved;
     /** Messages of the root it has not confirmed. */
     uint64_t lag_messages;
     /** Bytes of them. */
@@ -738,28 +754,28 @@ typedef struct repliq_server_options {
     const repliq_user *users;
     /** How many of them there are. */
     size_t user_count;
-    /** Milliseconds after which a silent connection shows that it lives; 0 for the default, as from here on. */
+    /** Milliseconds after which a silent connection shows that it lives, 50 to 20000; 5000 by default. */
     uint64_t heartbeat_ms;
-    /** Milliseconds from the first byte of a connection to the end of its login. */
+    /** Milliseconds from the first byte of a connection to the end of its login; 5000 by default. */
     uint64_t login_ms;
-    /** The longest wait after failed logins, in milliseconds. */
+    /** The longest wait after failed logins, in milliseconds; 30000 by default. */
     uint64_t failure_wait_ms_max;
-    /** Connections at one time. */
+    /** Connections at one time; 1024 by default. */
     uint32_t connections_max;
-    /** Of these, connections that have not logged in. */
+    /** Of these, connections that have not logged in; 64 by default. */
     uint32_t strangers_max;
-    /** Failed logins of one user from one address before the next ones have to wait. */
+    /** Failed logins of one user from one address before the next ones have to wait; 5 by default. */
     uint32_t failures_max;
     /**
      * How many percent of the next three, of the sessions a store remembers and of its prepared transactions one user
-     * has at most, 1 to 100.
+     * has at most, 1 to 100; 50 by default.
      */
     uint32_t user_share;
-    /** Sessions that are open at one time, over all connections. */
+    /** Sessions that are open at one time, over all connections; 16384 by default. */
     uint32_t sessions_max;
-    /** Of these, sessions whose transaction has put or received something. */
+    /** Of these, sessions whose transaction has put or received something; 4096 by default. */
     uint32_t transactions_max;
-    /** Bytes that open transactions have staged, with 64 for each message. */
+    /** Bytes that open transactions have staged, with 64 for each message; 4294967296 by default. */
     uint64_t staged_bytes_max;
 } repliq_server_options;
 
@@ -844,9 +860,10 @@ repliq_code repliq_transaction_id_text(const repliq_transaction_id *id,
  * is lost comes back by itself, and what only the owner of a directory can do, such as a backup, is
  * REPLIQ_UNSUPPORTED. `options` may be NULL. Close with repliq_store_close.
  *
- * Fails with REPLIQ_INVALID (NULL, not UTF-8, an option out of range), REPLIQ_NO_SUCH_NAME (nothing there and
- * `create` is REPLIQ_NO), REPLIQ_NOT_A_STORE, REPLIQ_LOCKED (open elsewhere; the owner is named),
- * REPLIQ_BAD_PASSWORD, REPLIQ_PERMISSION, REPLIQ_VERSION, REPLIQ_CORRUPT, REPLIQ_NO_SPACE, REPLIQ_IO; for a URL with
+ * Fails with REPLIQ_INVALID (NULL, not UTF-8, an option out of range), REPLIQ_TOO_LARGE (a text, the password),
+ * REPLIQ_NOT_A_STORE (something else is there, or nothing and `create` is REPLIQ_NO), REPLIQ_LOCKED (open elsewhere;
+ * the owner is named), REPLIQ_BAD_PASSWORD (wrong, missing or needless), REPLIQ_PERMISSION, REPLIQ_VERSION,
+ * REPLIQ_CORRUPT (what is left can be read with `read_only`), REPLIQ_NO_SPACE, REPLIQ_IO; for a URL with
  * REPLIQ_INVALID, REPLIQ_UNREACHABLE, REPLIQ_DENIED, REPLIQ_CERTIFICATE, REPLIQ_PROTOCOL, REPLIQ_TIMEOUT.
  */
 repliq_code repliq_store_open(const char *path,
@@ -1129,8 +1146,9 @@ repliq_code repliq_session_id(repliq_session *session,
  *
  * The bytes are copied. After an error none of the `n` was added.
  *
- * Fails with REPLIQ_INVALID, REPLIQ_TOO_LARGE, REPLIQ_NO_SUCH_NAME, REPLIQ_UNSUPPORTED, REPLIQ_BUSY (another
- * thread), REPLIQ_ROLLBACK_ONLY (an earlier put failed: roll back), REPLIQ_ROLLED_BACK, REPLIQ_FENCED, REPLIQ_CLOSED.
+ * Fails with REPLIQ_INVALID, REPLIQ_TOO_LARGE, REPLIQ_NO_SUCH_NAME, REPLIQ_UNSUPPORTED, REPLIQ_QUOTA (`bytes_max` of the
+ * session: roll back), REPLIQ_BUSY (another thread), REPLIQ_ROLLBACK_ONLY (an earlier put failed: roll back),
+ * REPLIQ_ROLLED_BACK, REPLIQ_FENCED, REPLIQ_CLOSED.
  */
 repliq_code repliq_session_put(repliq_session *session,
                                repliq_queue queue,
@@ -1463,8 +1481,9 @@ repliq_code repliq_replication_open(repliq_store *store,
  * `url` is repliq://user@host:port, with /queue where the queue at the target has another name than the root,
  * or repliq+unix:///path. The options hold the password, at least.
  *
- * Fails with REPLIQ_INVALID, REPLIQ_EXISTS (the name is in use), REPLIQ_TOO_LARGE, REPLIQ_UNSUPPORTED,
- * REPLIQ_CLOSED.
+ * Fails with REPLIQ_INVALID (also without a user or a password), REPLIQ_EXISTS (the name is in use), REPLIQ_TOO_LARGE,
+ * REPLIQ_CERTIFICATE (`ca_file` holds none), REPLIQ_UNSUPPORTED, REPLIQ_CLOSED. What the server refuses is told by
+ * repliq_replication_target and repliq_replication_status.
  */
 repliq_code repliq_replication_add(repliq_replication *replication,
                                    const char *name,
@@ -1658,7 +1677,7 @@ repliq_code repliq_server_close(repliq_server *server);
 #define REPLIQ_TARGET_OPTIONS {sizeof(repliq_target_options), 0, 0, 0, 0, {0, 0}, 0, 0, 0, 0, {0, 0}, 0, 0, 0, 0, 0, 0, 0}
 
 /** Sets up a repliq_target_status: `repliq_target_status value = REPLIQ_TARGET_STATUS;`. */
-#define REPLIQ_TARGET_STATUS {sizeof(repliq_target_status), 0, 0, 0, 0, 0, {0}}
+#define REPLIQ_TARGET_STATUS {sizeof(repliq_target_status), 0, 0, 0, 0, 0, 0, 0, 0, {0}}
 
 /** Sets up a repliq_server_options: `repliq_server_options value = REPLIQ_SERVER_OPTIONS;`. */
 #define REPLIQ_SERVER_OPTIONS {sizeof(repliq_server_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}

@@ -15,9 +15,16 @@
  *             std::cout << order.payload() << "\n";
  *     }
  *
- * - What can fail throws repliq::error, a std::system_error: code() to branch on, what() for people.
- * - store, session, consumer, listener, snapshot and port own their handle and close it at the end of the scope;
- *   a session rolls back what was not committed. They can be moved, not copied.
+ * - What can fail throws repliq::error, a std::system_error: code() to branch on, what() for people. Which codes a
+ *   function can throw is said at the function of repliq.h that it calls, which has the same noun and verb.
+ * - store, session, consumer, listener, snapshot, port, replication and server own their handle and close it at the
+ *   end of the scope; a session rolls back what was not committed. They can be moved, not copied; what is left behind
+ *   by a move is empty and throws invalid. close() tells what the end of the scope cannot: where it throws busy, the
+ *   object is open as before.
+ * - Options have the names, the defaults and the meaning that they have in repliq.h: 0 and empty stand for the default.
+ *   Lengths of time are std::chrono; fields of a message that end in _ms are milliseconds since 1970.
+ * - Threads as in repliq.h: everything may be used by several at once, except a session, and receive() and browse() of
+ *   one object; the second is told busy.
  * - queue, token, result, transaction_id, outcome, bytes, message and received are values. A received message holds
  *   its own bytes.
  * - Waiting ends with a timeout, given as std::chrono duration; what was started without waiting ends in a
@@ -128,9 +135,9 @@ namespace repliq {
 /** What went wrong. Catch it, compare code() with a repliq::code, show what() to people. */
 class error : public std::system_error {
 public:
-    error(repliq::code value, std::string text)
+    error(repliq::code value, std::string text, repliq::code cause = repliq::code::ok)
         : std::system_error(make_error_code(value)), text_(std::move(text)),
-          flags_(repliq_code_flags(static_cast<int>(value)))
+          flags_(repliq_code_flags(static_cast<int>(value))), cause_(static_cast<int>(cause))
     {
     }
 
@@ -212,6 +219,13 @@ template <class T, repliq_code (*Close)(T *)> struct closer {
     void operator()(T *handle) const noexcept { Close(handle); }
 };
 template <class T, repliq_code (*Close)(T *)> using owner = std::unique_ptr<T, closer<T, Close>>;
+
+/** Closes before the end of the scope; who could not be closed is still owned. */
+template <class T, repliq_code (*Close)(T *)> void close(owner<T, Close> &of)
+{
+    check(Close(of.get()));
+    of.release();
+}
 
 } // namespace detail
 
@@ -598,7 +612,8 @@ public:
                 one.result = result(room[i].result);
             else
                 one.failure.emplace(static_cast<code>(room[i].code),
-                                    std::string(bytes(room[i].text.data, room[i].text.len).view()));
+                                    std::string(bytes(room[i].text.data, room[i].text.len).view()),
+                                    static_cast<code>(room[i].cause_code));
             made.push_back(std::move(one));
         }
         return made;
@@ -703,6 +718,14 @@ struct opened {
     }
 };
 
+/** Where the futures of an object are made. */
+inline promises &futures(const std::shared_ptr<opened> &of)
+{
+    if (!of)
+        throw error(code::invalid, "cannot start anything on an object that was moved from: it is empty");
+    return of->futures;
+}
+
 } // namespace detail
 
 /* ---- objects */
@@ -764,7 +787,7 @@ public:
     friend bool operator!=(const queue &a, const queue &b) noexcept { return !(a == b); }
 
 private:
-    repliq_store *store() const noexcept { return of_->ticket; }
+    repliq_store *store() const noexcept { return of_ ? of_->ticket : nullptr; }
 
     template <class Iterator> result put_range(Iterator first, Iterator last, level at) const
     {
@@ -779,7 +802,7 @@ private:
     template <class Iterator> std::future<result> start_range(Iterator first, Iterator last) const
     {
         detail::packed packed(first, last);
-        return of_->futures.add([&](repliq_port *port, std::uint64_t tag) {
+        return detail::futures(of_).add([&](repliq_port *port, std::uint64_t tag) {
             return repliq_store_put_start(store(), number_, packed.data(), packed.size(), port, tag);
         });
     }
@@ -883,7 +906,10 @@ public:
     /** Commits at the store's level without waiting; the next transaction begins. */
     std::future<result> commit_async()
     {
-        return of_->futures.add([this](repliq_port *port, std::uint64_t tag) {
+        // A session that a handler was lent is committed by its listener: this says so.
+        if (lent_ != nullptr)
+            detail::check(repliq_session_commit(c(), nullptr));
+        return detail::futures(of_).add([this](repliq_port *port, std::uint64_t tag) {
             return repliq_session_commit_start(c(), port, tag);
         });
     }
@@ -910,7 +936,7 @@ public:
     }
 
     /** Rolls back what was not committed; so does the end of the scope. */
-    void close() { detail::check(repliq_session_close(handle_.release())); }
+    void close() { detail::close(handle_); }
     repliq_session *c() const noexcept { return lent_ != nullptr ? lent_ : handle_.get(); }
 
 private:
@@ -946,7 +972,7 @@ class listener {
 public:
     using handler = std::function<handled(session &, const std::vector<received> &)>;
 
-    void close() { detail::check(repliq_listener_close(handle_.release())); }
+    void close() { detail::close(handle_); }
 
 private:
     friend class consumer;
@@ -1055,7 +1081,7 @@ public:
         return result(made);
     }
 
-    void close() { detail::check(repliq_consumer_close(handle_.release())); }
+    void close() { detail::close(handle_); }
 
     /** Makes a listener of it; the consumer is empty afterwards: `std::move(clerk).listen(…)`. */
     template <class Handler> listener listen(Handler call, const listener_options &options = {}) &&
@@ -1220,7 +1246,11 @@ public:
     }
 
     /** Makes everything durable and gives the directory free; what is still used of it throws. */
-    void close() { detail::check(of_->close()); }
+    void close()
+    {
+        if (of_)
+            detail::check(of_->close());
+    }
 
     /** The queue of this name; it is created on first use. */
     repliq::queue queue(std::string_view name) const
@@ -1338,7 +1368,7 @@ public:
         return repliq::snapshot(made);
     }
 
-    /** Waits until the transactions of the tokens are at a place: "" (here), "target:NAME", "consumer:NAME". */
+    /** Waits until the transactions of the tokens are at a place: "" (here), "target:NAME", "target:*", "consumer:NAME". */
     template <class Rep, class Period>
     void wait(const std::vector<token> &tokens, std::chrono::duration<Rep, Period> timeout,
               std::string_view at = "") const
@@ -1358,7 +1388,7 @@ public:
     {
         std::vector<repliq_token> raw = detail::raw(tokens);
         std::string place = detail::text(at, "place");
-        return of_->futures.add([&](repliq_port *port, std::uint64_t tag) {
+        return detail::futures(of_).add([&](repliq_port *port, std::uint64_t tag) {
             return repliq_store_watch(c(), place.c_str(), raw.data(), raw.size(), port, tag);
         });
     }
@@ -1366,7 +1396,7 @@ public:
     /** What it is and has, as JSON. */
     std::string status() const { return detail::status(c(), repliq_store_status); }
 
-    repliq_store *c() const noexcept { return of_->ticket; }
+    repliq_store *c() const noexcept { return of_ ? of_->ticket : nullptr; }
 
 private:
     /** `texts` holds what the options point to. */
@@ -1434,6 +1464,10 @@ struct target_status {
     bool connected = false;
     /** Its link waits for an operator. */
     bool stopped = false;
+    /** The last transaction of the store up to which everything for it is there, durably: epoch and sequence, or zeros. */
+    std::uint32_t position_epoch = 0;
+    std::uint64_t position_sequence = 0;
+    /** Messages of the root it has not confirmed, their bytes, and the age of the oldest. */
     std::uint64_t lag_messages = 0;
     std::uint64_t lag_bytes = 0;
     std::chrono::milliseconds lag = std::chrono::milliseconds(0);
@@ -1503,7 +1537,8 @@ public:
         options.kind_count = chosen.kinds.size();
         options.key_prefix = bytes(chosen.key_prefix).c();
         options.header_name = text(chosen.header_name, "header");
-        options.header_value = chosen.header_value ? chosen.header_value->c_str() : nullptr;
+        std::string value = detail::text(chosen.header_value.value_or(""), "value of a header");
+        options.header_value = chosen.header_value ? value.c_str() : nullptr;
         options.from = chosen.from.from;
         options.heartbeat_ms = detail::ms(chosen.heartbeat);
         options.connect_timeout_ms = detail::ms(chosen.connect_timeout);
@@ -1541,9 +1576,14 @@ public:
     {
         repliq_target_status found = REPLIQ_TARGET_STATUS;
         detail::check(repliq_replication_target(c(), detail::text(name, "target").c_str(), &found));
-        return {found.connected == REPLIQ_YES,  found.stopped == REPLIQ_YES,
-                found.lag_messages,             found.lag_bytes,
-                std::chrono::milliseconds(found.lag_ms), found.last_error};
+        return {found.connected == REPLIQ_YES,
+                found.stopped == REPLIQ_YES,
+                found.position_epoch,
+                found.position_sequence,
+                found.lag_messages,
+                found.lag_bytes,
+                std::chrono::milliseconds(found.lag_ms),
+                found.last_error};
     }
 
     /** Waits until every target has everything, and ends the links. */
@@ -1551,7 +1591,7 @@ public:
     {
         detail::check(repliq_replication_stop(c(), detail::ms(timeout)));
     }
-    void close() { detail::check(repliq_replication_close(handle_.release())); }
+    void close() { detail::close(handle_); }
     repliq_replication *c() const noexcept { return handle_.get(); }
 
 private:
@@ -1609,13 +1649,19 @@ class server {
 public:
     server(const store &of, const server_options &chosen)
     {
+        // What C reads to its first NUL must not hold one.
+        auto whole = [](const std::string &from, const char *what) {
+            detail::text(from, what);
+            return from.c_str();
+        };
         std::vector<const char *> listen;
         for (const std::string &one : chosen.listen)
-            listen.push_back(one.c_str());
+            listen.push_back(whole(one, "address"));
         std::vector<repliq_user> users;
         for (const user &one : chosen.users)
-            users.push_back({one.name.c_str(), bytes(one.password).c(), one.verbs.c_str(), one.queues.c_str()});
-        auto text = [](const std::string &from) { return from.empty() ? nullptr : from.c_str(); };
+            users.push_back({whole(one.name, "user"), bytes(one.password).c(), whole(one.verbs, "verb"),
+                             whole(one.queues, "queue")});
+        auto text = [&](const std::string &from) { return from.empty() ? nullptr : whole(from, "file"); };
         repliq_server_options options = REPLIQ_SERVER_OPTIONS;
         options.plain = chosen.plain ? REPLIQ_YES : REPLIQ_NO;
         options.listen = listen.data();
@@ -1643,7 +1689,7 @@ public:
     std::string status() const { return detail::status(c(), repliq_server_status); }
     /** Reads users, certificate and key again. */
     void reload() { detail::check(repliq_server_reload(c())); }
-    void close() { detail::check(repliq_server_close(handle_.release())); }
+    void close() { detail::close(handle_); }
     repliq_server *c() const noexcept { return handle_.get(); }
 
 private:

@@ -20,6 +20,8 @@ mod interpreter;
 mod language;
 #[path = "abi/misuse.rs"]
 mod misuse;
+#[path = "abi/named.rs"]
+mod named;
 #[path = "abi/refusals.rs"]
 mod refusals;
 #[path = "seeds/mod.rs"]

@@ -56,8 +56,9 @@ pub unsafe extern "C" fn repliq_replication_open(
 /// `url` is repliq://user@host:port, with /queue where the queue at the target has another name than the root,
 /// or repliq+unix:///path. The options hold the password, at least.
 ///
-/// Fails with REPLIQ_INVALID, REPLIQ_EXISTS (the name is in use), REPLIQ_TOO_LARGE, REPLIQ_UNSUPPORTED,
-/// REPLIQ_CLOSED.
+/// Fails with REPLIQ_INVALID (also without a user or a password), REPLIQ_EXISTS (the name is in use), REPLIQ_TOO_LARGE,
+/// REPLIQ_CERTIFICATE (`ca_file` holds none), REPLIQ_UNSUPPORTED, REPLIQ_CLOSED. What the server refuses is told by
+/// repliq_replication_target and repliq_replication_status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn repliq_replication_add(
     replication: *mut repliq_replication,
@@ -309,6 +310,9 @@ pub unsafe extern "C" fn repliq_replication_target(
             size: size_of::<repliq_target_status>(),
             connected: answer(target.is_connected()),
             stopped: answer(target.state == "stopped"),
+            position_sequence: target.position.sequence,
+            position_epoch: target.position.epoch,
+            reserved: 0,
             lag_messages: target.lag_messages,
             lag_bytes: target.lag_bytes,
             lag_ms: target.lag_ms,

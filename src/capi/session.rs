@@ -151,8 +151,9 @@ pub unsafe extern "C" fn repliq_session_id(
 ///
 /// The bytes are copied. After an error none of the `n` was added.
 ///
-/// Fails with REPLIQ_INVALID, REPLIQ_TOO_LARGE, REPLIQ_NO_SUCH_NAME, REPLIQ_UNSUPPORTED, REPLIQ_BUSY (another
-/// thread), REPLIQ_ROLLBACK_ONLY (an earlier put failed: roll back), REPLIQ_ROLLED_BACK, REPLIQ_FENCED, REPLIQ_CLOSED.
+/// Fails with REPLIQ_INVALID, REPLIQ_TOO_LARGE, REPLIQ_NO_SUCH_NAME, REPLIQ_UNSUPPORTED, REPLIQ_QUOTA (`bytes_max` of the
+/// session: roll back), REPLIQ_BUSY (another thread), REPLIQ_ROLLBACK_ONLY (an earlier put failed: roll back),
+/// REPLIQ_ROLLED_BACK, REPLIQ_FENCED, REPLIQ_CLOSED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn repliq_session_put(
     session: *mut repliq_session,

@@ -30,9 +30,10 @@ impl Face for repliq_store {
 /// is lost comes back by itself, and what only the owner of a directory can do, such as a backup, is
 /// REPLIQ_UNSUPPORTED. `options` may be NULL. Close with repliq_store_close.
 ///
-/// Fails with REPLIQ_INVALID (NULL, not UTF-8, an option out of range), REPLIQ_NO_SUCH_NAME (nothing there and
-/// `create` is REPLIQ_NO), REPLIQ_NOT_A_STORE, REPLIQ_LOCKED (open elsewhere; the owner is named),
-/// REPLIQ_BAD_PASSWORD, REPLIQ_PERMISSION, REPLIQ_VERSION, REPLIQ_CORRUPT, REPLIQ_NO_SPACE, REPLIQ_IO; for a URL with
+/// Fails with REPLIQ_INVALID (NULL, not UTF-8, an option out of range), REPLIQ_TOO_LARGE (a text, the password),
+/// REPLIQ_NOT_A_STORE (something else is there, or nothing and `create` is REPLIQ_NO), REPLIQ_LOCKED (open elsewhere;
+/// the owner is named), REPLIQ_BAD_PASSWORD (wrong, missing or needless), REPLIQ_PERMISSION, REPLIQ_VERSION,
+/// REPLIQ_CORRUPT (what is left can be read with `read_only`), REPLIQ_NO_SPACE, REPLIQ_IO; for a URL with
 /// REPLIQ_INVALID, REPLIQ_UNREACHABLE, REPLIQ_DENIED, REPLIQ_CERTIFICATE, REPLIQ_PROTOCOL, REPLIQ_TIMEOUT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn repliq_store_open(

@@ -293,12 +293,12 @@ pub struct repliq_store_options {
     pub plain: i32,
     /// Whether to try again after a lost connection; REPLIQ_YES by default.
     pub reconnect: i32,
-    /// Milliseconds after which a silent connection shows that it lives; 0 for the default, as from here on.
+    /// Milliseconds after which a silent connection shows that it lives, 50 to 20000; 5000 by default.
     pub heartbeat_ms: u64,
     /// Milliseconds for everything from the name of the host to the end of the login, and for a call to the server
-    /// beside what it waits for there.
+    /// beside what it waits for there; 10000 by default.
     pub connect_timeout_ms: u64,
-    /// The longest time between two tries, in milliseconds.
+    /// The longest time between two tries, in milliseconds; 30000 by default.
     pub reconnect_ms_max: u64,
 }
 
@@ -400,9 +400,9 @@ pub struct repliq_listener_options {
     pub dead_letter_after: u32,
     /// REPLIQ_POLICY_DEAD_LETTER: the name of the queue it is moved to; otherwise NULL.
     pub dead_letter_queue: *const c_char,
-    /// The first pause before a message is tried again, doubled each time; 0 for the default.
+    /// The first pause before a message is tried again, in milliseconds, doubled each time; 100 by default.
     pub retry_ms: u64,
-    /// The longest pause; 0 for the default.
+    /// The longest pause, in milliseconds; 10000 by default.
     pub retry_ms_max: u64,
     /// Threads that call the handler, at most 1,024; 0 for 1. With several of them it is called by several at once, and
     /// there is no order but that of a keyed consumer.
@@ -455,11 +455,11 @@ pub struct repliq_target_options {
     pub from: i32,
     /// Whether to try again after a failure or a lost connection; REPLIQ_YES by default.
     pub reconnect: i32,
-    /// Milliseconds after which a silent connection shows that it lives; 0 for the default, as from here on.
+    /// Milliseconds after which a silent connection shows that it lives, 50 to 20000; 5000 by default.
     pub heartbeat_ms: u64,
-    /// Milliseconds for everything from the name of the host to the end of the login.
+    /// Milliseconds for everything from the name of the host to the end of the login; 10000 by default.
     pub connect_timeout_ms: u64,
-    /// The longest time between two tries, in milliseconds.
+    /// The longest time between two tries, in milliseconds; 30000 by default.
     pub reconnect_ms_max: u64,
 }
 
@@ -473,6 +473,12 @@ pub struct repliq_target_status {
     pub connected: i32,
     /// Whether its link waits for an operator, who reads why in `last_error`: REPLIQ_YES or REPLIQ_NO.
     pub stopped: i32,
+    /// The last transaction of this store up to which everything for it is there, durably: its sequence, or 0.
+    pub position_sequence: u64,
+    /// And its epoch, or 0.
+    pub position_epoch: u32,
+    /// 0.
+    pub reserved: u32,
     /// Messages of the root it has not confirmed.
     pub lag_messages: u64,
     /// Bytes of them.
@@ -520,26 +526,26 @@ pub struct repliq_server_options {
     pub users: *const repliq_user,
     /// How many of them there are.
     pub user_count: usize,
-    /// Milliseconds after which a silent connection shows that it lives; 0 for the default, as from here on.
+    /// Milliseconds after which a silent connection shows that it lives, 50 to 20000; 5000 by default.
     pub heartbeat_ms: u64,
-    /// Milliseconds from the first byte of a connection to the end of its login.
+    /// Milliseconds from the first byte of a connection to the end of its login; 5000 by default.
     pub login_ms: u64,
-    /// The longest wait after failed logins, in milliseconds.
+    /// The longest wait after failed logins, in milliseconds; 30000 by default.
     pub failure_wait_ms_max: u64,
-    /// Connections at one time.
+    /// Connections at one time; 1024 by default.
     pub connections_max: u32,
-    /// Of these, connections that have not logged in.
+    /// Of these, connections that have not logged in; 64 by default.
     pub strangers_max: u32,
-    /// Failed logins of one user from one address before the next ones have to wait.
+    /// Failed logins of one user from one address before the next ones have to wait; 5 by default.
     pub failures_max: u32,
     /// How many percent of the next three, of the sessions a store remembers and of its prepared transactions one user
-    /// has at most, 1 to 100.
+    /// has at most, 1 to 100; 50 by default.
     pub user_share: u32,
-    /// Sessions that are open at one time, over all connections.
+    /// Sessions that are open at one time, over all connections; 16384 by default.
     pub sessions_max: u32,
-    /// Of these, sessions whose transaction has put or received something.
+    /// Of these, sessions whose transaction has put or received something; 4096 by default.
     pub transactions_max: u32,
-    /// Bytes that open transactions have staged, with 64 for each message.
+    /// Bytes that open transactions have staged, with 64 for each message; 4294967296 by default.
     pub staged_bytes_max: u64,
 }
 

@@ -120,6 +120,39 @@ fn the_fields_of_the_structures_in_c_are_in_the_page() {
 }
 
 #[test]
+fn the_defaults_of_the_page_are_told_at_the_fields_in_c() {
+    let begin = PAGE.find("| option |").unwrap();
+    let table = PAGE[begin..].lines().skip(2).take_while(|line| line.starts_with('|'));
+    let defaults: BTreeMap<&str, &str> = table
+        .map(|line| (cells(line)[0].trim_matches('`'), cells(line)[4].trim_matches('`')))
+        .filter(|(_, default)| *default != "0" && default.bytes().all(|one| one.is_ascii_digit()))
+        .filter(|(_, default)| !default.is_empty())
+        .collect();
+    let mut told = 0;
+    for part in HEADER.split("typedef struct repliq_").skip(1) {
+        let Some((name, rest)) = part.split_once("_options {") else { continue };
+        if name.contains(char::is_whitespace) {
+            continue;
+        }
+        let mut comment = String::new();
+        for line in rest[..rest.find("\n}").unwrap()].lines().map(str::trim) {
+            if !line.ends_with(';') || line.starts_with('*') {
+                comment += line;
+                continue;
+            }
+            let field = line.trim_end_matches(';').rsplit([' ', '*']).next().unwrap();
+            if let Some(default) = defaults.get(field) {
+                let mut words = comment.split(|sign: char| !sign.is_ascii_alphanumeric());
+                assert!(words.any(|word| word == *default), "{name}.{field}: not {default}");
+                told += 1;
+            }
+            comment.clear();
+        }
+    }
+    assert!(told > 20, "{told} defaults");
+}
+
+#[test]
 fn the_keys_of_the_file_and_what_config_shows_are_in_the_page_with_their_defaults() {
     let place = Place::new();
     place.file("empty", "");
@@ -182,6 +215,28 @@ pub fn flags() -> BTreeMap<String, Names> {
         }
     }
     found
+}
+
+#[test]
+fn every_listing_can_be_had_as_json() {
+    let flags = flags();
+    let others = [
+        "status",
+        "verify",
+        "queue peek",
+        "token show",
+        "config show",
+        "get",
+        "put",
+        "replicate",
+        "bench",
+    ];
+    let listings = flags.keys().filter(|verb| verb.ends_with(" ls")).map(String::as_str);
+    let listings: Vec<&str> = listings.chain(others).collect();
+    assert!(listings.len() > 14, "{listings:?}");
+    for verb in listings {
+        assert!(flags[verb].contains("--json"), "{verb} has no --json");
+    }
 }
 
 #[test]

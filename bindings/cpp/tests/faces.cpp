@@ -56,6 +56,81 @@ TEST(a_name_with_a_nul_inside_is_refused_and_not_cut)
     CHECK(store.status().find("\"a\"") == std::string::npos);
 }
 
+TEST(a_text_that_c_would_cut_is_refused_in_options_too)
+{
+    std::filesystem::create_directory(folder);
+    repliq::store store(folder + "/here");
+    auto refused = [&](auto change) {
+        repliq::server_options serving;
+        serving.listen = {"unix:" + folder + "/socket"};
+        serving.users = {{"till", "secret"}};
+        change(serving);
+        repliq::error error = thrown([&] { repliq::server server(store, serving); });
+        return error.code() == repliq::code::invalid && std::string(error.what()).find("\\0") != std::string::npos;
+    };
+    std::string cut("*\0x", 3);
+    CHECK(refused([&](repliq::server_options &of) { of.listen[0] += cut; }));
+    CHECK(refused([&](repliq::server_options &of) { of.users[0].name += cut; }));
+    CHECK(refused([&](repliq::server_options &of) { of.users[0].verbs = cut; }));
+    CHECK(refused([&](repliq::server_options &of) { of.users[0].queues = cut; }));
+    CHECK(refused([&](repliq::server_options &of) { of.users_file = cut; }));
+    CHECK(refused([&](repliq::server_options &of) { of.certificate_file = cut; }));
+    repliq::replication replication(store, store.queue("q"));
+    repliq::target_options to;
+    to.user = "till";
+    to.password = "secret";
+    to.header_name = "region";
+    to.header_value = cut;
+    CHECK(thrown([&] { replication.add("office", "repliq+unix://" + folder + "/socket", to); }).code()
+          == repliq::code::invalid);
+    CHECK(replication.status().find("office") == std::string::npos);
+}
+
+TEST(a_text_that_is_not_utf_8_is_refused_and_bytes_may_be_any)
+{
+    std::filesystem::create_directory(folder);
+    CHECK(thrown([&] { repliq::store(folder + "/\xff"); }).code() == repliq::code::invalid);
+    repliq::store store(folder + "/here");
+    CHECK(thrown([&] { store.queue("\xc3\x28"); }).code() == repliq::code::invalid);
+    repliq::queue queue = store.queue("q");
+    CHECK(thrown([&] { store.consumer("\xff", queue); }).code() == repliq::code::invalid);
+    repliq::message one("\xff");
+    one.key = "\xfe";
+    one.headers = {{"name", "\xfd"}};
+    queue.put(one);
+    one.producer = "\xff";
+    one.producer_sequence = 1;
+    CHECK(thrown([&] { queue.put(one); }).message_index() == 0);
+    one.producer = "till";
+    one.headers = {{"\xff", "value"}};
+    CHECK(thrown([&] { queue.put(one); }).code() == repliq::code::invalid);
+    CHECK((payloads(store, queue) == texts{"\xff"}));
+}
+
+TEST(what_was_moved_from_is_empty_and_says_so)
+{
+    repliq::store store(folder);
+    repliq::queue queue = store.queue("q");
+    repliq::session session = store.session();
+    repliq::token token = queue.put("1").token;
+    repliq::store other = std::move(store);
+    repliq::session mine = std::move(session);
+    repliq::queue same = std::move(queue);
+    auto refused = [](auto call) { return thrown(call).code() == repliq::code::invalid; };
+    CHECK(refused([&] { store.queue("q"); }));
+    CHECK(refused([&] { store.wait(token, 0s); }));
+    CHECK(refused([&] { store.wait_async({token}); }));
+    CHECK(refused([&] { queue.put("x"); }));
+    CHECK(refused([&] { queue.put_async("x"); }));
+    CHECK(refused([&] { session.put(same, "x"); }));
+    CHECK(refused([&] { session.commit_async(); }));
+    store.close();
+    session.close();
+    mine.put(same, "2");
+    mine.commit_async().get();
+    CHECK((payloads(other, same) == texts{"1", "2"}));
+}
+
 TEST(tokens_are_values)
 {
     repliq::store store(folder);
@@ -191,7 +266,8 @@ TEST(a_listener_commits_with_what_its_handler_put)
             session.put(out, std::string(all.at(0).payload()) + " done");
             if (++calls == 1)
                 throw std::runtime_error("once");
-            if (thrown([&] { session.commit(); }).code() != repliq::code::busy)
+            if (thrown([&] { session.commit(); }).code() != repliq::code::busy
+                || thrown([&] { session.commit_async(); }).code() != repliq::code::busy)
                 std::exit(1);
         },
         [] {
@@ -270,6 +346,8 @@ TEST(a_second_thread_in_a_session_is_told_busy)
     std::this_thread::sleep_for(50ms);
     CHECK(thrown([&] { session.put(queue, "x"); }).code() == repliq::code::busy);
     CHECK(repliq_session_close(session.c()) == REPLIQ_BUSY);
+    // Refused, it is still ours.
+    CHECK(thrown([&] { session.close(); }).code() == repliq::code::busy);
     queue.put("wakes the other");
     waits.join();
     session.put(queue, "x");
@@ -309,6 +387,10 @@ TEST(a_root_reaches_its_target_in_jobs_and_an_aborted_job_leaves_nothing)
     std::vector<repliq::received> found = there.snapshot().browse(there.queue("sp_root"), 1, 2);
     CHECK(found.at(0).kind() == 0x2002 && found.at(1).kind() == 0x2004);
     CHECK(replication.status().find("Tolocal") != std::string::npos);
+    repliq::target_status at = replication.target("Tolocal");
+    CHECK(at.connected && !at.stopped && at.last_error.empty());
+    CHECK(at.position_epoch == 1 && at.position_sequence > 1);
+    CHECK(at.lag_messages == 0 && at.lag_bytes == 0 && at.lag == 0ms);
     CHECK(server.status().find("replication") != std::string::npos);
     replication.stop(10s);
 }

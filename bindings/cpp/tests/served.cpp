@@ -162,6 +162,22 @@ TEST(a_thousand_futures_end_with_their_tokens_at_a_server)
     });
 }
 
+TEST(a_future_of_a_commit_that_was_rolled_back_tells_the_cause)
+{
+    everywhere(folder, [](place &, repliq::store &store) {
+        repliq::queue queue = store.queue("q");
+        repliq::session_options options;
+        options.idle = 20ms;
+        repliq::session session = store.session(options);
+        queue.put("taken");
+        repliq::consumer consumer = store.consumer("c", queue);
+        CHECK(session.receive(consumer, 1, 10s).size() == 1);
+        std::this_thread::sleep_for(200ms);
+        repliq::error error = thrown([&] { session.commit_async().get(); });
+        CHECK(error.code() == repliq::code::rolled_back && error.cause() == repliq::code::timeout);
+    });
+}
+
 TEST(a_listener_at_a_server_commits_with_what_its_handler_put)
 {
     everywhere(folder, [](place &, repliq::store &store) {
