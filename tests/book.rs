@@ -11,6 +11,8 @@ mod commands;
 mod cut;
 #[path = "book/page.rs"]
 mod page;
+#[path = "book/protocol.rs"]
+mod protocol;
 #[path = "book/readme.rs"]
 mod readme;
 #[path = "book/snippets.rs"]

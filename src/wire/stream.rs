@@ -8,7 +8,8 @@
 //! kind  frame     from      body
 //!   32  hello     sender    version (1) = 1, group (16), stream (8), position that is durable: epoch (4),
 //!                           sequence (8), oldest stamp kept (20), rows (2), that many rows of the history:
-//!                           epoch (4), first (8), owner (4), cause (1); root (text), queue (text), target (text)
+//!                           epoch (4), first (8), owner (4), cause (1): 1 create, 2 promote, 3 force, 4 restore,
+//!                           5 fork, 6 copied, 7 crash; root (text), queue (text), target (text)
 //!   33  answer    receiver  code (4), 0 = accepted; 1 when there is a stamp (1), the receiver's stamp (20),
 //!                           newest epoch of that group it knows (4), credit in bytes (8), reason (text)
 //!   34  resume    sender    stream (8); what (1): 1 begin, 2 continue, 3 orphan, 4 gap; the stamp data goes on behind (20);
