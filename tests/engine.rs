@@ -16,6 +16,7 @@
 //! | `looks` | who only looks, beside who writes |
 //! | `horizon` | what others see, by the horizon of the store |
 //! | `others` | what becomes of others' transactions is no outcome of one's own |
+//! | `newer` | records of a newer version, refused by name or passed over |
 //! | `model` | T1: random operations against a model in memory |
 //! | `runs` | T2, T3 and T4 for state runs and what they are merged into |
 //! | `shipped` | T2 and T3 for the two ends of a stream |
@@ -56,6 +57,8 @@ mod large;
 mod looks;
 #[path = "engine/model.rs"]
 mod model;
+#[path = "engine/newer.rs"]
+mod newer;
 #[path = "engine/open.rs"]
 mod open;
 #[path = "engine/oracle.rs"]

@@ -53,9 +53,10 @@ fn every_field_of_a_message_comes_back_after_a_reopen() {
         headers: &[("one", b"1"), ("two", b"")],
         payload: b"payload",
         expires_ms: u64::MAX / 2,
+        deliver_at_ms: 1_700_000_000_000,
+        priority: 9,
         producer: "maker",
         producer_sequence: 1,
-        ..Message::default()
     };
     let commit = store.put(queue, &[message]).unwrap();
     assert_eq!(commit.level, Level::Power);
@@ -72,6 +73,7 @@ fn every_field_of_a_message_comes_back_after_a_reopen() {
         (one.expires_ms(), one.producer(), one.producer_sequence()),
         (u64::MAX / 2, "maker", 1)
     );
+    assert_eq!((one.deliver_at_ms(), one.priority()), (1_700_000_000_000, 9));
     assert_eq!((one.sequence(), one.transaction()), (1, commit.token.position().sequence));
     store.wait("", &[commit.token], NOW).unwrap();
 }

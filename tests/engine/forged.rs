@@ -45,12 +45,12 @@ fn head_sum(head: &[u8], offset: u64, seed: u32) -> u32 {
 }
 
 /// A frame as the format describes it: where it stands in its file, and what its sums begin with.
-struct Frame {
-    at: usize,
+pub struct Frame {
+    pub at: usize,
     offset: u64,
     seed: u32,
     length: usize,
-    kind: u8,
+    pub kind: u8,
     queue: u32,
 }
 
@@ -75,7 +75,7 @@ fn frames(bytes: &[u8], at: usize, offset: u64, seed: u32, secret: u32) -> Vec<F
 }
 
 /// The frames of a file with its name.
-fn frames_of(name: &str, bytes: &[u8]) -> Vec<Frame> {
+pub fn frames_of(name: &str, bytes: &[u8]) -> Vec<Frame> {
     let secret = u32_at(bytes, 20);
     if name.ends_with(".run") || name.ends_with(".base") {
         return frames(bytes, 512, 512, u32_at(bytes, 56), secret);
@@ -85,7 +85,7 @@ fn frames_of(name: &str, bytes: &[u8]) -> Vec<Frame> {
 }
 
 /// The frame with a change at `at` of it, and right sums.
-fn forge(bytes: &[u8], frame: &Frame, at: usize, value: &[u8]) -> Vec<u8> {
+pub fn forge(bytes: &[u8], frame: &Frame, at: usize, value: &[u8]) -> Vec<u8> {
     let mut forged = bytes[frame.at..frame.at + HEAD + frame.length].to_vec();
     forged[at..at + value.len()].copy_from_slice(value);
     if at >= HEAD {

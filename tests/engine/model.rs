@@ -157,8 +157,14 @@ fn take(client: &mut Client, step: &Step) {
 #[test]
 fn a_store_does_what_its_model_does() {
     let steps_taken = AtomicUsize::new(0);
-    let tier = if crate::SAMPLE == 1 { "T1 model" } else { "T1 model, encrypted" };
-    seeds::run(tier, &name_of("a_store_does_what_its_model_does"), 40, |seed| {
+    let tier = match (crate::LEVEL, crate::SAMPLE) {
+        (Level::Process, _) => "T1 model, mapped",
+        (_, 1) => "T1 model",
+        _ => "T1 model, encrypted",
+    };
+    // Two hundred runs of a seed.
+    let count = if crate::SAMPLE == 1 { 50 } else { 40 };
+    seeds::run(tier, &name_of("a_store_does_what_its_model_does"), count, |seed| {
         let outcome = runner(seed, 200).run(&(steps(), 0..3_u32), |(steps, class)| {
             let options = StoreOptions { segment_bytes_max: 4096 << (2 * class), ..small(4096) };
             let mut client = Client::new(ModelDisk::new(), options);
@@ -180,19 +186,21 @@ fn a_store_does_what_its_model_does() {
 fn every_field_of_a_message_comes_back_as_it_was_put() {
     let name = "[a-z]{1,20}";
     let bytes = || vec(any::<u8>(), 0..300);
-    let fields = (any::<u16>(), bytes(), vec((name, bytes()), 0..4), bytes(), 0..10_u8, name);
+    let numbers = (any::<u16>(), 0..10_u8, any::<u64>(), 0..u64::MAX / 2);
+    let fields = (numbers, bytes(), vec((name, bytes()), 0..4), bytes(), name);
     let test = name_of("every_field_of_a_message_comes_back_as_it_was_put");
-    seeds::run("T1 fields", &test, 3, |seed| {
+    seeds::run("T1 fields", &test, 10, |seed| {
         runner(seed, 1_000).run(&fields, field_by_field).unwrap();
         1_000
     });
 }
 
-/// Kind, key, headers, payload, a number nobody needs, the producer.
-type Fields = (u16, Vec<u8>, Vec<(String, Vec<u8>)>, Vec<u8>, u8, String);
+/// Kind, priority, delivery time and how long it lives behind the half of all times; key, headers, payload, producer.
+type Fields = ((u16, u8, u64, u64), Vec<u8>, Vec<(String, Vec<u8>)>, Vec<u8>, String);
 
 fn field_by_field(fields: Fields) -> Result<(), TestCaseError> {
-    let (kind, key, headers, payload, _, producer) = fields;
+    let ((kind, priority, deliver_at_ms, lives), key, headers, payload, producer) = fields;
+    let expires_ms = u64::MAX / 2 + lives;
     let headers: Vec<(&str, &[u8])> =
         headers.iter().map(|(name, value)| (name.as_str(), &value[..])).collect();
     let message = Message {
@@ -200,10 +208,11 @@ fn field_by_field(fields: Fields) -> Result<(), TestCaseError> {
         key: &key,
         headers: &headers,
         payload: &payload,
-        expires_ms: u64::MAX / 2,
+        expires_ms,
+        deliver_at_ms,
+        priority,
         producer: &producer,
         producer_sequence: 1,
-        ..Message::default()
     };
     let disk = ModelDisk::new();
     let store = Store::open_on(Arc::new(disk.clone()), &small(4096)).unwrap();
@@ -216,6 +225,7 @@ fn field_by_field(fields: Fields) -> Result<(), TestCaseError> {
     prop_assert_eq!((one.kind(), one.key(), one.payload()), (kind, &key[..], &payload[..]));
     prop_assert_eq!(one.headers().collect::<Vec<_>>(), headers);
     prop_assert_eq!((one.producer(), one.producer_sequence()), (&producer[..], 1));
-    prop_assert_eq!(one.expires_ms(), u64::MAX / 2);
+    prop_assert_eq!(one.expires_ms(), expires_ms);
+    prop_assert_eq!((one.priority(), one.deliver_at_ms()), (priority, deliver_at_ms));
     Ok(())
 }
