@@ -34,5 +34,7 @@ mod sessions;
 mod stopped;
 #[path = "cli/stores.rs"]
 mod stores;
+#[path = "cli/terminal.rs"]
+mod terminal;
 #[path = "cli/tls.rs"]
 mod tls;

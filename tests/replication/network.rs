@@ -180,6 +180,51 @@ fn a_user_without_the_right_and_a_wrong_password_are_stopped_with_denied() {
     server.stop();
 }
 
+/// How many files of a store hold some text.
+fn files_with(store: &Path, text: &str) -> usize {
+    let files = std::fs::read_dir(store).unwrap().map(|entry| entry.unwrap().path());
+    let has = |file: &PathBuf| {
+        let bytes = std::fs::read(file).unwrap();
+        bytes.windows(text.len()).any(|part| part == text.as_bytes())
+    };
+    files.filter(has).count()
+}
+
+#[test]
+fn a_store_with_a_password_is_encrypted_though_its_target_is_reached_without_tls() {
+    const CANARY: &str = "canary-of-a-root-queue";
+    let folder = tempfile::tempdir().unwrap();
+    let (there, here) = (folder.path().join("there"), folder.path().join("here"));
+    let target_store = Store::open(&there, &StoreOptions::default()).unwrap();
+    let options = ServerOptions {
+        listen: vec!["127.0.0.1:0".to_string()],
+        plain: true,
+        users: UserSource::Inline(users()),
+        ..ServerOptions::default()
+    };
+    let server = Server::open(&target_store, &options).unwrap();
+    let locked = StoreOptions { password: Some("of the disk".into()), ..StoreOptions::default() };
+    let store = Store::open(&here, &locked).unwrap();
+    let root = store.queue("root").unwrap();
+    let replication = Replication::open(&store, root, &ReplicationOptions::default()).unwrap();
+    let mut plain = target();
+    plain.connect.plain = true;
+    replication.add("plain", &format!("repliq://{}", server.addresses()[0]), &plain).unwrap();
+    let token = replication.send(1, CANARY.as_bytes()).unwrap().token;
+    store.wait("target:plain", &[token], SOON).unwrap();
+    assert_eq!(files_with(&here, CANARY), 0, "what is sent in clear lies in clear on the disk");
+    replication.close().unwrap();
+    store.close().unwrap();
+    server.close();
+    target_store.close().unwrap();
+    assert_eq!(files_with(&here, CANARY), 0);
+    assert!(files_with(&there, CANARY) > 0, "the search finds nothing where it is");
+    assert_eq!(
+        Store::open(&here, &StoreOptions::default()).err().unwrap().code(),
+        Code::BadPassword
+    );
+}
+
 #[test]
 fn many_small_transactions_are_pushed_through_while_they_are_made() {
     let folder = tempfile::tempdir().unwrap();

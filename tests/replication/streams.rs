@@ -1,9 +1,10 @@
 //! What a stream does when nothing goes wrong, and how it holds what its target has not got.
 
 use crate::world::*;
+use repliq::disk::model::Op;
 use repliq::replicate::{Select, received};
-use repliq::{Code, Message};
-use std::time::Duration;
+use repliq::{Code, Message, StoreOptions};
+use std::time::{Duration, Instant};
 
 fn numbered(from: usize, to: usize) -> Vec<String> {
     (from..=to).map(|n| format!("message {n}")).collect()
@@ -56,6 +57,40 @@ fn waiting_at_a_target_ends_when_it_has_the_transaction_durably() {
     link.run(&mut clock);
     assert_eq!(wait("target:one"), Ok(()));
     assert_eq!(wait("target:*"), Ok(()));
+}
+
+#[test]
+fn a_commit_is_at_its_target_after_one_round_trip_and_two_syncs_while_the_clock_stands() {
+    // Segments that are not full yet: a roll has syncs of its own.
+    let wide = StoreOptions { segment_bytes: 1 << 20, segment_bytes_max: 1 << 20, ..options() };
+    let (from, to) = (Node::with(1, wide.clone()), Node::with(2, wide));
+    let mut clock = Clock::new();
+    from.put_one("first");
+    let mut link = Link::open(&from, &to, &Plan::new(ROOT, "one", ROOT)).unwrap();
+    link.run(&mut clock);
+    for n in 0..20 {
+        let syncs = || [&from, &to].map(|node| node.disk.calls(Op::Sync));
+        let (before, said) = (syncs(), link.said.len());
+        let mut confirmed = 0;
+        let token = from.put_one(&format!("message {n}")).token;
+        let is_there = || from.up().wait("target:one", &[token], Duration::ZERO).is_ok();
+        assert!(!is_there());
+        // It is sent at once, without being asked for and without any time passing.
+        link.speak(clock.now);
+        assert_eq!(link.forth.iter().map(|frame| frame.0).collect::<Vec<_>>(), [35], "{n}");
+        let begun = Instant::now();
+        while !is_there() {
+            link.deliver(clock.now);
+            link.speak(clock.now);
+            confirmed += link.back.iter().filter(|frame| frame.0 == 37).count();
+            // The sync of the receiver is done by a thread of its store.
+            assert!(begun.elapsed() < Duration::from_secs(20), "{n} was never confirmed");
+            std::thread::yield_now();
+        }
+        assert_eq!((link.said.len() - said, confirmed), (1, 1), "frames of {n}, there and back");
+        let after = syncs();
+        assert_eq!([after[0] - before[0], after[1] - before[1]], [1, 1], "syncs of {n}");
+    }
 }
 
 #[test]
