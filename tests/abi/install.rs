@@ -8,13 +8,18 @@ use std::process::Command;
 use super::header::ROOT;
 use super::tools::{compiler, library, run};
 
-/// Installs what these tests were built with into a folder outside the tree.
+/// Installs what these tests were built with below a folder.
+fn install(prefix: &Path) {
+    let from = library().parent().unwrap().to_owned();
+    let mut install = Command::new(Path::new(ROOT).join("scripts/install.sh"));
+    run(install.env("PREFIX", prefix).env("FROM", from).current_dir("/"));
+}
+
+/// The same outside of the tree.
 pub fn installed() -> (tempfile::TempDir, PathBuf) {
     let outside = tempfile::tempdir().unwrap();
     let prefix = outside.path().join("usr");
-    let from = library().parent().unwrap().to_owned();
-    let mut install = Command::new(Path::new(ROOT).join("scripts/install.sh"));
-    run(install.env("PREFIX", &prefix).env("FROM", from).current_dir("/"));
+    install(&prefix);
     (outside, prefix)
 }
 
@@ -97,6 +102,29 @@ fn a_cpp_program_outside_the_tree_builds_with_cmake_shared_and_static() {
     // Another minor number does not fit.
     fs::write(folder.join("CMakeLists.txt"), CMAKE.replace("repliq 0.1", "repliq 0.2")).unwrap();
     assert!(!configure().output().unwrap().status.success());
+}
+
+#[test]
+fn the_first_program_builds_and_runs_by_the_words_of_its_page() {
+    let home = tempfile::tempdir().unwrap();
+    install(&home.path().join(".local"));
+    let page = fs::read_to_string(Path::new(ROOT).join("docs/FIRST.md")).unwrap();
+    let export = page.lines().find(|line| line.starts_with("    export ")).unwrap();
+    // The root of the tree, in which the commands leave their programs.
+    let tree = home.path().join("tree");
+    fs::create_dir(&tree).unwrap();
+    std::os::unix::fs::symlink(Path::new(ROOT).join("examples"), tree.join("examples")).unwrap();
+    for (number, language) in ["C", "C++"].into_iter().enumerate() {
+        let row = page.lines().find(|line| line.starts_with(&format!("| {language} | `"))).unwrap();
+        let command = row.split('`').nth(1).unwrap();
+        let mut bash = Command::new("bash");
+        bash.args(["-euc", &format!("{export}\n{command}")]).current_dir(&tree);
+        let output = run(bash.env("HOME", home.path()).env("LD_LIBRARY_PATH", ""));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let first = format!("{} one pound of tea\n", 2 * number + 1);
+        assert!(text.starts_with(&first), "{language}: {text}");
+        assert!(text.ends_with("the clerk has taken everything\n"), "{language}: {text}");
+    }
 }
 
 pub fn scripts() -> Vec<PathBuf> {
