@@ -89,7 +89,7 @@ fn pass(store: &Store, round: u64) -> Result<()> {
     let queue = store.queue("passing")?;
     let rules = Rules { keyed: true, key_versions: true, ..Rules::default() };
     let options = ConsumerOptions { rules, ..ConsumerOptions::default() };
-    let name = if round % 2 == 0 { "stays" } else { "goes" };
+    let name = if round.is_multiple_of(2) { "stays" } else { "goes" };
     let consumer = store.consumer(name, queue, &options)?;
     for key in 0..3 {
         put(store, queue, &format!("passing key {key}"), round + 1)?;
