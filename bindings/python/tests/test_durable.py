@@ -60,7 +60,7 @@ def in_a_loop():
             opened.set()
             while not (gate / "waiting").exists():
                 await asyncio.sleep(0.001)
-            return await other.queue("orders").put(b"6")
+            return await (await other.queue("orders")).put(b"6")
     return asyncio.run(main())
 
 opened = threading.Event()
