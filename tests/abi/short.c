@@ -79,3 +79,9 @@ ssize_t pwrite64(int file, const void *bytes, size_t n, off64_t at)
         *(void **)&real = behind("pwrite64");
     return short_write(real, file, bytes, n, at);
 }
+
+/* The library itself calls this one. */
+ssize_t pread(int file, void *bytes, size_t n, off_t at)
+{
+    return pread64(file, bytes, n, at);
+}

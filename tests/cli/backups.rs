@@ -194,7 +194,10 @@ fn an_import_that_is_killed_goes_on_where_it_was_and_as_a_whole_leaves_nothing()
         child.kill().unwrap();
         child.wait().unwrap();
         let there = place.run("export @s").text().lines().count();
-        assert!(if whole { there == 0 } else { there.is_multiple_of(100) && there < 5_000 }, "{there}");
+        assert!(
+            if whole { there == 0 } else { there.is_multiple_of(100) && there < 5_000 },
+            "{there}"
+        );
         let staged = |name: &std::ffi::OsStr| name.to_string_lossy().ends_with(".stg");
         let names = std::fs::read_dir(&store).unwrap().map(|entry| entry.unwrap().file_name());
         // What was staged is removed by who opens it next to write.

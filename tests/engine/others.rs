@@ -4,7 +4,7 @@
 use crate::oracle::small;
 use crate::world::{Link, Node, Plan, options};
 use repliq::disk::model::{Cut, Mode, ModelDisk};
-use repliq::{Code, ConsumerOptions, Error, Message, Result, Session, Store};
+use repliq::{Code, ConsumerOptions, Error, Level, Message, Result, Session, Store};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +35,7 @@ fn a_receive_that_shows_what_others_appended_is_never_of_unknown_outcome() {
         let node = Node::with(1, options());
         let queue = node.up().queue("q").unwrap();
         node.up().consumer("c", queue, &ConsumerOptions::default()).unwrap();
+        node.up().put_at(queue, &[Message::new(b"of somebody else")], Level::Process).unwrap();
         node
     };
     let call = |node: &Node| {

@@ -84,14 +84,15 @@ fn letters(store: &Store, work: Queue, dead: Queue) -> Model {
     before
 }
 
-/// A version of a key that is processed, and comes again.
-fn versions(store: &Store, queue: Queue) {
+/// A version of a key that is processed, and comes again; returns what the store was when nothing was processed yet.
+fn versions(store: &Store, queue: Queue) -> Model {
     let rules = Rules { keyed: true, key_versions: true, ..Rules::default() };
     let options = ConsumerOptions { rules, ..ConsumerOptions::default() };
     let worker = store.consumer("versions", queue, &options).unwrap();
     let headers = [("repliq-version", &b"7"[..])];
     let message = Message { key: b"K", headers: &headers, ..Message::new(b"K7") };
     store.put(queue, &[message; 2]).unwrap();
+    let before = observe(store).unwrap().model();
     loop {
         let got = worker.receive(9, Duration::ZERO).unwrap();
         if got.is_empty() {
@@ -102,6 +103,7 @@ fn versions(store: &Store, queue: Queue) {
     let info = store.queues().unwrap().into_iter().find(|info| info.queue == queue).unwrap();
     assert!(info.consumers.iter().any(|one| one.name == "versions" && one.already_processed == 1));
     drop(worker);
+    before
 }
 
 /// Everything that happens to a queue and a consumer without a message; returns what the store was before.
@@ -114,11 +116,11 @@ fn manage(store: &Store) -> Model {
     consumer.seek(1).unwrap();
     let gone = store.queue("gone").unwrap();
     store.put(gone, &[Message::new(b"with it")]).unwrap();
-    versions(store, gone);
+    let unprocessed = versions(store, gone);
     let (work, dead) = (store.queue("work").unwrap(), store.queue("dead").unwrap());
     let earlier = letters(store, work, dead);
     let mut before = observe(store).unwrap().model();
-    for (name, queue) in earlier.queues {
+    for (name, queue) in unprocessed.queues.into_iter().chain(earlier.queues) {
         before.queue(&name).messages.extend(queue.messages);
     }
     drop(consumer);
