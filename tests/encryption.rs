@@ -34,6 +34,8 @@ mod fault;
 mod handshake;
 #[path = "encryption/key.rs"]
 mod key;
+#[path = "engine/lives.rs"]
+mod lives;
 #[path = "engine/model.rs"]
 mod model;
 #[path = "encryption/nonce.rs"]

@@ -53,6 +53,8 @@ mod forged;
 mod horizon;
 #[path = "engine/large.rs"]
 mod large;
+#[path = "engine/lives.rs"]
+mod lives;
 #[path = "engine/looks.rs"]
 mod looks;
 #[path = "engine/model.rs"]

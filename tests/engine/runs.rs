@@ -1,7 +1,8 @@
 //! State runs: what changed since the run before, merged into bases; rows that are in no memory are found in them.
 
+use crate::lives::Life;
 use crate::oracle::small;
-use repliq::disk::model::{Cut, Mode, ModelDisk, Op};
+use repliq::disk::model::{Cut, ModelDisk, Op};
 use repliq::{
     Code, Commit, ConsumerOptions, Message, Outcome, Result, SessionOptions, Store, StoreOptions,
     Token, TransactionId,
@@ -283,55 +284,24 @@ fn go_on(disk: &ModelDisk, told: &mut Told) -> Result<()> {
     live(&store, told, 3 * ROUNDS..=3 * ROUNDS + 2)
 }
 
+fn one_more_life() -> Life<Told> {
+    let (image, told) = grown();
+    Life { name: "runs", image, told, open, go_on, check }
+}
+
 #[test]
 fn a_stop_at_every_operation_of_runs_and_merges_forgets_no_producer() {
-    let (image, told) = grown();
-    let whole = image.clone_image();
-    go_on(&whole, &mut told.clone()).unwrap();
-    let (ops, mut recoveries, mut stopped) = (whole.ops(), 0, 0);
-    assert_ne!(files(&whole, ".base"), files(&image, ".base"), "a merge is among it");
-    for at in (1..=ops).step_by(crate::SAMPLE) {
-        let (disk, mut told) = (image.clone_image(), told.clone());
-        disk.stop_at(at);
-        stopped += usize::from(go_on(&disk, &mut told).is_err());
-        for (way, next) in
-            [disk.kill(), disk.power_cut(Cut::Nothing), disk.power_cut(Cut::Random(at))]
-                .into_iter()
-                .enumerate()
-        {
-            let what = || format!("stopped at {at} of {ops}, way {way}");
-            let store = open(&next).unwrap_or_else(|error| panic!("{}: {error}", what()));
-            assert_eq!(check(&store, &told, &what), 0, "{}", what());
-            recoveries += 1;
-        }
-    }
-    println!("T3, runs: {recoveries} recoveries from stops at {ops} operations");
+    let life = one_more_life();
+    assert_ne!(files(&life.whole(), ".base"), files(&life.image, ".base"), "a merge is among it");
+    let (stopped, recoveries) = life.stop_everywhere();
     // The last ones are the end of the handle, which nobody hears of.
     assert!(stopped * crate::SAMPLE > 300, "only {stopped} were stopped");
-    assert!(recoveries * crate::SAMPLE as u64 >= 300, "only {recoveries}");
+    assert!(recoveries * crate::SAMPLE >= 300, "only {recoveries}");
 }
 
 #[test]
 fn a_call_that_fails_while_runs_are_written_or_merged_forgets_no_producer() {
-    let (image, told) = grown();
-    let whole = image.clone_image();
-    go_on(&whole, &mut told.clone()).unwrap();
-    let (ops, mut failed) = (whole.ops(), 0);
-    for (errno, mode) in
-        [(libc::EIO, Mode::Once), (libc::ENOSPC, Mode::Once), (libc::ENOSPC, Mode::Sticky)]
-    {
-        for at in (1..=ops).step_by(3 * crate::SAMPLE) {
-            let (disk, mut told) = (image.clone_image(), told.clone());
-            disk.fail_at(at, errno, mode);
-            failed += usize::from(go_on(&disk, &mut told).is_err());
-            let next = disk.kill();
-            let what = || format!("call {at} of {ops} fails with {errno}, {mode:?}");
-            let store = open(&next).unwrap_or_else(|error| panic!("{}: {error}", what()));
-            assert_eq!(check(&store, &told, &what), 0, "{}", what());
-        }
-    }
-    println!("T4, runs: {failed} lives ended by a failed call, of {ops} places");
-    assert!(failed > 0);
+    one_more_life().fail_everywhere();
 }
 
 /// Bytes that were read and written so far.

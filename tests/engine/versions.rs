@@ -1,8 +1,9 @@
 //! Versions of keys that a consumer has processed: rows that are in no memory, through runs and merges, stops and failing
 //! calls, and gone with their consumer.
 
+use crate::lives::Life;
 use crate::oracle::small;
-use repliq::disk::model::{Cut, Mode, ModelDisk};
+use repliq::disk::model::ModelDisk;
 use repliq::{Code, Consumer, ConsumerOptions, Message, Queue, Received, Result, Rules, Store};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -238,47 +239,18 @@ fn go_on(disk: &ModelDisk, told: &mut Told) -> Result<()> {
     live(&open(disk)?, told, ROUNDS..=ROUNDS)
 }
 
+fn one_more_life() -> Life<Told> {
+    let (image, told) = grown();
+    Life { name: "versions", image, told, open, go_on, check }
+}
+
 #[test]
 fn a_stop_at_every_operation_lets_no_version_come_again_that_was_processed() {
-    let (image, told) = grown();
-    let whole = image.clone_image();
-    go_on(&whole, &mut told.clone()).unwrap();
-    let (ops, mut recoveries, mut stopped) = (whole.ops(), 0, 0);
-    for at in (1..=ops).step_by(crate::SAMPLE) {
-        let (disk, mut told) = (image.clone_image(), told.clone());
-        disk.stop_at(at);
-        stopped += usize::from(go_on(&disk, &mut told).is_err());
-        let ways = [disk.kill(), disk.power_cut(Cut::Nothing), disk.power_cut(Cut::Random(at))];
-        for (way, next) in ways.into_iter().enumerate() {
-            let what = || format!("stopped at {at} of {ops}, way {way}");
-            let store = open(&next).unwrap_or_else(|error| panic!("{}: {error}", what()));
-            assert_eq!(check(&store, &told, &what), 0, "{}", what());
-            recoveries += 1;
-        }
-    }
-    println!("T3, versions: {recoveries} recoveries from stops at {ops} operations");
+    let (stopped, _) = one_more_life().stop_everywhere();
     assert!(stopped * crate::SAMPLE > 100, "only {stopped} were stopped");
 }
 
 #[test]
 fn a_call_that_fails_lets_no_version_come_again_that_was_processed() {
-    let (image, told) = grown();
-    let whole = image.clone_image();
-    go_on(&whole, &mut told.clone()).unwrap();
-    let (ops, mut failed) = (whole.ops(), 0);
-    for (errno, mode) in
-        [(libc::EIO, Mode::Once), (libc::ENOSPC, Mode::Once), (libc::ENOSPC, Mode::Sticky)]
-    {
-        for at in (1..=ops).step_by(3 * crate::SAMPLE) {
-            let (disk, mut told) = (image.clone_image(), told.clone());
-            disk.fail_at(at, errno, mode);
-            failed += usize::from(go_on(&disk, &mut told).is_err());
-            let next = disk.kill();
-            let what = || format!("call {at} of {ops} fails with {errno}, {mode:?}");
-            let store = open(&next).unwrap_or_else(|error| panic!("{}: {error}", what()));
-            assert_eq!(check(&store, &told, &what), 0, "{}", what());
-        }
-    }
-    println!("T4, versions: {failed} lives ended by a failed call, of {ops} places");
-    assert!(failed > 0);
+    one_more_life().fail_everywhere();
 }
